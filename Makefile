@@ -1,0 +1,31 @@
+# make demo   set up, then the main job on a small scale
+# make test   set up, then format, lint, types, imports and tests
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check clean
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/lenssim generate --model B --train 300 --test 60 --out demo/B
+	$(BIN)/lenssim info demo/B
+	$(BIN)/lenssim preview demo/B --out demo/preview.png
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf demo build dist

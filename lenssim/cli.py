@@ -1,0 +1,214 @@
+"""The commands: generate, info, preview, specs.
+
+Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one sentence on stderr;
+`--debug` shows the traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from lenssim.errors import LenssimError, UsageError
+from lenssim.spec import CLASSES, load_spec, shipped_specs
+from lenssim.version import VERSION
+
+FAILED = 1
+WRONG_WORDS = 2
+
+
+class _Commands(click.Group):
+    """A group whose commands fail with one sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            sys.exit(FAILED)
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            if isinstance(error, LenssimError):
+                message = str(error)
+            else:
+                name = type(error).__name__
+                message = f"Unexpected {name}: {error}. Run again with lenssim --debug for more."
+            click.echo(f"Error: {message}", err=True)
+            sys.exit(WRONG_WORDS if isinstance(error, UsageError) else FAILED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="lenssim")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Simulated strong-lensing images of dark-matter substructure."""
+
+
+@main.command()
+@click.option(
+    "--model",
+    default="B",
+    show_default=True,
+    metavar="NAME|FILE.yaml",
+    help=f"Specification: {', '.join(shipped_specs())}, or a YAML file.",
+)
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    type=click.Choice([*CLASSES, "all"]),
+    default=["all"],
+    show_default=True,
+    help="Substructure class; repeat for several.",
+)
+@click.option("--train", default=30_000, show_default=True, help="Training images of each class.")
+@click.option("--test", default=5_000, show_default=True, help="Test images of each class.")
+@click.option("--out", metavar="DIR_OR_URL", help="Archive to write.  [default: archives/MODEL]")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random streams.")
+@click.option("--workers", type=int, help="Threads.  [default: all cores]")
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="dask.distributed cluster to use.")
+@click.option(
+    "--engine",
+    type=click.Choice(["fast", "lenstronomy"]),
+    default="fast",
+    show_default=True,
+    help="What renders the images.",
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key; repeatable."
+)
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+def generate(
+    model: str,
+    classes: tuple[str, ...],
+    train: int,
+    test: int,
+    out: str | None,
+    seed: int,
+    workers: int | None,
+    scheduler: str | None,
+    engine: Any,
+    overrides: tuple[str, ...],
+    overwrite: bool,
+) -> None:
+    """Simulate a data set and archive it.
+
+    A second run into the same archive adds the classes that are missing and goes on with what was
+    cut short.
+    """
+    from lenssim import pipeline
+
+    spec = load_spec(model, overrides)
+    work = pipeline.plan(
+        spec,
+        CLASSES if "all" in classes else classes,  # type: ignore[arg-type]
+        train=train,
+        test=test,
+        out=out,
+        seed=seed,
+        engine=engine,
+        overwrite=overwrite,
+    )
+    for group in work.groups:
+        if group.is_complete:
+            record = group.layout.record
+            click.echo(f"{record.name}: {record.count} images, complete already.")
+    if work.missing_images:
+        try:
+            with _progress_bar(work.missing_images) as report:
+                pipeline.carry_out(work, workers=workers, scheduler=scheduler, progress=report)
+        except KeyboardInterrupt:
+            click.echo("Stopped. What is done is kept: the same command goes on from there.", err=True)
+            raise
+    click.echo(f"{work.location}")
+
+
+@main.command()
+@click.argument("archive", metavar="DIR_OR_URL")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(archive: str, as_json: bool) -> None:
+    """Show what an archive holds."""
+    from lenssim.archive import open_archive
+
+    manifest = open_archive(archive).manifest
+    size = sum(file.size for file in manifest.files.values())
+    if as_json:
+        values = manifest.model_dump(mode="json", by_alias=True, exclude={"files"})
+        click.echo(json.dumps({**values, "files": len(manifest.files), "bytes": size}, indent=1))
+        return
+    table = Table(title=f"{archive}: model {manifest.spec['name']} {manifest.spec['version']}")
+    for heading in ("split", "class", "label"):
+        table.add_column(heading)
+    table.add_column("images", justify="right")
+    for group in manifest.groups:
+        label = str(CLASSES.index(group.substructure_class))
+        table.add_row(group.split, group.substructure_class, label, f"{group.count:,}")
+    console = Console()
+    console.print(table)
+    console.print(f"seed {manifest.seed}, engine {manifest.engine}, {size / 1e6:,.1f} MB", highlight=False)
+    console.print(f"made by lenssim {manifest.generator_version}", highlight=False)
+    console.print(f"spec sha256 {manifest.spec_sha256}", highlight=False, soft_wrap=True)
+
+
+@main.command()
+@click.argument("archive", metavar="DIR_OR_URL")
+@click.option("--out", required=True, metavar="FILE.png", help="Picture to write.")
+def preview(archive: str, out: str) -> None:
+    """Draw a few images of each class, and their residuals against the smooth lens."""
+    from lenssim.preview import preview as draw
+
+    draw(archive, out)
+    click.echo(out)
+
+
+@main.command()
+@click.argument("name", required=False)
+def specs(name: str | None) -> None:
+    """List the specifications that come with lenssim, or print one as YAML."""
+    if name is None:
+        for shipped in shipped_specs():
+            click.echo(f"{shipped:12s} {load_spec(shipped).description.strip()}")
+        return
+    click.echo(load_spec(name).to_yaml(), nl=False)
+
+
+class _Rate(ProgressColumn):
+    """Images a second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of a task, as text."""
+        return Text(f"{task.speed:,.0f} images/s" if task.speed else "", style="progress.data.speed")
+
+
+@contextmanager
+def _progress_bar(total: int) -> Iterator[Any]:
+    """A progress bar on stderr; gives the function to call with the number of new images."""
+    with Progress(
+        TextColumn("simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task("simulating", total=total)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,122 @@
+"""Distances, and what they turn masses and wavelengths into on the sky."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from astropy import constants, units
+from astropy.cosmology import FlatLambdaCDM
+
+from lenssim.spec import Cosmology, Specification
+
+_ARCSEC = units.radian.to(units.arcsec)
+_SPEED_OF_LIGHT = constants.c.to_value(units.m / units.s)
+_GRAVITY_PER_MASS = (constants.G * constants.M_sun / constants.c**2).to_value(units.Mpc)
+_PLANCK_TIMES_C = (constants.h * constants.c).to_value(units.eV * units.Mpc)
+
+
+@dataclass(frozen=True)
+class LensingGeometry:
+    """The distances that lensing by one lens of one source depends on, in Mpc.
+
+    `deflection_scale` multiplies every deflection; it is 1 unless the specification asks for
+    deflections that hold for another source redshift.
+    """
+
+    lens: float
+    source: float
+    lens_source: float
+    deflection_scale: float = 1.0
+
+
+def _between(model: FlatLambdaCDM, z_near: float, z_far: float) -> float:
+    """Angular-diameter distance in Mpc from one redshift to a higher one, in flat space."""
+    comoving = model.comoving_distance(z_far) - model.comoving_distance(z_near)
+    return float(comoving.to_value(units.Mpc)) / (1 + z_far)
+
+
+@lru_cache(maxsize=64)
+def _geometry(
+    cosmology: Cosmology, z_lens: float, z_source: float, z_convention: float | None
+) -> LensingGeometry:
+    model = FlatLambdaCDM(H0=cosmology.H0, Om0=cosmology.Om0, Ob0=cosmology.Ob0)
+    if cosmology.distances == "luminosity_difference":
+        lens = model.luminosity_distance(z_lens).to_value(units.Mpc)
+        source = model.luminosity_distance(z_source).to_value(units.Mpc)
+        lens_source = source - lens
+    else:
+        lens = model.angular_diameter_distance(z_lens).to_value(units.Mpc)
+        source = model.angular_diameter_distance(z_source).to_value(units.Mpc)
+        lens_source = _between(model, z_lens, z_source)
+    scale = 1.0
+    if z_convention is not None:
+
+        def efficiency(redshift: float) -> float:
+            """D_ls / D_s, from angular-diameter distances: it is lenstronomy that rescales."""
+            far = model.angular_diameter_distance(redshift).to_value(units.Mpc)
+            return _between(model, z_lens, redshift) / far
+
+        scale = float(efficiency(z_source) / efficiency(z_convention))
+    return LensingGeometry(float(lens), float(source), float(lens_source), scale)
+
+
+def lensing_geometry(spec: Specification) -> LensingGeometry:
+    """Distances in Mpc for the cosmology and redshifts of a specification."""
+    return _geometry(
+        spec.cosmology,
+        spec.lens.redshift,
+        spec.source.redshift,
+        spec.lens.deflections_for_redshift,
+    )
+
+
+def einstein_radius(mass, geometry: LensingGeometry):
+    """Einstein radius of a mass inside it, theta_E = sqrt(4 G M D_ls / (c^2 D_l D_s)).
+
+    Schneider, Ehlers & Falco 1992, eq. 2.6a. Not rescaled by `deflection_scale`.
+
+    Args:
+        mass: solar masses, any shape.
+        geometry: distances.
+
+    Returns:
+        Radius in arcsec, shape of `mass`.
+    """
+    ratio = geometry.lens_source / (geometry.lens * geometry.source)
+    return np.sqrt(4 * _GRAVITY_PER_MASS * mass * ratio) * _ARCSEC
+
+
+def velocity_dispersion(theta_e, geometry: LensingGeometry):
+    """Velocity dispersion of an isothermal sphere, theta_E = 4 pi (sigma_v / c)^2 D_ls / D_s.
+
+    Narayan & Bartelmann 1996, eq. 44.
+
+    Args:
+        theta_e: Einstein radius, arcsec, any shape.
+        geometry: distances.
+
+    Returns:
+        Dispersion in m/s, shape of `theta_e`.
+    """
+    efficiency = geometry.lens_source / geometry.source
+    return _SPEED_OF_LIGHT * np.sqrt(theta_e / _ARCSEC / (4 * math.pi * efficiency))
+
+
+def de_broglie_wavelength(axion_mass, sigma_v, geometry: LensingGeometry):
+    """De Broglie wavelength h / (m sigma_v) of an axion in the halo, as an angle at the lens.
+
+    Alexander et al. 2020, sec. 2.2.
+
+    Args:
+        axion_mass: eV, any shape.
+        sigma_v: velocity dispersion, m/s.
+        geometry: distances.
+
+    Returns:
+        Angle in arcsec, shape of the broadcast arguments.
+    """
+    wavelength = _PLANCK_TIMES_C / (axion_mass * sigma_v / _SPEED_OF_LIGHT)
+    return wavelength / geometry.lens * _ARCSEC

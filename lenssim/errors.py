@@ -1,0 +1,19 @@
+"""Errors whose message is one sentence for the user, saying what to do."""
+
+from __future__ import annotations
+
+
+class LenssimError(Exception):
+    """Something failed that the user can act on."""
+
+
+class UsageError(LenssimError):
+    """What was asked for is not possible as asked; nothing was done."""
+
+
+class SpecError(UsageError):
+    """A specification is wrong; the message names the key, the value and what is allowed."""
+
+
+class ArchiveError(LenssimError):
+    """An archive cannot be written, read or trusted."""

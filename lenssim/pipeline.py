@@ -1,0 +1,377 @@
+"""From a specification to an archive: one idempotent task a shard, on threads or a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenssim.archive.location import Location
+from lenssim.archive.manifest import (
+    IMAGES,
+    MANIFEST,
+    GroupRecord,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
+from lenssim.archive.reader import Archive, open_archive
+from lenssim.archive.schema import columns_of
+from lenssim.archive.writer import (
+    CHUNK_SIZE,
+    PROGRESS,
+    SHARD_SIZE,
+    GroupLayout,
+    create_group,
+    finalise_group,
+    read_layout,
+    shards_done,
+    write_shard,
+)
+from lenssim.errors import UsageError
+from lenssim.execution import Progress, executor
+from lenssim.population import subhalo_bound
+from lenssim.rendering import EngineName
+from lenssim.simulation import Simulation, simulate
+from lenssim.spec import CLASSES, SPLITS, Specification, SubstructureClass, load_spec
+from lenssim.version import VERSION
+
+DEFAULT_COUNTS = {"train": 30_000, "test": 5_000}
+"""Images of each class, as in the study (Deshmukh et al. 2023, sec. 3)."""
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """What is left to do for one group."""
+
+    layout: GroupLayout
+    is_created: bool
+    is_complete: bool
+    missing_shards: tuple[int, ...]
+
+    @property
+    def missing_images(self) -> int:
+        """Images still to be made."""
+        return sum(len(self.layout.samples(shard)) for shard in self.missing_shards)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one call of `generate` will do; made by `plan`, carried out by `carry_out`."""
+
+    location: Location
+    spec: Specification
+    manifest: Manifest
+    groups: tuple[GroupPlan, ...]
+
+    @property
+    def missing_images(self) -> int:
+        """Images still to be made, over all groups."""
+        return sum(group.missing_images for group in self.groups)
+
+
+def generate(
+    model: str | os.PathLike[str] | Specification,
+    classes: Iterable[SubstructureClass] = CLASSES,
+    *,
+    train: int = DEFAULT_COUNTS["train"],
+    test: int = DEFAULT_COUNTS["test"],
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    engine: EngineName = "fast",
+    overrides: Iterable[str] = (),
+    overwrite: bool = False,
+    chunk_size: int = CHUNK_SIZE,
+    shard_size: int = SHARD_SIZE,
+    progress: Progress | None = None,
+) -> Archive:
+    """Simulates a data set and archives it; goes on where an earlier call was cut short.
+
+    Args:
+        model: name of a shipped specification, path of a YAML file, or a specification.
+        classes: substructure classes to make.
+        train, test: images of each class in the two splits; 0 leaves a split out.
+        out: folder or URL of the archive; archives/NAME where not given.
+        seed: with the specification, decides every bit of every image.
+        workers: threads on this machine; all cores where not given.
+        scheduler: address of a dask.distributed scheduler that does the work instead.
+        engine: "fast" or "lenstronomy".
+        overrides: KEY=VALUE strings for `load_spec`, where `model` is not a specification.
+        overwrite: replace what is there: the groups asked for, or the whole archive where its
+            specification, seed or engine differs.
+        chunk_size, shard_size: images in a chunk and in a file; they do not change the data.
+        progress: called as images are made.
+
+    Returns:
+        The archive, opened.
+
+    Raises:
+        UsageError: where the request is wrong, or does not fit the archive that is there.
+        ArchiveError: where the archive cannot be written; a later call goes on from there.
+    """
+    spec = model if isinstance(model, Specification) else load_spec(os.fspath(model), overrides)
+    work = plan(
+        spec,
+        classes,
+        train=train,
+        test=test,
+        out=out,
+        seed=seed,
+        engine=engine,
+        overwrite=overwrite,
+        chunk_size=chunk_size,
+        shard_size=shard_size,
+    )
+    carry_out(work, workers=workers, scheduler=scheduler, progress=progress)
+    return open_archive(work.location.url)
+
+
+def plan(
+    spec: Specification,
+    classes: Iterable[SubstructureClass] = CLASSES,
+    *,
+    train: int = DEFAULT_COUNTS["train"],
+    test: int = DEFAULT_COUNTS["test"],
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    engine: EngineName = "fast",
+    overwrite: bool = False,
+    chunk_size: int = CHUNK_SIZE,
+    shard_size: int = SHARD_SIZE,
+) -> Plan:
+    """Compares what is asked for with what is there; changes nothing but what is overwritten.
+
+    Arguments and errors are those of `generate`.
+    """
+    wanted_classes = [name for name in CLASSES if name in set(classes)]
+    counts = {"train": train, "test": test}
+    _check_request(counts, seed, chunk_size, shard_size)
+    location = Location(out if out is not None else f"archives/{spec.name}")
+    wanted = Manifest(
+        generator_version=VERSION,
+        engine=engine,
+        seed=seed,
+        spec_sha256=spec.sha256,
+        spec=spec.model_dump(mode="json"),
+    )
+    layouts = [
+        GroupLayout(
+            GroupRecord(split=split, substructure_class=name, count=counts[split]),
+            chunk_size,
+            shard_size,
+        )
+        for split in SPLITS
+        for name in wanted_classes
+        if counts[split] > 0
+    ]
+    existing = read_manifest(location)
+    if existing is None and location.exists(IMAGES):
+        raise UsageError(
+            f"{location} holds {IMAGES} but no {MANIFEST}, so it is not an archive of ours: "
+            "choose another --out."
+        )
+    if existing is not None and overwrite:
+        existing = _remove(location, existing, wanted, layouts)
+    if existing is not None:
+        _check_same(location, existing, wanted)
+    manifest = existing or wanted
+    groups = tuple(_plan_group(location, manifest, layout) for layout in layouts)
+    return Plan(location, spec, manifest, groups)
+
+
+def carry_out(
+    work: Plan,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Makes everything that a plan says is missing, group by group.
+
+    Arguments and errors are those of `generate`.
+    """
+    manifest = work.manifest
+    write_manifest(work.location, manifest)
+    with executor(make_shard, workers, scheduler) as run:
+        for group in work.groups:
+            if group.is_complete:
+                continue
+            if not group.is_created:
+                create_group(
+                    work.location, group.layout, work.spec, manifest, subhalo_bound(work.spec)
+                )
+            run(
+                [
+                    (work.location.url, work.spec, manifest, group.layout, shard)
+                    for shard in group.missing_shards
+                ],
+                progress,
+            )
+            manifest = finalise_group(work.location, group.layout, manifest)
+            write_manifest(work.location, manifest)
+            work.location.remove(f"{PROGRESS}/{group.layout.record.name}")
+    work.location.remove(PROGRESS)
+
+
+def make_shard(
+    url: str,
+    spec: Specification,
+    manifest: Manifest,
+    layout: GroupLayout,
+    shard: int,
+    progress: Progress | None = None,
+) -> int:
+    """The task: simulates one shard and writes it. Doing it again gives the same bytes.
+
+    Args:
+        url: of the archive.
+        spec, manifest: what to simulate; seed and engine are the manifest's.
+        layout, shard: which samples of which group.
+        progress: called after every image.
+
+    Returns:
+        The number of images made.
+    """
+    record, samples = layout.record, layout.samples(shard)
+    columns = _empty_columns(spec, layout, len(samples))
+    for row, index in enumerate(samples):
+        simulation = simulate(
+            spec,
+            record.substructure_class,
+            index,
+            seed=manifest.seed,
+            split=record.split,
+            engine_name=manifest.engine,
+        )
+        _fill(columns, row, simulation)
+        if progress is not None:
+            progress(1)
+    write_shard(Location(url), layout, shard, columns)
+    return len(samples)
+
+
+def _empty_columns(
+    spec: Specification, layout: GroupLayout, count: int
+) -> dict[str, NDArray[Any]]:
+    sizes = {
+        "y": spec.instrument.num_pix,
+        "x": spec.instrument.num_pix,
+        "subhalo": subhalo_bound(spec),
+    }
+    return {
+        column.name: np.full(
+            (count, *(sizes[dimension] for dimension in column.dimensions[1:])),
+            np.nan if column.dtype.startswith("float") else 0,
+            dtype=column.dtype,
+        )
+        for column in columns_of(layout.record.substructure_class)
+    }
+
+
+def _fill(columns: dict[str, NDArray[Any]], row: int, simulation: Simulation) -> None:
+    """Writes one simulation into a row of every column."""
+    system = simulation.system
+    for name, values in columns.items():
+        if name == "image":
+            values[row] = simulation.image
+        elif name == "label":
+            values[row] = CLASSES.index(system.substructure_class)
+        elif name == "substructure_snr":
+            values[row] = simulation.substructure_snr
+        elif values.ndim == 2:
+            drawn = getattr(system, name)
+            values[row, : len(drawn)] = drawn
+        else:
+            values[row] = getattr(system, name)
+
+
+def _check_request(counts: dict[str, int], seed: int, chunk_size: int, shard_size: int) -> None:
+    for split, count in counts.items():
+        if not 0 <= count <= 10**9:
+            raise UsageError(f"{split} = {count} must be between 0 and 1000000000 images.")
+    if not any(counts.values()):
+        raise UsageError("train and test are both 0: there is nothing to generate.")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed = {seed} must be a non-negative integer below 2^63.")
+    if chunk_size < 1 or shard_size % chunk_size:
+        raise UsageError(
+            f"shard_size = {shard_size} must be a multiple of chunk_size = {chunk_size}."
+        )
+
+
+def _check_same(location: Location, existing: Manifest, wanted: Manifest) -> None:
+    """Refuses an archive that was made from something else."""
+    differences = [
+        f"{key} is {held} there and {asked} here"
+        for key, held, asked in _differences(
+            {"seed": existing.seed, "engine": existing.engine, **existing.spec},
+            {"seed": wanted.seed, "engine": wanted.engine, **wanted.spec},
+        )
+    ]
+    if differences:
+        raise UsageError(
+            f"{location} holds another data set: {'; '.join(differences)}. "
+            "Choose another --out, or --overwrite to replace it."
+        )
+
+
+def _differences(
+    held: dict[str, Any], asked: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys at which two nested mappings differ, with both values."""
+    for key in held | asked:
+        first, second = held.get(key), asked.get(key)
+        if isinstance(first, dict) and isinstance(second, dict):
+            yield from _differences(first, second, f"{prefix}{key}.")
+        elif first != second:
+            yield f"{prefix}{key}", first, second
+
+
+def _plan_group(location: Location, manifest: Manifest, layout: GroupLayout) -> GroupPlan:
+    record = layout.record
+    complete = manifest.group(record.name)
+    begun = read_layout(location, record.name)
+    held = complete or (begun.record if begun else None)
+    if held is not None and held.count != record.count:
+        raise UsageError(
+            f"{location} holds {held.count} images of {record.name}, not {record.count}: "
+            f"ask for {held.count}, choose another --out, or --overwrite to replace them."
+        )
+    if complete is not None:
+        return GroupPlan(layout, True, True, ())
+    if begun is None:
+        return GroupPlan(layout, False, False, tuple(range(layout.shards)))
+    done = shards_done(location, record.name)
+    missing = tuple(shard for shard in range(begun.shards) if shard not in done)
+    return GroupPlan(begun, True, False, missing)
+
+
+def _remove(
+    location: Location, existing: Manifest, wanted: Manifest, layouts: list[GroupLayout]
+) -> Manifest | None:
+    """Removes what is to be overwritten; the manifest of what stays, if anything does."""
+    is_same = not any(
+        _differences(
+            existing.model_dump(include={"seed", "engine", "spec"}),
+            wanted.model_dump(include={"seed", "engine", "spec"}),
+        )
+    )
+    names = {layout.record.name for layout in layouts}
+    kept = [group for group in existing.groups if group.name not in names]
+    if not is_same or not kept:
+        for path in (MANIFEST, IMAGES, PROGRESS):
+            location.remove(path)
+        return None
+    prefixes = tuple(f"{IMAGES}/{name}/" for name in names)
+    files = {path: file for path, file in existing.files.items() if not path.startswith(prefixes)}
+    manifest = existing.model_copy(update={"groups": kept, "files": files})
+    write_manifest(location, manifest)
+    for name in names:
+        location.remove(f"{IMAGES}/{name}")
+        location.remove(f"{PROGRESS}/{name}")
+    return manifest

@@ -1,0 +1,102 @@
+"""The fast engine: the numba kernels behind the contract of an engine."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenssim.population import LensSystem
+from lenssim.rendering.deflection import axis_ratio_and_angle
+from lenssim.rendering.engines import PixelNoise
+from lenssim.rendering.quadrature import adaptive_pixel_fluxes, regular_pixel_fluxes
+from lenssim.rendering.ray_tracing import RayTracer
+from lenssim.rendering.source import sersic_amplitude, sersic_b
+from lenssim.spec import Specification
+
+
+def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
+    """A system in the form that the kernels take.
+
+    Args:
+        system: what to render.
+        spec: its instrument's zero point turns the magnitude into e-/s, and its vortex may be
+            made of point masses.
+    """
+    axis_ratio, phi = axis_ratio_and_angle(system.lens_e1, system.lens_e2)
+    flux = 10 ** (0.4 * (spec.instrument.zero_point - system.source_magnitude))
+    half_x = 0.5 * system.vortex_length * math.cos(system.vortex_angle)
+    half_y = 0.5 * system.vortex_length * math.sin(system.vortex_angle)
+    mass_x, mass_y = system.subhalo_x, system.subhalo_y
+    mass_theta_e_squared = system.subhalo_theta_e**2
+    vortex_theta_e = system.vortex_theta_e
+    beads = spec.substructure.axion.point_masses
+    if vortex_theta_e > 0 and beads is not None:
+        mass_x, mass_y, mass_theta_e_squared = beaded_vortex(system, beads)
+        vortex_theta_e = 0.0
+    return RayTracer(
+        theta_e=system.lens_theta_e,
+        axis_ratio=float(axis_ratio),
+        cos_phi=math.cos(phi),
+        sin_phi=math.sin(phi),
+        gamma1=system.lens_gamma1,
+        gamma2=system.lens_gamma2,
+        mass_x=mass_x,
+        mass_y=mass_y,
+        mass_theta_e_squared=mass_theta_e_squared,
+        vortex_theta_e=vortex_theta_e,
+        vortex_half_x=half_x,
+        vortex_half_y=half_y,
+        vortex_x=system.vortex_x,
+        vortex_y=system.vortex_y,
+        source_x=system.source_x,
+        source_y=system.source_y,
+        amplitude=float(sersic_amplitude(flux, system.source_r_sersic, system.source_n_sersic)),
+        r_sersic=system.source_r_sersic,
+        n_sersic=system.source_n_sersic,
+        b=float(sersic_b(system.source_n_sersic)),
+        source_e1=system.source_e1,
+        source_e2=system.source_e2,
+    )
+
+
+def beaded_vortex(
+    system: LensSystem, point_masses: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The vortex as equal point masses, evenly spaced and including both ends, as DeepLenseSim.
+
+    Args:
+        system: one with a vortex.
+        point_masses: how many.
+
+    Returns:
+        x and y in arcsec and squared Einstein radii in arcsec^2, each of shape (point_masses,).
+    """
+    along = np.linspace(-0.5, 0.5, point_masses) * system.vortex_length
+    return (
+        system.vortex_x + along * math.cos(system.vortex_angle),
+        system.vortex_y + along * math.sin(system.vortex_angle),
+        np.full(point_masses, system.vortex_theta_e**2 / point_masses),
+    )
+
+
+def pixel_fluxes(
+    system: LensSystem, spec: Specification, noise: PixelNoise
+) -> NDArray[np.float64]:
+    """Renders one system to the specification's sampling; see `engines.Engine`."""
+    tracer = ray_tracer(system, spec)
+    instrument, sampling = spec.instrument, spec.sampling
+    if sampling.tolerance is None:
+        return regular_pixel_fluxes(
+            tracer, instrument.num_pix, instrument.pixel_scale, sampling.subsamples
+        )
+    fluxes, _ = adaptive_pixel_fluxes(
+        tracer,
+        instrument.num_pix,
+        instrument.pixel_scale,
+        sampling.tolerance,
+        noise.background_variance,
+        noise.exposure_time,
+    )
+    return fluxes

@@ -1,0 +1,161 @@
+"""The reference engine: lenstronomy, which the fast engine is measured against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from lenstronomy.SimulationAPI.sim_api import SimAPI
+from numpy.typing import NDArray
+
+from lenssim.population import LensSystem
+from lenssim.rendering.engines import PixelNoise
+from lenssim.rendering.fast import beaded_vortex
+from lenssim.spec import Instrument, Specification
+
+SUBSAMPLES = 16
+"""Sub-samples along each side of a pixel where the specification's sampling is adaptive."""
+
+
+class VortexLine:
+    """Deflection of a uniform line mass, for lenstronomy's TABULATED_DEFLECTIONS profile.
+
+    Written in numpy's complex numbers, apart from the fast engine's kernel, so that each checks
+    the other; the formula is that of `deflection.vortex_line`.
+    """
+
+    def __call__(self, x, y, theta_E, length, phi):  # noqa: N803 - lenstronomy's name
+        """Deflection (alpha_x, alpha_y) in arcsec.
+
+        Args:
+            x, y: position relative to the centre of the line, arcsec, any shape.
+            theta_E: Einstein radius of the whole mass, arcsec.
+            length: arcsec.
+            phi: direction of the line, radians.
+        """
+        position = np.asarray(x) + 1j * np.asarray(y)
+        half = 0.5 * length * np.exp(1j * phi)
+        logarithm = np.log((position + half) / (position - half))
+        conjugate = theta_E**2 / length * np.exp(-1j * phi) * logarithm
+        return conjugate.real, -conjugate.imag
+
+
+def single_band(instrument: Instrument) -> dict[str, Any]:
+    """The instrument as keyword arguments of lenstronomy's SingleBand."""
+    return {
+        "pixel_scale": instrument.pixel_scale,
+        "exposure_time": instrument.exposure_time,
+        "magnitude_zero_point": instrument.zero_point,
+        "read_noise": instrument.read_noise,
+        "ccd_gain": instrument.gain,
+        "sky_brightness": instrument.sky_brightness,
+        "seeing": instrument.psf_fwhm,
+        "num_exposures": instrument.num_exposures,
+        "psf_type": "GAUSSIAN",
+        "truncation": instrument.psf_truncation,
+        "data_count_unit": "e-",
+    }
+
+
+def lens_components(
+    system: LensSystem, vortex_point_masses: int | None
+) -> tuple[list[str], list[dict[str, Any]], list[dict[str, Any]]]:
+    """The lens as lenstronomy takes it: model names, their parameters, and profile settings.
+
+    Args:
+        system: what to render.
+        vortex_point_masses: make the vortex of this many point masses, or None for the line.
+    """
+    if system.lens_e1 == 0 and system.lens_e2 == 0:
+        models = ["SIS"]
+        parameters: list[dict[str, Any]] = [{"theta_E": system.lens_theta_e}]
+    else:
+        models = ["SIE"]
+        parameters = [
+            {"theta_E": system.lens_theta_e, "e1": system.lens_e1, "e2": system.lens_e2}
+        ]
+    if system.lens_gamma1 != 0 or system.lens_gamma2 != 0:
+        models.append("SHEAR")
+        parameters.append({"gamma1": system.lens_gamma1, "gamma2": system.lens_gamma2})
+    x, y, theta_e = system.subhalo_x, system.subhalo_y, system.subhalo_theta_e
+    if system.vortex_theta_e > 0 and vortex_point_masses is not None:
+        x, y, theta_e_squared = beaded_vortex(system, vortex_point_masses)
+        theta_e = np.sqrt(theta_e_squared)
+    models += ["POINT_MASS"] * len(x)
+    parameters += [
+        {"theta_E": radius, "center_x": centre_x, "center_y": centre_y}
+        for centre_x, centre_y, radius in zip(x, y, theta_e, strict=True)
+    ]
+    settings: list[dict[str, Any]] = [{} for _ in models]
+    if system.vortex_theta_e > 0 and vortex_point_masses is None:
+        models.append("TABULATED_DEFLECTIONS")
+        settings.append({"custom_class": VortexLine()})
+        parameters.append(
+            {
+                "center_x": system.vortex_x,
+                "center_y": system.vortex_y,
+                "theta_E": system.vortex_theta_e,
+                "length": system.vortex_length,
+                "phi": system.vortex_angle,
+            }
+        )
+    return models, parameters, settings
+
+
+def lenstronomy_image(
+    system: LensSystem,
+    spec: Specification,
+    subsamples: int,
+    *,
+    convolved: bool = True,
+    vortex_point_masses: int | None = None,
+) -> NDArray[np.float64]:
+    """Noise-free image by lenstronomy's SimAPI and ImageModel.
+
+    Args:
+        system: what to render.
+        spec: its instrument, and how its vortex is made.
+        subsamples: sub-samples along each side of a pixel (supersampling_factor).
+        convolved: whether to apply the PSF, at pixel resolution as lenstronomy does by default.
+        vortex_point_masses: make the vortex of this many point masses; where None, as the
+            specification says.
+
+    Returns:
+        e-/s, shape (num_pix, num_pix), axes (y, x).
+    """
+    beads = vortex_point_masses or spec.substructure.axion.point_masses
+    models, lens_parameters, settings = lens_components(system, beads)
+    simulation = SimAPI(
+        num_pix=spec.instrument.num_pix,
+        kwargs_single_band=single_band(spec.instrument),
+        kwargs_model={
+            "lens_model_list": models,
+            "lens_profile_kwargs_list": settings,
+            "source_light_model_list": ["SERSIC_ELLIPSE"],
+        },
+    )
+    source = {
+        "magnitude": system.source_magnitude,
+        "R_sersic": system.source_r_sersic,
+        "n_sersic": system.source_n_sersic,
+        "e1": system.source_e1,
+        "e2": system.source_e2,
+        "center_x": system.source_x,
+        "center_y": system.source_y,
+    }
+    _, source_parameters, _ = simulation.magnitude2amplitude(kwargs_source_mag=[source])
+    model = simulation.image_model_class(
+        {"supersampling_factor": subsamples, "supersampling_convolution": False}
+    )
+    return model.image(lens_parameters, source_parameters, unconvolved=not convolved)
+
+
+def pixel_fluxes(
+    system: LensSystem, spec: Specification, noise: PixelNoise
+) -> NDArray[np.float64]:
+    """Renders one system on a regular grid of sub-samples; see `engines.Engine`.
+
+    The grid is the specification's where it names one, else `SUBSAMPLES`; `noise` is not needed.
+    """
+    subsamples = spec.sampling.subsamples or SUBSAMPLES
+    return lenstronomy_image(system, spec, subsamples, convolved=False)

@@ -1,0 +1,72 @@
+"""Surface brightness of the source galaxy, as a scalar numba function."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from scipy.special import gamma
+
+from lenssim.rendering.deflection import FASTMATH
+
+MINIMUM_RADIUS = 1e-4
+"""Radius in arcsec inside which the profile is flat, as lenstronomy's SERSIC_ELLIPSE has it."""
+
+
+def sersic_b(n_sersic):
+    """b_n of the Sersic profile, in the approximation that lenstronomy uses.
+
+    b_n = 1.9992 n - 0.3271 (Capaccioli 1989), within 0.4% of the exact value for 0.5 < n < 10.
+
+    Args:
+        n_sersic: Sersic index, any shape.
+    """
+    return np.maximum(1.9992 * np.asarray(n_sersic, dtype=np.float64) - 0.3271, 1e-5)
+
+
+def sersic_amplitude(flux, r_sersic, n_sersic):
+    """Surface brightness at the half-light radius of a profile with a given total flux.
+
+    Graham & Driver 2005, eq. 4; the ellipse has the area of the circle, so the axis ratio drops out.
+
+    Args:
+        flux: total flux, e-/s.
+        r_sersic: half-light radius (product average of the axes), arcsec.
+        n_sersic: Sersic index.
+
+    Returns:
+        Surface brightness in e-/s/arcsec^2, shape of the broadcast arguments.
+    """
+    b = sersic_b(n_sersic)
+    area = (
+        2 * np.pi * n_sersic * r_sersic**2 * np.exp(b) * b ** (-2 * n_sersic) * gamma(2 * n_sersic)
+    )
+    return flux / area
+
+
+@njit(inline="always", fastmath=FASTMATH)
+def sersic_ellipse(x, y, amplitude, r_sersic, n_sersic, b, e1, e2):
+    """Surface brightness of an elliptical Sersic profile at the origin.
+
+    I = I_e exp(-b_n ((R / R_sersic)^(1/n) - 1)), with R the elliptical radius of lenstronomy's
+    SERSIC_ELLIPSE (product average of the axes).
+
+    Args:
+        x, y: position relative to the centre of the source, arcsec.
+        amplitude: surface brightness at R_sersic, any unit.
+        r_sersic: half-light radius, arcsec.
+        n_sersic: Sersic index.
+        b: `sersic_b(n_sersic)`.
+        e1, e2: ellipticity components.
+
+    Returns:
+        Surface brightness in the unit of `amplitude`.
+    """
+    norm = 1.0 / (1.0 - e1 * e1 - e2 * e2)
+    u = (1.0 - e1) * x - e2 * y
+    v = (1.0 + e1) * y - e2 * x
+    radius = max(math.sqrt((u * u + v * v) * norm), MINIMUM_RADIUS) / r_sersic
+    if n_sersic != 1.0:
+        radius = radius ** (1.0 / n_sersic)
+    return amplitude * math.exp(-b * (radius - 1.0))

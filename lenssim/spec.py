@@ -1,0 +1,517 @@
+"""The specification of a data set: every number and prior that decides what its images show.
+
+A specification is a YAML file with the keys of `Specification`. `load_spec` reads one that ships
+with the package ("A", "B", "A-deeplense", "B-deeplense") or a user's own, and raises `SpecError`,
+in one sentence that names the key, its value and what is allowed, where something is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import numpy as np
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from lenssim.errors import SpecError
+
+SubstructureClass = Literal["axion", "cdm", "no_sub"]
+CLASSES: tuple[SubstructureClass, ...] = get_args(SubstructureClass)
+"""Substructure classes in the order of their labels: 0 axion, 1 cdm, 2 no_sub."""
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+MAXIMUM_FILE_SIZE = 1_000_000
+"""Bytes; a specification is a page, and a larger file is something else."""
+
+_UNLIKELY_DEVIATIONS = 10.0
+"""Standard deviations beyond which a normal draw is taken never to fall (p < 1e-23)."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Prior(_Section):
+    """A number, or the distribution that one image's value is drawn from.
+
+    Written in YAML as a plain number or as one of `{uniform: [low, high]}`,
+    `{log_uniform: [low, high]}`, `{normal: [mean, sd]}`, `{poisson: mean}`, `{choice: [..]}`.
+    """
+
+    kind: Literal["fixed", "uniform", "log_uniform", "normal", "poisson", "choice"]
+    parameters: tuple[float, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, Prior):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float | dict):
+            raise ValueError(f"must be a number or a distribution: {_DISTRIBUTIONS}")
+        if not isinstance(value, dict):
+            return {"kind": "fixed", "parameters": (float(value),)}
+        if len(value) != 1:
+            raise ValueError(f"must name one distribution: {_DISTRIBUTIONS}")
+        [(kind, parameters)] = value.items()
+        if kind not in _CHECKS:
+            raise ValueError(f"must be a number or a distribution: {_DISTRIBUTIONS}")
+        if not isinstance(parameters, list | tuple):
+            parameters = [parameters]
+        if not all(
+            isinstance(p, int | float) and not isinstance(p, bool) and math.isfinite(p)
+            for p in parameters
+        ):
+            raise ValueError(f"{kind} takes finite numbers: {_DISTRIBUTIONS}")
+        is_valid, rule = _CHECKS[kind]
+        if not is_valid(parameters):
+            raise ValueError(f"{kind} takes {rule}")
+        return {"kind": kind, "parameters": tuple(float(p) for p in parameters)}
+
+    @model_serializer
+    def _to_yaml(self) -> Any:
+        if self.kind == "fixed":
+            return self.parameters[0]
+        if self.kind == "poisson":
+            return {"poisson": self.parameters[0]}
+        return {self.kind: list(self.parameters)}
+
+    def __str__(self) -> str:
+        """The prior as it is written in YAML."""
+        return json.dumps(self._to_yaml()).replace('"', "")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """Smallest and largest value that can be drawn (a normal's reaches ten deviations)."""
+        low = self.parameters[0]
+        if self.kind == "normal":
+            reach = _UNLIKELY_DEVIATIONS * self.parameters[1]
+            return low - reach, low + reach
+        if self.kind == "poisson":
+            return 0.0, float(poisson_bound(low))
+        return min(self.parameters), max(self.parameters)
+
+    def draw(self, generator: np.random.Generator) -> float:
+        """One value; a fixed prior takes nothing from the generator."""
+        first, last = self.parameters[0], self.parameters[-1]
+        match self.kind:
+            case "fixed":
+                return first
+            case "uniform":
+                return first + (last - first) * generator.random()
+            case "log_uniform":
+                return min(first * (last / first) ** generator.random(), last)
+            case "normal":
+                return first + last * generator.standard_normal()
+            case "poisson":
+                return float(min(generator.poisson(first), poisson_bound(first)))
+            case "choice":
+                return self.parameters[int(generator.integers(len(self.parameters)))]
+
+
+_CHECKS = {
+    "uniform": (lambda p: len(p) == 2 and p[0] < p[1], "[low, high] with low < high"),
+    "log_uniform": (
+        lambda p: len(p) == 2 and 0 < p[0] < p[1],
+        "[low, high] with 0 < low < high",
+    ),
+    "normal": (lambda p: len(p) == 2 and p[1] > 0, "[mean, sd] with sd > 0"),
+    "poisson": (lambda p: len(p) == 1 and 0 <= p[0] <= 1e5, "one mean between 0 and 100000"),
+    "choice": (lambda p: len(p) > 0, "a list of at least one number"),
+}
+_DISTRIBUTIONS = (
+    "{uniform: [low, high]}, {log_uniform: [low, high]}, {normal: [mean, sd]}, "
+    "{poisson: mean} or {choice: [..]}"
+)
+
+
+def poisson_bound(mean: float) -> int:
+    """A count that a Poisson draw does not exceed in practice (probability below 1e-15).
+
+    Arrays of subhalos are this long, so that one image does not depend on how many others are
+    made; draws are cut there. Bennett's inequality, P(N >= mean + t) <= exp(-t^2 / (2 mean +
+    2 t / 3)), solved for t at 1e-15.
+    """
+    log_probability = 15 * math.log(10)
+    third = log_probability / 3
+    return math.ceil(mean + third + math.sqrt(third**2 + 2 * mean * log_probability))
+
+
+def _within(
+    *, above: float | None = None, least: float | None = None, below: float | None = None,
+    most: float | None = None, unit: str = "",
+) -> AfterValidator:
+    """Validator that holds a prior's whole support inside a range."""
+    bounds = [
+        (above, lambda low, high: low > above, f"greater than {above}"),
+        (least, lambda low, high: low >= least, f"at least {least}"),
+        (below, lambda low, high: high < below, f"less than {below}"),
+        (most, lambda low, high: high <= most, f"at most {most}"),
+    ]
+    active = [(holds, words) for bound, holds, words in bounds if bound is not None]
+
+    def check(prior: Prior) -> Prior:
+        low, high = prior.support
+        if not all(holds(low, high) for holds, _ in active):
+            allowed = " and ".join(words for _, words in active)
+            raise ValueError(f"must be {allowed}{' ' + unit if unit else ''}")
+        return prior
+
+    return AfterValidator(check)
+
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[Prior, _within(least=0.0, below=1.0)]
+Ellipticity = Annotated[Prior, _within(above=-0.7, below=0.7)]
+Angle = Annotated[Prior, _within(least=-2 * math.pi, most=2 * math.pi, unit="radians")]
+Position = Annotated[Prior, _within(least=-10.0, most=10.0, unit="arcsec")]
+Mass = Annotated[Prior, _within(above=0.0, most=1e16, unit="solar masses")]
+
+
+class Cosmology(_Section):
+    """Flat Lambda-CDM: Hubble constant in km/s/Mpc, matter and baryon densities."""
+
+    H0: Positive
+    Om0: Annotated[float, Field(gt=0, le=1)]
+    Ob0: Annotated[float, Field(ge=0, le=1)]
+    distances: Literal["angular_diameter", "luminosity_difference"] = "angular_diameter"
+    """What enters the lensing formulae; luminosity_difference is what DeepLenseSim does."""
+
+
+class Lens(_Section):
+    """The main halo, centred on the image, and the external shear."""
+
+    redshift: Positive
+    einstein_mass: Mass
+    """Mass inside the Einstein radius, solar masses, substructure included."""
+    e1: Ellipticity
+    e2: Ellipticity
+    gamma1: Ellipticity
+    gamma2: Ellipticity
+    deflections_for_redshift: Positive | None = None
+    """Source redshift that the Einstein radii are taken to hold for, where it is not the
+    source's own: every deflection is then rescaled, as lenstronomy's z_source_convention does."""
+
+
+class Source(_Section):
+    """A Sersic ellipse in the source plane, in lenstronomy's conventions."""
+
+    redshift: Positive
+    x: Position
+    y: Position
+    magnitude: Annotated[Prior, _within(least=0.0, most=40.0, unit="mag")]
+    r_sersic: Annotated[Prior, _within(least=0.01, most=10.0, unit="arcsec")]
+    n_sersic: Annotated[Prior, _within(least=0.3, most=8.0)]
+    e1: Ellipticity
+    e2: Ellipticity
+
+
+class Vortex(_Section):
+    """Axion class: one uniform line mass."""
+
+    axion_mass: Annotated[Prior, _within(least=1e-26, most=1e-18, unit="eV")]
+    mass: Mass | None = None
+    """Solar masses; where not given, f_sub times the Einstein mass."""
+    length_at_1e_22_ev: Positive | None = None
+    """Arcsec, for a length that goes as 1/axion_mass; where not given, the length is the
+    de Broglie wavelength h / (m sigma_v)."""
+    point_masses: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    """Where given, this many equal point masses, ends included, instead of a line."""
+    angle: Angle
+    x: Position
+    y: Position
+
+
+class Subhalos(_Section):
+    """CDM class: point masses with a power-law mass function in an annulus."""
+
+    count: Annotated[Prior, _within(least=0.0, most=20_000.0)] | None = None
+    """Number of subhalos, rounded; where not given, Poisson with the mean that puts f_sub of
+    the Einstein mass into them."""
+    slope: Annotated[float, Field(ge=-5, le=5)]
+    """d N / d M ~ M^slope."""
+    mass_min: Positive
+    mass_max: Positive
+    radius_min: Annotated[float, Field(ge=0)]
+    radius_max: Positive
+    radial: Literal["uniform_in_area", "uniform_in_radius"]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.mass_min >= self.mass_max:
+            raise ValueError(f"mass_min = {self.mass_min:g} must be below mass_max")
+        if self.radius_min >= self.radius_max:
+            raise ValueError(f"radius_min = {self.radius_min:g} must be below radius_max")
+        return self
+
+
+class Substructure(_Section):
+    """What the two classes with substructure hold."""
+
+    f_sub: Fraction | None = None
+    """Fraction of the Einstein mass in substructure, the same for both classes."""
+    within_einstein_mass: bool
+    """Whether the substructure's mass is taken out of the main halo."""
+    axion: Vortex
+    cdm: Subhalos
+
+    @model_validator(mode="after")
+    def _mass_known(self) -> Self:
+        if self.f_sub is None and (self.axion.mass is None or self.cdm.count is None):
+            raise ValueError("f_sub must be given, or both axion.mass and cdm.count")
+        return self
+
+
+class Instrument(_Section):
+    """Detector, PSF and exposure; frozen here because published tables change."""
+
+    num_pix: Annotated[int, Field(ge=8, le=1024)]
+    pixel_scale: Annotated[float, Field(gt=0, le=1)]
+    """Arcsec."""
+    psf_fwhm: Annotated[float, Field(gt=0, le=2)]
+    """Arcsec; the PSF is a Gaussian."""
+    psf_truncation: Positive = 5.0
+    """Standard deviations at which the PSF is cut."""
+    zero_point: Annotated[float, Field(ge=0, le=40)]
+    """Magnitude of one electron per second."""
+    sky_brightness: Annotated[float, Field(ge=0, le=40)]
+    """Magnitude per square arcsec."""
+    exposure_time: Positive
+    """Seconds, of one exposure."""
+    num_exposures: Annotated[int, Field(ge=1)]
+    read_noise: Annotated[float, Field(ge=0)]
+    """Electrons per pixel and read-out."""
+    gain: Positive
+    """Electrons per ADU; images are in electrons, so it only tells how to turn them into ADU."""
+
+
+class Observation(_Section):
+    """What is done to the noise-free image."""
+
+    noise: bool
+    flux_factor: Positive = 1.0
+    """Factor on the whole image: 2 in the DeepLenseSim variants, which add the model to itself."""
+
+
+class Sampling(_Section):
+    """How the surface brightness is integrated over a pixel: one of the two."""
+
+    tolerance: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Adaptive: error allowed in a pixel, in units of its noise."""
+    subsamples: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Fixed: a regular grid of this many samples along each side of a pixel."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.tolerance is None) == (self.subsamples is None):
+            raise ValueError("exactly one of tolerance and subsamples must be given")
+        return self
+
+
+class Specification(_Section):
+    """A data set, completely: with a seed, it decides every bit of every image."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Names the model in archives and keys its random streams."""
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    description: str
+    cosmology: Cosmology
+    lens: Lens
+    source: Source
+    substructure: Substructure
+    instrument: Instrument
+    observation: Observation
+    sampling: Sampling
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.source.redshift <= self.lens.redshift:
+            raise ValueError(
+                f"source.redshift = {self.source.redshift:g} must be above "
+                f"lens.redshift = {self.lens.redshift:g}"
+            )
+        convention = self.lens.deflections_for_redshift
+        if convention is not None and convention <= self.lens.redshift:
+            raise ValueError(
+                f"lens.deflections_for_redshift = {convention:g} must be above "
+                f"lens.redshift = {self.lens.redshift:g}"
+            )
+        vortex = self.substructure.axion
+        lightest_halo = self.lens.einstein_mass.support[0]
+        if (
+            self.substructure.within_einstein_mass
+            and vortex.mass is not None
+            and vortex.mass.support[1] >= lightest_halo
+        ):
+            raise ValueError(
+                f"substructure.axion.mass = {vortex.mass} must be below "
+                f"lens.einstein_mass = {self.lens.einstein_mass}, which contains it"
+            )
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the canonical form: JSON with sorted keys and no white space."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def to_yaml(self) -> str:
+        """The specification as YAML that `load_spec` reads back to an equal one."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=100)
+
+
+def shipped_specs() -> list[str]:
+    """Names of the specifications that come with the package, sorted."""
+    folder = resources.files("lenssim") / "specs"
+    return sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_spec(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Specification:
+    """Reads a specification and validates it.
+
+    Args:
+        name_or_path: name of a shipped specification, or path of a YAML file.
+        overrides: `KEY=VALUE` strings; KEY is dotted ("substructure.f_sub"), VALUE is YAML.
+
+    Returns:
+        The validated specification.
+
+    Raises:
+        SpecError: with one sentence that names the key, the value and what is allowed.
+    """
+    origin = str(name_or_path)
+    if origin in shipped_specs():
+        text = (resources.files("lenssim") / "specs" / f"{origin}.yaml").read_text()
+    else:
+        text = _read_user_file(Path(origin))
+    values = _parse_yaml(text, origin)
+    if not isinstance(values, dict):
+        raise SpecError(f"{origin} must be a mapping of keys to values, not {_kind(values)}.")
+    for override in overrides:
+        _apply(values, override)
+    return spec_from_mapping(values, origin)
+
+
+def spec_from_mapping(values: dict[str, Any], origin: str = "specification") -> Specification:
+    """Validates a mapping with the keys of `Specification`; raises `SpecError` as `load_spec`."""
+    try:
+        return Specification.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(_one_sentence(error, origin)) from None
+
+
+def _read_user_file(path: Path) -> str:
+    if path.suffix not in {".yaml", ".yml"} and not path.exists():
+        raise SpecError(
+            f"There is no specification '{path}': use one of {', '.join(shipped_specs())}, "
+            "or the path of a YAML file."
+        )
+    try:
+        if path.stat().st_size > MAXIMUM_FILE_SIZE:
+            raise SpecError(f"{path} is larger than {MAXIMUM_FILE_SIZE} bytes.")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path} is not a text file.") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML, without aliases (which can expand without bound) or repeated keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases are not allowed in a specification")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if not isinstance(key, str):
+                raise yaml.YAMLError(f"key {key!r} is not a word")
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"key '{key}' is given twice")
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads 1e12 as a word; here it is the number that a physicist means.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _parse_yaml(text: str, origin: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except RecursionError:
+        raise SpecError(f"{origin} is nested too deeply.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        reason = getattr(error, "problem", None) or str(error)
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise SpecError(f"{origin}{where} is not valid YAML: {reason}.") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Sets one `a.b.c=value` in nested mappings."""
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise SpecError(f"'{override}' must be KEY=VALUE, as in substructure.f_sub=0.02.")
+    value = _parse_yaml(text, f"--set {key}")
+    *sections, last = key.split(".")
+    target = values
+    for section in sections:
+        child = target.setdefault(section, {})
+        if not isinstance(child, dict):
+            raise SpecError(f"--set {key}: '{section}' is a value, not a section with keys.")
+        target = child
+    target[last] = value
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", str: "a text", type(None): "empty"}
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _one_sentence(error: ValidationError, origin: str) -> str:
+    """The first thing wrong, in the words of the specification."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path) or "the whole"
+    if first["type"] == "extra_forbidden":
+        model: Any = Specification
+        for part in path[:-1]:
+            model = model.model_fields[part].annotation
+        known = ", ".join(model.model_fields)
+        section = f"section '{'.'.join(path[:-1])}'" if path[:-1] else "a specification"
+        return f"{origin}: unknown key '{key}'; {section} has the keys {known}."
+    if first["type"] == "missing":
+        return f"{origin}: key '{key}' is missing."
+    message = first["msg"].removeprefix("Value error, ")
+    if not path or isinstance(first["input"], dict) and first["type"] == "value_error":
+        if isinstance(first["input"], dict) and path and len(first["input"]) == 1:
+            shown = json.dumps(first["input"], default=str).replace('"', "")
+            return f"{origin}: {key} = {shown}: {message}."
+        prefix = f"{key}: " if path else ""
+        return f"{origin}: {prefix}{message}."
+    value = first["input"]
+    shown = str(value) if isinstance(value, Prior) else repr(value)
+    return f"{origin}: {key} = {shown} is not allowed: {message[0].lower()}{message[1:]}."
