@@ -137,7 +137,9 @@ def generate(
             with _progress_bar(work.missing_images) as report:
                 pipeline.carry_out(work, workers=workers, scheduler=scheduler, progress=report)
         except KeyboardInterrupt:
-            click.echo("Stopped. What is done is kept: the same command goes on from there.", err=True)
+            click.echo(
+                "Stopped. What is done is kept: the same command goes on from there.", err=True
+            )
             raise
     click.echo(f"{work.location}")
 
@@ -164,7 +166,9 @@ def info(archive: str, as_json: bool) -> None:
         table.add_row(group.split, group.substructure_class, label, f"{group.count:,}")
     console = Console()
     console.print(table)
-    console.print(f"seed {manifest.seed}, engine {manifest.engine}, {size / 1e6:,.1f} MB", highlight=False)
+    console.print(
+        f"seed {manifest.seed}, engine {manifest.engine}, {size / 1e6:,.1f} MB", highlight=False
+    )
     console.print(f"made by lenssim {manifest.generator_version}", highlight=False)
     console.print(f"spec sha256 {manifest.spec_sha256}", highlight=False, soft_wrap=True)
 
@@ -174,9 +178,9 @@ def info(archive: str, as_json: bool) -> None:
 @click.option("--out", required=True, metavar="FILE.png", help="Picture to write.")
 def preview(archive: str, out: str) -> None:
     """Draw a few images of each class, and their residuals against the smooth lens."""
-    from lenssim.preview import preview as draw
+    from lenssim.preview import draw_preview
 
-    draw(archive, out)
+    draw_preview(archive, out)
     click.echo(out)
 
 
@@ -196,7 +200,9 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """The rate of a task, as text."""
-        return Text(f"{task.speed:,.0f} images/s" if task.speed else "", style="progress.data.speed")
+        return Text(
+            f"{task.speed:,.0f} images/s" if task.speed else "", style="progress.data.speed"
+        )
 
 
 @contextmanager

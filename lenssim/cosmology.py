@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from astropy import constants, units
 from astropy.cosmology import FlatLambdaCDM
+from numpy.typing import NDArray
 
 from lenssim.spec import Cosmology, Specification
+
+Numbers = TypeVar("Numbers", float, NDArray[np.float64])
 
 _ARCSEC = units.radian.to(units.arcsec)
 _SPEED_OF_LIGHT = constants.c.to_value(units.m / units.s)
@@ -73,7 +77,7 @@ def lensing_geometry(spec: Specification) -> LensingGeometry:
     )
 
 
-def einstein_radius(mass, geometry: LensingGeometry):
+def einstein_radius(mass: Numbers, geometry: LensingGeometry) -> Numbers:
     """Einstein radius of a mass inside it, theta_E = sqrt(4 G M D_ls / (c^2 D_l D_s)).
 
     Schneider, Ehlers & Falco 1992, eq. 2.6a. Not rescaled by `deflection_scale`.
@@ -89,7 +93,7 @@ def einstein_radius(mass, geometry: LensingGeometry):
     return np.sqrt(4 * _GRAVITY_PER_MASS * mass * ratio) * _ARCSEC
 
 
-def velocity_dispersion(theta_e, geometry: LensingGeometry):
+def velocity_dispersion(theta_e: Numbers, geometry: LensingGeometry) -> Numbers:
     """Velocity dispersion of an isothermal sphere, theta_E = 4 pi (sigma_v / c)^2 D_ls / D_s.
 
     Narayan & Bartelmann 1996, eq. 44.
@@ -105,7 +109,9 @@ def velocity_dispersion(theta_e, geometry: LensingGeometry):
     return _SPEED_OF_LIGHT * np.sqrt(theta_e / _ARCSEC / (4 * math.pi * efficiency))
 
 
-def de_broglie_wavelength(axion_mass, sigma_v, geometry: LensingGeometry):
+def de_broglie_wavelength(
+    axion_mass: Numbers, sigma_v: float, geometry: LensingGeometry
+) -> Numbers:
     """De Broglie wavelength h / (m sigma_v) of an axion in the halo, as an angle at the lens.
 
     Alexander et al. 2020, sec. 2.2.
@@ -116,7 +122,7 @@ def de_broglie_wavelength(axion_mass, sigma_v, geometry: LensingGeometry):
         geometry: distances.
 
     Returns:
-        Angle in arcsec, shape of the broadcast arguments.
+        Angle in arcsec, shape of `axion_mass`.
     """
     wavelength = _PLANCK_TIMES_C / (axion_mass * sigma_v / _SPEED_OF_LIGHT)
     return wavelength / geometry.lens * _ARCSEC

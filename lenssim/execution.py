@@ -26,14 +26,12 @@ class ClusterError(LenssimError):
     """A cluster cannot be reached, or lost the workers that a task ran on."""
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Raised inside tasks of this machine's threads, so that they end soon."""
 
 
 @contextmanager
-def executor(
-    task: Callable[..., int], workers: int | None, scheduler: str | None
-) -> Iterator[Run]:
+def executor(task: Callable[..., int], workers: int | None, scheduler: str | None) -> Iterator[Run]:
     """A function that runs a task for many arguments.
 
     Args:
@@ -64,7 +62,7 @@ def _on_threads(task: Callable[..., int], workers: int) -> Run:
 
         def report(count: int) -> None:
             if stop.is_set():
-                raise _Stopped
+                raise _StoppedError
             if progress is not None:
                 progress(count)
 
@@ -86,9 +84,7 @@ def _on_cluster(task: Callable[..., int], client: Any) -> Run:
     from distributed import KilledWorker, as_completed
 
     def run(arguments: Sequence[tuple[Any, ...]], progress: Progress | None) -> None:
-        futures = [
-            client.submit(task, *each, pure=False, retries=RETRIES) for each in arguments
-        ]
+        futures = [client.submit(task, *each, pure=False, retries=RETRIES) for each in arguments]
         try:
             for future in as_completed(futures):
                 made = future.result()

@@ -114,14 +114,12 @@ def add_noise(image: FloatArray, noise: PixelNoise, generator: np.random.Generat
 
 @njit(nogil=True, cache=True)
 def _scale_and_add(image, background_variance, exposure_time, deviates):
-    """image + sigma * deviates in one pass, with the sigma of `noise_sigma`."""
+    """Image + sigma * deviates in one pass, with the sigma of `noise_sigma`."""
     result = np.empty(image.shape)
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):
             variance = background_variance + max(image[row, column], 0.0) / exposure_time
-            result[row, column] = (
-                image[row, column] + math.sqrt(variance) * deviates[row, column]
-            )
+            result[row, column] = image[row, column] + math.sqrt(variance) * deviates[row, column]
     return result
 
 

@@ -43,6 +43,7 @@ from lenssim.version import VERSION
 DEFAULT_COUNTS = {"train": 30_000, "test": 5_000}
 """Images of each class, as in the study (Deshmukh et al. 2023, sec. 3)."""
 
+
 @dataclass(frozen=True)
 class GroupPlan:
     """What is left to do for one group."""
@@ -255,9 +256,7 @@ def make_shard(
     return len(samples)
 
 
-def _empty_columns(
-    spec: Specification, layout: GroupLayout, count: int
-) -> dict[str, NDArray[Any]]:
+def _empty_columns(spec: Specification, layout: GroupLayout, count: int) -> dict[str, NDArray[Any]]:
     sizes = {
         "y": spec.instrument.num_pix,
         "x": spec.instrument.num_pix,

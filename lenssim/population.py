@@ -11,13 +11,14 @@ import hashlib
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.cosmology import (
     LensingGeometry,
+    Numbers,
     de_broglie_wavelength,
     einstein_radius,
     lensing_geometry,
@@ -152,21 +153,21 @@ def draw_system(
         UsageError: where the substructure drawn outweighs the lens that contains it.
     """
     geometry = lensing_geometry(spec)
-    priors = spec.lens, spec.source
-    common = {
-        "source_x": priors[1].x.draw(generator),
-        "source_y": priors[1].y.draw(generator),
-        "source_magnitude": priors[1].magnitude.draw(generator),
-        "source_r_sersic": priors[1].r_sersic.draw(generator),
-        "source_n_sersic": priors[1].n_sersic.draw(generator),
-        "source_e1": priors[1].e1.draw(generator),
-        "source_e2": priors[1].e2.draw(generator),
-        "lens_e1": priors[0].e1.draw(generator),
-        "lens_e2": priors[0].e2.draw(generator),
-        "lens_gamma1": priors[0].gamma1.draw(generator) * geometry.deflection_scale,
-        "lens_gamma2": priors[0].gamma2.draw(generator) * geometry.deflection_scale,
+    lens, source = spec.lens, spec.source
+    common: dict[str, Any] = {
+        "source_x": source.x.draw(generator),
+        "source_y": source.y.draw(generator),
+        "source_magnitude": source.magnitude.draw(generator),
+        "source_r_sersic": source.r_sersic.draw(generator),
+        "source_n_sersic": source.n_sersic.draw(generator),
+        "source_e1": source.e1.draw(generator),
+        "source_e2": source.e2.draw(generator),
+        "lens_e1": lens.e1.draw(generator),
+        "lens_e2": lens.e2.draw(generator),
+        "lens_gamma1": lens.gamma1.draw(generator) * geometry.deflection_scale,
+        "lens_gamma2": lens.gamma2.draw(generator) * geometry.deflection_scale,
     }
-    total_mass = priors[0].einstein_mass.draw(generator)
+    total_mass = lens.einstein_mass.draw(generator)
     if substructure_class == "axion":
         substructure = _draw_vortex(spec, total_mass, geometry, generator)
     elif substructure_class == "cdm":
@@ -197,7 +198,7 @@ def _halo_radius(mass: float, geometry: LensingGeometry) -> float:
     return float(einstein_radius(mass, geometry) * geometry.deflection_scale)
 
 
-def _point_mass_radius(mass, geometry: LensingGeometry):
+def _point_mass_radius(mass: Numbers, geometry: LensingGeometry) -> Numbers:
     """Effective Einstein radius of a point or line mass: deflection proportional to theta_E^2."""
     return einstein_radius(mass, geometry) * math.sqrt(geometry.deflection_scale)
 
@@ -207,7 +208,7 @@ def _draw_vortex(
     total_mass: float,
     geometry: LensingGeometry,
     generator: np.random.Generator,
-) -> dict:
+) -> dict[str, Any]:
     vortex = spec.substructure.axion
     axion_mass = vortex.axion_mass.draw(generator)
     angle = vortex.angle.draw(generator)
@@ -244,7 +245,7 @@ def _draw_subhalos(
     total_mass: float,
     geometry: LensingGeometry,
     generator: np.random.Generator,
-) -> dict:
+) -> dict[str, Any]:
     subhalos = spec.substructure.cdm
     if subhalos.count is not None:
         count = round(subhalos.count.draw(generator))

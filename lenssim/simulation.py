@@ -50,9 +50,7 @@ def smooth_system(system: LensSystem) -> LensSystem:
     )
 
 
-def render(
-    system: LensSystem, spec: Specification, engine_name: EngineName = "fast"
-) -> FloatArray:
+def render(system: LensSystem, spec: Specification, engine_name: EngineName = "fast") -> FloatArray:
     """Noise-free image of a system, as the instrument sees it.
 
     Args:

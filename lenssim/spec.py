@@ -154,8 +154,12 @@ def poisson_bound(mean: float) -> int:
 
 
 def _within(
-    *, above: float | None = None, least: float | None = None, below: float | None = None,
-    most: float | None = None, unit: str = "",
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+    unit: str = "",
 ) -> AfterValidator:
     """Validator that holds a prior's whole support inside a range."""
     bounds = [
@@ -506,7 +510,7 @@ def _one_sentence(error: ValidationError, origin: str) -> str:
     if first["type"] == "missing":
         return f"{origin}: key '{key}' is missing."
     message = first["msg"].removeprefix("Value error, ")
-    if not path or isinstance(first["input"], dict) and first["type"] == "value_error":
+    if not path or (isinstance(first["input"], dict) and first["type"] == "value_error"):
         if isinstance(first["input"], dict) and path and len(first["input"]) == 1:
             shown = json.dumps(first["input"], default=str).replace('"', "")
             return f"{origin}: {key} = {shown}: {message}."

@@ -1,10 +1,10 @@
 """Archives: the data sets on disk, or behind a URL, that everything else reads.
 
-    schema      the columns
-    location    files at a path or URL
-    manifest    archive.json
-    writer      groups, shard by shard
-    reader      open_archive
+schema      the columns
+location    files at a path or URL
+manifest    archive.json
+writer      groups, shard by shard
+reader      open_archive
 """
 
 from lenssim.archive.location import Location

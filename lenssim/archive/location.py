@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -68,12 +68,12 @@ class Location:
         with self.writing():
             self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
             if self.is_local:
-                scratch = f"{target}.{uuid.uuid4().hex}.part"
-                with open(scratch, "wb") as file:
+                scratch = Path(f"{target}.{uuid.uuid4().hex}.part")
+                with scratch.open("wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(scratch, target)
+                scratch.replace(target)
             else:
                 self._fs.pipe_file(target, content)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,7 +29,7 @@ class FileRecord(_Record):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
     @classmethod
-    def of(cls, content: bytes | memoryview) -> FileRecord:
+    def of(cls, content: bytes) -> FileRecord:
         """The record of a file with this content."""
         return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
@@ -54,7 +54,7 @@ class Manifest(_Record):
 
     format_version: str = FORMAT_VERSION
     generator_version: str
-    engine: str
+    engine: Literal["fast", "lenstronomy"]
     seed: int = Field(ge=0)
     spec_sha256: str
     spec: dict[str, Any]

@@ -46,7 +46,7 @@ class _RecordingStore(WrapperStore[Store]):
         self.records = {}
 
     async def set(self, key: str, value: Buffer, byte_range: Any = None) -> None:
-        record = await asyncio.to_thread(FileRecord.of, memoryview(value.as_numpy_array()))
+        record = await asyncio.to_thread(FileRecord.of, value.to_bytes())
         await self._store.set(key, value)
         self.records[key] = record
 

@@ -81,9 +81,7 @@ def beaded_vortex(
     )
 
 
-def pixel_fluxes(
-    system: LensSystem, spec: Specification, noise: PixelNoise
-) -> NDArray[np.float64]:
+def pixel_fluxes(system: LensSystem, spec: Specification, noise: PixelNoise) -> NDArray[np.float64]:
     """Renders one system to the specification's sampling; see `engines.Engine`."""
     tracer = ray_tracer(system, spec)
     instrument, sampling = spec.instrument, spec.sampling

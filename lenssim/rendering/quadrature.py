@@ -125,8 +125,8 @@ def _smooth_mean(samples, row, column):
 def _mark_around(marked, x, y, pixel_scale):
     """Marks the pixel that holds a position, and its neighbours."""
     num_pix = marked.shape[0]
-    column = int(math.floor(x / pixel_scale + 0.5 * num_pix))
-    row = int(math.floor(y / pixel_scale + 0.5 * num_pix))
+    column = math.floor(x / pixel_scale + 0.5 * num_pix)
+    row = math.floor(y / pixel_scale + 0.5 * num_pix)
     _mark_neighbours(marked, row, column)
 
 
@@ -177,8 +177,8 @@ def _strong_masses(tracer, samples, pixel_scale, tolerance, background_variance,
     strong = np.empty(tracer.mass_x.shape[0], dtype=np.int64)
     count = 0
     for k in range(tracer.mass_x.shape[0]):
-        column = int(math.floor(tracer.mass_x[k] / pixel_scale + 0.5 * num_pix)) + BORDER
-        row = int(math.floor(tracer.mass_y[k] / pixel_scale + 0.5 * num_pix)) + BORDER
+        column = math.floor(tracer.mass_x[k] / pixel_scale + 0.5 * num_pix) + BORDER
+        row = math.floor(tracer.mass_y[k] / pixel_scale + 0.5 * num_pix) + BORDER
         if not (1 <= row < samples.shape[0] - 1 and 1 <= column < samples.shape[1] - 1):
             continue
         local = np.max(samples[row - 1 : row + 2, column - 1 : column + 2])
@@ -196,7 +196,7 @@ def _strong_masses(tracer, samples, pixel_scale, tolerance, background_variance,
 
 @njit(inline="always", fastmath=FASTMATH)
 def _holds_unresolved_mass(x, y, half, tracer, strong):
-    """Whether a strong mass much smaller than the cell lies in or beside it, unseen by its nodes."""
+    """Whether a strong mass much smaller than the cell lies in or beside it, between its nodes."""
     for k in strong:
         if (
             abs(tracer.mass_x[k] - x) < 1.5 * half

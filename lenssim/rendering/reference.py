@@ -24,7 +24,7 @@ class VortexLine:
     the other; the formula is that of `deflection.vortex_line`.
     """
 
-    def __call__(self, x, y, theta_E, length, phi):  # noqa: N803 - lenstronomy's name
+    def __call__(self, x, y, theta_E, length, phi):
         """Deflection (alpha_x, alpha_y) in arcsec.
 
         Args:
@@ -71,9 +71,7 @@ def lens_components(
         parameters: list[dict[str, Any]] = [{"theta_E": system.lens_theta_e}]
     else:
         models = ["SIE"]
-        parameters = [
-            {"theta_E": system.lens_theta_e, "e1": system.lens_e1, "e2": system.lens_e2}
-        ]
+        parameters = [{"theta_E": system.lens_theta_e, "e1": system.lens_e1, "e2": system.lens_e2}]
     if system.lens_gamma1 != 0 or system.lens_gamma2 != 0:
         models.append("SHEAR")
         parameters.append({"gamma1": system.lens_gamma1, "gamma2": system.lens_gamma2})
@@ -150,9 +148,7 @@ def lenstronomy_image(
     return model.image(lens_parameters, source_parameters, unconvolved=not convolved)
 
 
-def pixel_fluxes(
-    system: LensSystem, spec: Specification, noise: PixelNoise
-) -> NDArray[np.float64]:
+def pixel_fluxes(system: LensSystem, spec: Specification, noise: PixelNoise) -> NDArray[np.float64]:
     """Renders one system on a regular grid of sub-samples; see `engines.Engine`.
 
     The grid is the specification's where it names one, else `SUBSAMPLES`; `noise` is not needed.

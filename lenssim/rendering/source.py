@@ -28,7 +28,7 @@ def sersic_b(n_sersic):
 def sersic_amplitude(flux, r_sersic, n_sersic):
     """Surface brightness at the half-light radius of a profile with a given total flux.
 
-    Graham & Driver 2005, eq. 4; the ellipse has the area of the circle, so the axis ratio drops out.
+    Graham & Driver 2005, eq. 4; the ellipse has the circle's area, so the axis ratio drops out.
 
     Args:
         flux: total flux, e-/s.

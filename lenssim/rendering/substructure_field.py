@@ -252,9 +252,7 @@ def subtract_substructure(x, y, tracer, field, beta_x, beta_y):
             mass_y = field.near_y[k]
             theta_e_squared = field.near_theta_e_squared[k]
             for i in range(end - start):
-                alpha_x, alpha_y = point_mass(
-                    run_x[i] - mass_x, run_y[i] - mass_y, theta_e_squared
-                )
+                alpha_x, alpha_y = point_mass(run_x[i] - mass_x, run_y[i] - mass_y, theta_e_squared)
                 run_real[i] += alpha_x
                 run_imaginary[i] -= alpha_y
         if field.vortex_is_near[tile]:

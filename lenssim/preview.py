@@ -1,0 +1,174 @@
+"""A picture of an archive: its classes side by side, and what tells them apart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm, Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lenssim.archive import Archive, open_archive
+from lenssim.errors import ArchiveError
+from lenssim.observation import noise_sigma, pixel_noise
+from lenssim.simulation import render, simulate, smooth_system
+from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
+
+EXAMPLES = 3
+"""Images of each class."""
+
+RESIDUAL_RANGE = 6.0
+"""Residuals are shown between plus and minus this many sigma."""
+
+_CONSIDERED = 256
+_TITLES = {"axion": "axion vortex", "cdm": "CDM subhalos", "no_sub": "no substructure"}
+_SORTED_BY = {"axion": "axion_mass", "cdm": "substructure_snr", "no_sub": "sample"}
+_FLUX_TICKS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+_INK = "#e8e6e3"
+_PAPER = "#14141a"
+
+
+def draw_preview(archive: str | os.PathLike[str] | Archive, out: str | os.PathLike[str]) -> Path:
+    """Draws a few images of each class, with their residuals against the smooth lens.
+
+    The residual is (image - smooth) / sigma, where smooth is the noise-free image of the same
+    lens with all of its mass in the halo: noise alone for the class without substructure.
+
+    Args:
+        archive: folder, URL, or an open archive.
+        out: picture to write, PNG, PDF or SVG by its suffix.
+
+    Returns:
+        The path of the picture.
+
+    Raises:
+        ArchiveError: where the archive holds no complete group, or the picture cannot be written.
+    """
+    opened = archive if isinstance(archive, Archive) else open_archive(archive)
+    groups = _groups_to_show(opened)
+    if not groups:
+        raise ArchiveError(f"{opened.location} holds no complete group yet: run generate first.")
+    figure = _draw(opened, groups)
+    path = Path(out)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, facecolor=_PAPER)
+    except (OSError, ValueError) as error:
+        raise ArchiveError(f"{path} cannot be written: {error}.") from None
+    return path
+
+
+def _groups_to_show(archive: Archive) -> list[tuple[Split, SubstructureClass]]:
+    """The training group of each class, or else its test group."""
+    held = {(group.split, group.substructure_class) for group in archive.manifest.groups}
+    shown: list[tuple[Split, SubstructureClass]] = []
+    for name in CLASSES:
+        shown += [(split, name) for split in SPLITS if (split, name) in held][:1]
+    return shown
+
+
+def _examples(dataset: xr.Dataset, substructure_class: SubstructureClass) -> NDArray[np.int64]:
+    """Sample indices that span the class: by axion mass, or by how much there is to see."""
+    count = min(dataset.sizes["sample"], _CONSIDERED)
+    key = dataset[_SORTED_BY[substructure_class]].isel(sample=slice(count)).values
+    ranks = np.unique(np.linspace(0, count - 1, EXAMPLES + 2).round().astype(int)[1:-1])
+    return np.argsort(key, kind="stable")[ranks]
+
+
+def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Figure:
+    spec, seed = archive.spec, archive.manifest.seed
+    noise = pixel_noise(spec.instrument)
+    images: dict[tuple[int, int], NDArray[np.float64]] = {}
+    residuals: dict[tuple[int, int], NDArray[np.float64]] = {}
+    captions: dict[tuple[int, int], str] = {}
+    for column, (split, name) in enumerate(groups):
+        dataset = archive.dataset(split, name)
+        for row, index in enumerate(_examples(dataset, name)):
+            sample = dataset.isel(sample=int(index)).load()
+            drawn = simulate(spec, name, int(index), seed=seed, split=split)
+            smooth = render(smooth_system(drawn.system), spec)
+            place = row, column
+            images[place] = sample["image"].values.astype(np.float64)
+            residuals[place] = (images[place] - smooth) / noise_sigma(smooth, noise)
+            captions[place] = _caption(sample, name)
+
+    stacked = np.stack(list(images.values()))
+    floor = float(np.sqrt(noise.background_variance)) * spec.observation.flux_factor
+    brightest = float(np.quantile(stacked, 0.9995))
+    stretch = AsinhNorm(linear_width=8 * floor, vmin=-3 * floor, vmax=brightest)
+    limits = Normalize(-RESIDUAL_RANGE, RESIDUAL_RANGE)
+    half = 0.5 * spec.instrument.num_pix * spec.instrument.pixel_scale
+
+    rows, columns = EXAMPLES, 2 * len(groups)
+    with mpl.rc_context({"text.color": _INK, "axes.labelcolor": _INK, "font.size": 10}):
+        figure = Figure(figsize=(2.05 * columns, 2.05 * rows + 1.35), dpi=150)
+        axes = figure.subplots(rows, columns, squeeze=False)
+        edge = 0.35 / columns
+        figure.subplots_adjust(edge / 2, 0.17, 1 - edge / 2, 0.885, wspace=0.03, hspace=0.03)
+        for axis in axes.flat:
+            axis.set_axis_off()
+        extent = (-half, half, -half, half)
+        for (row, column), image in images.items():
+            left, right = axes[row, 2 * column], axes[row, 2 * column + 1]
+            shown = left.imshow(image, cmap="inferno", norm=stretch, origin="lower", extent=extent)
+            seen = right.imshow(
+                residuals[row, column], cmap="RdBu_r", norm=limits, origin="lower", extent=extent
+            )
+            left.text(
+                0.04, 0.95, captions[row, column], transform=left.transAxes, va="top", fontsize=8.5
+            )
+        _scale_bar(axes[0, 0], half)
+        for column, (_, name) in enumerate(groups):
+            middle = (
+                axes[0, 2 * column].get_position().x0 + axes[0, 2 * column + 1].get_position().x1
+            )
+            figure.text(middle / 2, 0.905, _TITLES[name], ha="center", fontsize=13)
+        figure.text(
+            edge / 2,
+            0.965,
+            f"Model {spec.name}: image (left) and residual against the smooth lens (right)",
+            fontsize=11,
+            alpha=0.8,
+            va="center",
+        )
+        bars = (
+            (shown, (0.06, 0.11, 0.4, 0.022), "surface flux, e$^-$/s per pixel (asinh stretch)"),
+            (seen, (0.54, 0.11, 0.4, 0.022), r"(image $-$ smooth lens) / $\sigma$"),
+        )
+        for mappable, box, label in bars:
+            bar = figure.colorbar(
+                mappable, cax=figure.add_axes(box), orientation="horizontal", extend="both"
+            )
+            bar.set_label(label)
+            if mappable is shown:
+                ticks = [tick for tick in _FLUX_TICKS if tick <= brightest]
+                bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+                bar.minorticks_off()
+            bar.ax.tick_params(color=_INK, labelcolor=_INK)
+            bar.outline.set_edgecolor(_INK)
+    return figure
+
+
+def _caption(sample: xr.Dataset, substructure_class: SubstructureClass) -> str:
+    """What tells one image from another of its class."""
+    if substructure_class == "no_sub":
+        return ""
+    snr = f"S/N {float(sample['substructure_snr']):.0f}"
+    if substructure_class == "cdm":
+        subhalos = int(np.isfinite(sample["subhalo_mass"].values).sum())
+        return f"{subhalos} subhalos\n{snr}"
+    mass = float(sample["axion_mass"])
+    exponent = int(np.floor(np.log10(mass)))
+    return rf"$m = {mass / 10.0**exponent:.1f}\times10^{{{exponent}}}$ eV" + f"\n{snr}"
+
+
+def _scale_bar(axis: Axes, half: float) -> None:
+    """One arcsec, in the lower left corner."""
+    start, height = -0.9 * half, -0.88 * half
+    axis.plot([start, start + 1], [height, height], color=_INK, linewidth=2)
+    axis.text(start + 0.5, height + 0.05 * half, '1"', ha="center", va="bottom", fontsize=9)
