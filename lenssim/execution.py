@@ -22,6 +22,9 @@ RETRIES = 2
 """Times that a task is given to another worker when its own is lost."""
 
 
+CONNECT_TIMEOUT = "10s"
+
+
 class ClusterError(LenssimError):
     """A cluster cannot be reached, or lost the workers that a task ran on."""
 
@@ -47,12 +50,12 @@ def executor(task: Callable[..., int], workers: int | None, scheduler: str | Non
     from distributed import Client
 
     try:
-        client = Client(scheduler, timeout="10s", set_as_default=False)
+        client = Client(scheduler, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except (OSError, TimeoutError, ValueError):
         raise ClusterError(
             f"No dask scheduler answers at {scheduler}: start one there, or leave out --scheduler."
         ) from None
-    with client:
+    with client, client.as_current():
         yield _on_cluster(task, client)
 
 

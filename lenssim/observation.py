@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from lenssim.rendering import PixelNoise
+from lenssim.rendering.compilation import kernel
 from lenssim.spec import Instrument
 
 FloatArray = NDArray[np.float64]
@@ -55,7 +55,7 @@ def psf_kernel(instrument: Instrument) -> FloatArray:
     return kernel / kernel.sum()
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def convolve(fluxes, kernel):
     """Convolves an image with a separable, symmetric kernel, repeating its edge pixels outside.
 
@@ -112,7 +112,7 @@ def add_noise(image: FloatArray, noise: PixelNoise, generator: np.random.Generat
     )
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _scale_and_add(image, background_variance, exposure_time, deviates):
     """Image + sigma * deviates in one pass, with the sigma of `noise_sigma`."""
     result = np.empty(image.shape)

@@ -324,7 +324,9 @@ class Sampling(_Section):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.tolerance is None) == (self.subsamples is None):
-            raise ValueError("exactly one of tolerance and subsamples must be given")
+            raise ValueError(
+                "exactly one of tolerance and subsamples must be given, and the other null"
+            )
         return self
 
 
@@ -517,5 +519,8 @@ def _one_sentence(error: ValidationError, origin: str) -> str:
         prefix = f"{key}: " if path else ""
         return f"{origin}: {prefix}{message}."
     value = first["input"]
-    shown = str(value) if isinstance(value, Prior) else repr(value)
+    if isinstance(value, float):
+        shown = f"{value:g}"
+    else:
+        shown = str(value) if isinstance(value, Prior) else repr(value)
     return f"{origin}: {key} = {shown} is not allowed: {message[0].lower()}{message[1:]}."

@@ -57,8 +57,8 @@ class Location:
         """Content of a file; FileNotFoundError where there is none."""
         try:
             return self._fs.cat_file(self.path(relative))
-        except FileNotFoundError:
-            raise
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(f"{self.url}/{relative}") from None
         except OSError as error:
             raise ArchiveError(f"{self.url}/{relative} cannot be read: {_reason(error)}.") from None
 

@@ -78,7 +78,7 @@ def read_manifest(location: Location) -> Manifest | None:
     """
     try:
         content = location.read(MANIFEST)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
     try:
         manifest = Manifest.model_validate(json.loads(content))

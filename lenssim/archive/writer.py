@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import ByteRequest
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.core.buffer import Buffer
+from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.errors import ZarrUserWarning
 from zarr.storage import WrapperStore
 
@@ -37,7 +38,10 @@ SHARD_SIZE = 2048
 
 
 class _RecordingStore(WrapperStore[Store]):
-    """A store that keeps size and checksum of every file that is written through it."""
+    """A store that keeps size and checksum of every shard that is written through it.
+
+    Shards are written whole: what an earlier attempt left of one, torn perhaps, is not read.
+    """
 
     records: dict[str, FileRecord]
 
@@ -45,7 +49,16 @@ class _RecordingStore(WrapperStore[Store]):
         super().__init__(store)
         self.records = {}
 
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Content of a metadata file; none for a shard."""
+        if not key.endswith("zarr.json"):
+            return None
+        return await self._store.get(key, prototype, byte_range)
+
     async def set(self, key: str, value: Buffer, byte_range: Any = None) -> None:
+        """Writes a file and records it."""
         record = await asyncio.to_thread(FileRecord.of, value.to_bytes())
         await self._store.set(key, value)
         self.records[key] = record

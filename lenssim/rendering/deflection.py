@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
-"""Float rearrangements that let sums vectorise; NaN and infinity keep their meaning."""
+from lenssim.rendering.compilation import inlined
 
 _ROUND = 1e-8
 """1 - q below which an ellipsoid is treated as round: its closed form is 0/0 at q = 1."""
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def sis(x, y, theta_e):
     """Deflection of a singular isothermal sphere at the origin.
 
@@ -38,7 +36,7 @@ def sis(x, y, theta_e):
     return scale * x, scale * y
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def sie(x, y, theta_e, axis_ratio, cos_phi, sin_phi):
     """Deflection of a singular isothermal ellipsoid at the origin.
 
@@ -71,7 +69,7 @@ def sie(x, y, theta_e, axis_ratio, cos_phi, sin_phi):
     )
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def shear(x, y, gamma1, gamma2):
     """Deflection of an external shear about the origin (lenstronomy's SHEAR).
 
@@ -85,7 +83,7 @@ def shear(x, y, gamma1, gamma2):
     return gamma1 * x + gamma2 * y, gamma2 * x - gamma1 * y
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def point_mass(x, y, theta_e_squared):
     """Deflection of a point mass at the origin, alpha = theta_E^2 theta / |theta|^2.
 
@@ -100,7 +98,7 @@ def point_mass(x, y, theta_e_squared):
     return scale * x, scale * y
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def vortex_line(x, y, theta_e, half_x, half_y):
     """Deflection of a uniform line mass centred on the origin, in closed form.
 

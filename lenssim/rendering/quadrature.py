@@ -14,9 +14,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from lenssim.rendering.deflection import FASTMATH
+from lenssim.rendering.compilation import inlined, kernel
 from lenssim.rendering.ray_tracing import BLOCK, surface_brightness
 from lenssim.rendering.substructure_field import TILE, substructure_field
 
@@ -36,7 +35,7 @@ _NODE_Y = np.array([0.0, -1.0, -1.0, 1.0, 1.0, 0.0, 0.0, -1.0, 1.0]) * _GAUSS_NO
 _NODES = 9
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def regular_pixel_fluxes(tracer, num_pix, pixel_scale, subsamples):
     """Pixel fluxes from a regular grid of sub-samples, the midpoint rule that lenstronomy uses.
 
@@ -67,7 +66,7 @@ def regular_pixel_fluxes(tracer, num_pix, pixel_scale, subsamples):
     return fluxes * (step * step)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _tile_order(side):
     """Rows and columns of a square grid, tile after tile, each of shape (side^2,)."""
     rows = np.empty(side * side, dtype=np.int64)
@@ -83,7 +82,7 @@ def _tile_order(side):
     return rows, columns
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def _centre_samples(tracer, field, rows, columns, side, pixel_scale):
     """Surface brightness at the pixel centres of the image and of a border around it."""
     x = (columns - 0.5 * (side - 1)) * pixel_scale
@@ -96,7 +95,7 @@ def _centre_samples(tracer, field, rows, columns, side, pixel_scale):
     return samples
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def _smooth_mean(samples, row, column):
     """Mean over a pixel from the samples around it, and the size of its fourth-order terms.
 
@@ -121,7 +120,7 @@ def _smooth_mean(samples, row, column):
     return mean, size
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def _mark_around(marked, x, y, pixel_scale):
     """Marks the pixel that holds a position, and its neighbours."""
     num_pix = marked.shape[0]
@@ -130,7 +129,7 @@ def _mark_around(marked, x, y, pixel_scale):
     _mark_neighbours(marked, row, column)
 
 
-@njit(inline="always")
+@inlined
 def _mark_neighbours(marked, row, column):
     """Marks a pixel, which may be outside the image, and the eight around it."""
     num_pix = marked.shape[0]
@@ -139,7 +138,7 @@ def _mark_neighbours(marked, row, column):
             marked[i, j] = True
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def _singular_pixels(tracer, num_pix, pixel_scale):
     """Pixels that hold the lens centre or a piece of the vortex, whatever their samples say."""
     marked = np.zeros((num_pix, num_pix), dtype=np.bool_)
@@ -160,7 +159,7 @@ def _singular_pixels(tracer, num_pix, pixel_scale):
     return marked
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def _strong_masses(tracer, samples, pixel_scale, tolerance, background_variance, exposure_time):
     """Indices of the point masses whose small-scale effect on their pixel exceeds the tolerance.
 
@@ -194,7 +193,7 @@ def _strong_masses(tracer, samples, pixel_scale, tolerance, background_variance,
     return strong[:count]
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def _holds_unresolved_mass(x, y, half, tracer, strong):
     """Whether a strong mass much smaller than the cell lies in or beside it, between its nodes."""
     for k in strong:
@@ -207,7 +206,7 @@ def _holds_unresolved_mass(x, y, half, tracer, strong):
     return False
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def _crosses_vortex(x, y, half, tracer):
     """Whether the vortex line, across which the image jumps, may run through a cell."""
     length = math.hypot(tracer.vortex_half_x, tracer.vortex_half_y)
@@ -221,7 +220,7 @@ def _crosses_vortex(x, y, half, tracer):
     )
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def _cell_mean(values, first, peak, has_jump):
     """Mean over a cell from its nine nodes, values[first:first + 9], and an estimate of its error.
 
@@ -246,7 +245,7 @@ def _cell_mean(values, first, peak, has_jump):
     return mean, error
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def adaptive_pixel_fluxes(
     tracer, num_pix, pixel_scale, tolerance, background_variance, exposure_time
 ):
@@ -313,7 +312,7 @@ def adaptive_pixel_fluxes(
     return fluxes, evaluations
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def _integrate_cells(
     tracer, field, strong, pixel_scale, pixel_x, pixel_y, pixels, count, pixel_error, fluxes
 ):

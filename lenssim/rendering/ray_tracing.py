@@ -6,10 +6,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from lenssim.rendering import deflection, source
+from lenssim.rendering.compilation import kernel
 from lenssim.rendering.substructure_field import subtract_substructure
 
 FloatArray = NDArray[np.float64]
@@ -50,7 +50,7 @@ BLOCK = 512
 """Rays traced together: their buffers stay in the processor's first cache."""
 
 
-@njit(fastmath=deflection.FASTMATH, nogil=True, cache=True)
+@kernel
 def surface_brightness(x, y, tracer, field, out):
     """Lensed surface brightness at many positions.
 
@@ -83,7 +83,7 @@ def surface_brightness(x, y, tracer, field, out):
             brightness[i] = 0.0 if math.isnan(value) else value
 
 
-@njit(fastmath=deflection.FASTMATH, nogil=True, cache=True)
+@kernel
 def _trace(x, y, tracer, field, beta_x, beta_y):
     """Source-plane positions of rays, arcsec, into (beta_x, beta_y); at most `BLOCK` of them.
 

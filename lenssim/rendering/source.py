@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from scipy.special import gamma
 
-from lenssim.rendering.deflection import FASTMATH
+from lenssim.rendering.compilation import inlined
 
 MINIMUM_RADIUS = 1e-4
 """Radius in arcsec inside which the profile is flat, as lenstronomy's SERSIC_ELLIPSE has it."""
@@ -45,7 +44,7 @@ def sersic_amplitude(flux, r_sersic, n_sersic):
     return flux / area
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def sersic_ellipse(x, y, amplitude, r_sersic, n_sersic, b, e1, e2):
     """Surface brightness of an elliptical Sersic profile at the origin.
 

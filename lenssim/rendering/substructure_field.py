@@ -14,10 +14,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from lenssim.rendering.deflection import FASTMATH, point_mass, vortex_line
+from lenssim.rendering.compilation import inlined, kernel
+from lenssim.rendering.deflection import point_mass, vortex_line
 
 FloatArray = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ class SubstructureField(NamedTuple):
     vortex_is_near: NDArray[np.bool_]
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def substructure_field(tracer, num_pix, pixel_scale, border):
     """Sums the substructure of a system into the tiles of an image.
 
@@ -139,7 +139,7 @@ def substructure_field(tracer, num_pix, pixel_scale, border):
     )
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def _add_far_vortex(tracer, centre_x, centre_y, radius, real, imaginary):
     """Adds the vortex's series about a tile's centre, if the tile is far enough; says whether.
 
@@ -179,14 +179,14 @@ def _add_far_vortex(tracer, centre_x, centre_y, radius, real, imaginary):
     return True
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def _tile_coordinate(position, field):
     """Row or column of the tiles that a coordinate falls in."""
     index = int((position + field.half_width) / field.tile_size)
     return min(max(index, 0), field.tiles_on_a_side - 1)
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@inlined
 def _evaluate_series(
     x, y, centre_x, centre_y, scale, series_real, series_imaginary, real, imaginary
 ):
@@ -204,7 +204,7 @@ def _evaluate_series(
         imaginary[i] = value_imaginary
 
 
-@njit(fastmath=FASTMATH, nogil=True, cache=True)
+@kernel
 def subtract_substructure(x, y, tracer, field, beta_x, beta_y):
     """Takes the deflection of all substructure off source-plane positions, in place.
 
