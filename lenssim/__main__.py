@@ -1,0 +1,5 @@
+"""`python -m lenssim` is the command lenssim."""
+
+from lenssim.cli import main
+
+main()

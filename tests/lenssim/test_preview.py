@@ -1,0 +1,53 @@
+"""The preview: what is in the picture."""
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import lenssim
+from lenssim.errors import ArchiveError
+from lenssim.preview import _draw, _examples, _groups_to_show
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return lenssim.generate("B", train=6, test=2, out=tmp_path_factory.mktemp("preview"))
+
+
+def test_the_picture_shows_every_class_with_captions_scale_and_bars(archive):
+    figure = _draw(archive, _groups_to_show(archive))
+    words = " ".join(
+        [text.get_text() for axes in figure.axes for text in axes.texts]
+        + [text.get_text() for text in figure.texts]
+        + [axes.get_xlabel() for axes in figure.axes]
+    )
+    for expected in ("axion vortex", "CDM subhalos", "no substructure", "eV", '1"', "sigma"):
+        assert expected in words
+    assert words.count("eV") == 3
+
+
+def test_axion_examples_span_the_masses(archive):
+    dataset = archive.dataset("train", "axion")
+    masses = dataset["axion_mass"].values
+    chosen = masses[_examples(dataset, "axion")]
+    assert list(chosen) == sorted(chosen)
+    assert len(set(chosen)) == 3
+
+
+def test_residuals_of_the_empty_class_are_noise(archive):
+    figure = _draw(archive, _groups_to_show(archive))
+    grid = [axes for axes in figure.axes if axes.images]
+    residual = np.asarray(grid[5].images[0].get_array())  # first row: image, residual, by class
+    assert residual.mean() == pytest.approx(0, abs=0.08)
+    assert residual.std() == pytest.approx(1, abs=0.05)
+
+
+def test_an_archive_of_one_class_and_one_image(tmp_path):
+    archive = lenssim.generate("A", ["cdm"], train=0, test=1, out=tmp_path / "a")
+    path = lenssim.draw_preview(archive, tmp_path / "one.png")
+    assert imread(path).ndim == 3
+
+
+def test_an_unknown_kind_of_picture_is_one_sentence(archive, tmp_path):
+    with pytest.raises(ArchiveError, match="cannot be written"):
+        lenssim.draw_preview(archive, tmp_path / "picture.xyz")
