@@ -43,6 +43,9 @@ from lenssim.version import VERSION
 DEFAULT_COUNTS = {"train": 30_000, "test": 5_000}
 """Images of each class, as in the study (Deshmukh et al. 2023, sec. 3)."""
 
+REPORTED_TOGETHER = 16
+"""Images between two calls of a task's progress function."""
+
 
 @dataclass(frozen=True)
 class GroupPlan:
@@ -233,7 +236,7 @@ def make_shard(
         url: of the archive.
         spec, manifest: what to simulate; seed and engine are the manifest's.
         layout, shard: which samples of which group.
-        progress: called after every image.
+        progress: called after every few images.
 
     Returns:
         The number of images made.
@@ -250,8 +253,10 @@ def make_shard(
             engine_name=manifest.engine,
         )
         _fill(columns, row, simulation)
-        if progress is not None:
-            progress(1)
+        if progress is not None and (row + 1) % REPORTED_TOGETHER == 0:
+            progress(REPORTED_TOGETHER)
+    if progress is not None and len(samples) % REPORTED_TOGETHER:
+        progress(len(samples) % REPORTED_TOGETHER)
     write_shard(Location(url), layout, shard, columns)
     return len(samples)
 

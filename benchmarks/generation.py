@@ -1,0 +1,269 @@
+"""Speed of the fast engine, of the whole command, and its memory.
+
+Everything is a ratio against something else in the same run, interleaved with it.
+
+1. Images a second on one core: the fast engine at the shipped tolerance, against lenstronomy's
+   `image()` with 8x8 sub-samples, whose error is several times larger (accuracy.md). The vortex is
+   given to lenstronomy in closed form, and as 100 point masses, the way it was published.
+2. At equal sub-samples, without adaptivity: the fast engine's kernel, lenstronomy, and caustics
+   (torch, float32, vmap over images), where caustics is installed.
+3. `generate` with two workers, against rendering the same noise-free images on two threads.
+4. Peak memory of `generate` for two sizes of archive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from report import table, write
+
+import lenssim
+from lenssim.population import LensSystem, draw_system, random_stream
+from lenssim.rendering.reference import lenstronomy_image
+from lenssim.simulation import render, smooth_system
+from lenssim.spec import Sampling, Specification
+
+MODELS = ("A", "B")
+ROUNDS = 5
+SUBSAMPLES = 8
+
+MEMORY = """
+import resource, sys, lenssim
+lenssim.generate("B", train=int(sys.argv[2]), test=0, out=sys.argv[1], workers=2)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def draw(spec: Specification, name: str, count: int) -> list[LensSystem]:
+    return [
+        draw_system(spec, name, random_stream(0, spec.name, "train", name, i, "population"))
+        for i in range(count)
+    ]
+
+
+def engines(spec: Specification, name: str, images: int) -> dict[str, float]:
+    """Milliseconds an image of each engine, medians over interleaved rounds, one core."""
+    systems = draw(spec, name, images)
+    few = systems[: max(images // 50, 2)]
+    peers: dict[str, tuple[list[LensSystem], Callable[[LensSystem], object]]] = {
+        "fast": (systems, lambda system: render(system, spec)),
+        "lenstronomy": (few, lambda system: lenstronomy_image(system, spec, SUBSAMPLES)),
+    }
+    if name == "axion":
+        peers["lenstronomy, 100 point masses"] = (
+            few,
+            lambda system: lenstronomy_image(system, spec, SUBSAMPLES, vortex_point_masses=100),
+        )
+    regular = spec.model_copy(update={"sampling": Sampling(subsamples=SUBSAMPLES)})
+    peers["fast kernel, 8x8"] = (few, lambda system: render(system, regular))
+    caustics = caustics_peer(spec, name, few)
+    times: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        for peer, (batch, work) in peers.items():
+            taken = seconds(lambda batch=batch, work=work: [work(system) for system in batch])
+            times.setdefault(peer, []).append(1e3 * taken / len(batch))
+        if caustics is not None:
+            times.setdefault("caustics, 8x8", []).append(1e3 * seconds(caustics) / len(few))
+    return {peer: float(np.median(values)) for peer, values in times.items()}
+
+
+def caustics_peer(
+    spec: Specification, name: str, systems: list[LensSystem]
+) -> Callable[[], object] | None:
+    """Renders systems with caustics' functions, vmapped; None where it is not installed."""
+    try:
+        import torch
+        from caustics.light.func import brightness_sersic
+    except ImportError:
+        return None
+    if name == "axion":
+        return None  # caustics has no line mass
+    torch.set_num_threads(1)
+    num_pix, scale = spec.instrument.num_pix, spec.instrument.pixel_scale
+    side = num_pix * SUBSAMPLES
+    centres = (torch.arange(side) - 0.5 * (side - 1)) * scale / SUBSAMPLES
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    most = max((len(system.subhalo_x) for system in systems), default=0)
+
+    def padded(attribute: str) -> torch.Tensor:
+        rows = np.zeros((len(systems), most), dtype=np.float32)
+        for row, system in zip(rows, systems, strict=True):
+            values = getattr(system, attribute)
+            row[: len(values)] = values
+        return torch.from_numpy(rows)
+
+    theta_e = torch.tensor([system.lens_theta_e for system in systems])
+    sources = torch.tensor([[system.source_x, system.source_y] for system in systems])
+    masses = padded("subhalo_x"), padded("subhalo_y"), padded("subhalo_theta_e")
+    modulus = float(np.hypot(systems[0].source_e1, systems[0].source_e2))
+    axis_ratio = torch.tensor((1 - modulus) / (1 + modulus))
+    angle = torch.tensor(0.5 * np.arctan2(systems[0].source_e2, systems[0].source_e1))
+    from caustics.lenses.func import (
+        reduced_deflection_angle_point,
+        reduced_deflection_angle_sis,
+    )
+
+    zero = torch.tensor(0.0)
+
+    def image(radius, source, mass_x, mass_y, mass_radius):
+        alpha_x, alpha_y = reduced_deflection_angle_sis(zero, zero, radius, x, y)
+        if most:
+            each = torch.vmap(reduced_deflection_angle_point, in_dims=(0, 0, 0, None, None))
+            point_x, point_y = each(mass_x, mass_y, mass_radius, x, y)
+            alpha_x, alpha_y = alpha_x + point_x.sum(0), alpha_y + point_y.sum(0)
+        brightness = brightness_sersic(
+            source[0], source[1], axis_ratio, angle, torch.tensor(1.0), torch.tensor(0.25),
+            torch.tensor(1.0), x - alpha_x, y - alpha_y,
+        )  # fmt: skip
+        return brightness.reshape(num_pix, SUBSAMPLES, num_pix, SUBSAMPLES).mean((1, 3))
+
+    def work() -> None:
+        # one image at a time where there are subhalos: all together do not fit in memory
+        step = 1 if most else len(systems)
+        with torch.no_grad():
+            for first in range(0, len(systems), step):
+                part = slice(first, first + step)
+                torch.vmap(image)(theta_e[part], sources[part], *(each[part] for each in masses))
+
+    work()
+    return work
+
+
+def whole_command(spec: Specification, name: str, images: int) -> dict[str, float]:
+    """Seconds of `generate`, of rendering its images, and of rendering also their smooth twins."""
+    systems = draw(spec, name, images)
+
+    def rendered(batch: list[LensSystem]) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda part: [render(s, spec) for s in part], (batch[::2], batch[1::2])))
+
+    def generated() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            lenssim.generate(spec, [name], train=images, test=0, out=folder, workers=2)
+
+    twins = [] if name == "no_sub" else [smooth_system(system) for system in systems]
+    generated()
+    times = [
+        (
+            seconds(generated),
+            seconds(lambda: rendered(systems)),
+            seconds(lambda: rendered(systems + twins)),
+        )
+        for _ in range(ROUNDS)
+    ]
+    command, images_alone, with_twins = np.median(times, axis=0)
+    return {
+        "generate": float(command),
+        "rendering": float(images_alone),
+        "rendering with smooth twins": float(with_twins),
+    }
+
+
+def peak_memory(images: int) -> float:
+    """Megabytes of a process that generates three classes of so many images."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.run(
+            [sys.executable, "-c", MEMORY, folder, str(images)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return float(run.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=200, help="for each class, on one core")
+    parser.add_argument("--archive", type=int, default=4096, help="for each class, whole command")
+    arguments = parser.parse_args()
+    cores = os.sched_getaffinity(0)
+
+    os.sched_setaffinity(0, {min(cores)})
+    speed = [
+        {"model": model, "class": name, **engines(lenssim.load_spec(model), name, arguments.images)}
+        for model in MODELS
+        for name in lenssim.CLASSES
+    ]
+    os.sched_setaffinity(0, cores)
+    command = [
+        {"class": name, **whole_command(lenssim.load_spec("B"), name, arguments.archive)}
+        for name in lenssim.CLASSES
+    ]
+    total = {key: sum(row[key] for row in command) for key in command[0] if key != "class"}
+    command.append({"class": "all three", **total})
+    memory = {images: peak_memory(images) for images in (2048, 8192)}
+
+    def ratio(row: dict, peer: str, base: str = "fast") -> str:
+        return f"{row[peer] / row[base]:.0f}" if peer in row else ""
+
+    text = "\n\n".join(
+        [
+            "## Engine, one core\n\nHow many times faster than lenstronomy with 8x8 sub-samples.",
+            table(
+                ["model", "class", "against lenstronomy", "against it with 100 point masses"],
+                [
+                    [
+                        row["model"],
+                        row["class"],
+                        ratio(row, "lenstronomy"),
+                        ratio(row, "lenstronomy, 100 point masses"),
+                    ]
+                    for row in speed
+                ],
+            ),
+            "## Equal sub-samples (8x8), one core\n\nHow many times slower than the fast engine's "
+            "kernel without adaptivity.",
+            table(
+                ["model", "class", "lenstronomy", "caustics"],
+                [
+                    [
+                        row["model"],
+                        row["class"],
+                        ratio(row, "lenstronomy", "fast kernel, 8x8"),
+                        ratio(row, "caustics, 8x8", "fast kernel, 8x8"),
+                    ]
+                    for row in speed
+                ],
+            ),
+            "## Whole command, two cores\n\nImages a second of `generate` (draw, render, noise, "
+            "S/N, write) as a share of those of rendering alone.",
+            table(
+                ["class", "of rendering the images", "of rendering them and their smooth twins"],
+                [
+                    [
+                        row["class"],
+                        f"{row['rendering'] / row['generate']:.0%}",
+                        f"{row['rendering with smooth twins'] / row['generate']:.0%}",
+                    ]
+                    for row in command
+                ],
+            ),
+            "## Peak memory of `generate`, two workers\n",
+            table(["images of each class", "MB"], [[n, f"{mb:.0f}"] for n, mb in memory.items()]),
+        ]
+    )
+    write(
+        "generation",
+        "Speed is given as ratios within one run, medians over interleaved rounds.",
+        {"engines_ms": speed, "command_s": command, "peak_memory_mb": memory},
+        text,
+        ["numpy", "numba", "lenstronomy", "zarr"],
+    )
+
+
+if __name__ == "__main__":
+    main()
