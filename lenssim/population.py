@@ -193,6 +193,26 @@ def draw_system(
     )
 
 
+def beaded_vortex(
+    system: LensSystem, point_masses: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The vortex as equal point masses, evenly spaced and including both ends, as DeepLenseSim.
+
+    Args:
+        system: one with a vortex.
+        point_masses: how many.
+
+    Returns:
+        x and y in arcsec and squared Einstein radii in arcsec^2, each of shape (point_masses,).
+    """
+    along = np.linspace(-0.5, 0.5, point_masses) * system.vortex_length
+    return (
+        system.vortex_x + along * math.cos(system.vortex_angle),
+        system.vortex_y + along * math.sin(system.vortex_angle),
+        np.full(point_masses, system.vortex_theta_e**2 / point_masses),
+    )
+
+
 def _halo_radius(mass: float, geometry: LensingGeometry) -> float:
     """Effective Einstein radius of the halo, whose deflection is proportional to theta_E."""
     return float(einstein_radius(mass, geometry) * geometry.deflection_scale)

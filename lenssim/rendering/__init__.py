@@ -1,12 +1,16 @@
 """Rendering: from the parameters of a system to the flux that falls on each pixel.
 
+compilation          how the kernels are compiled
 deflection, source   the physics, as scalar functions
-ray_tracing          both together: surface brightness at positions in the image
+substructure_field   the summed deflection of all substructure
+ray_tracing          all together: surface brightness at positions in the image
 quadrature           its integral over pixels, adaptive or on a regular grid
+contract             what an engine takes and gives
 fast, reference      the two engines: the kernels above, and lenstronomy
-engines              the contract that both keep
+engines              the engines by name
 """
 
-from lenssim.rendering.engines import ENGINES, Engine, EngineName, PixelNoise, engine
+from lenssim.rendering.contract import ENGINES, Engine, EngineName, PixelNoise
+from lenssim.rendering.engines import engine
 
 __all__ = ["ENGINES", "Engine", "EngineName", "PixelNoise", "engine"]

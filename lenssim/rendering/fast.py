@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from lenssim.population import LensSystem
+from lenssim.population import LensSystem, beaded_vortex
+from lenssim.rendering.contract import PixelNoise
 from lenssim.rendering.deflection import axis_ratio_and_angle
-from lenssim.rendering.engines import PixelNoise
 from lenssim.rendering.quadrature import adaptive_pixel_fluxes, regular_pixel_fluxes
 from lenssim.rendering.ray_tracing import RayTracer
 from lenssim.rendering.source import sersic_amplitude, sersic_b
@@ -61,28 +61,8 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
     )
 
 
-def beaded_vortex(
-    system: LensSystem, point_masses: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The vortex as equal point masses, evenly spaced and including both ends, as DeepLenseSim.
-
-    Args:
-        system: one with a vortex.
-        point_masses: how many.
-
-    Returns:
-        x and y in arcsec and squared Einstein radii in arcsec^2, each of shape (point_masses,).
-    """
-    along = np.linspace(-0.5, 0.5, point_masses) * system.vortex_length
-    return (
-        system.vortex_x + along * math.cos(system.vortex_angle),
-        system.vortex_y + along * math.sin(system.vortex_angle),
-        np.full(point_masses, system.vortex_theta_e**2 / point_masses),
-    )
-
-
 def pixel_fluxes(system: LensSystem, spec: Specification, noise: PixelNoise) -> NDArray[np.float64]:
-    """Renders one system to the specification's sampling; see `engines.Engine`."""
+    """Renders one system to the specification's sampling; see `contract.Engine`."""
     tracer = ray_tracer(system, spec)
     instrument, sampling = spec.instrument, spec.sampling
     if sampling.tolerance is None:

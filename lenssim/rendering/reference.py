@@ -8,9 +8,8 @@ import numpy as np
 from lenstronomy.SimulationAPI.sim_api import SimAPI
 from numpy.typing import NDArray
 
-from lenssim.population import LensSystem
-from lenssim.rendering.engines import PixelNoise
-from lenssim.rendering.fast import beaded_vortex
+from lenssim.population import LensSystem, beaded_vortex
+from lenssim.rendering.contract import PixelNoise
 from lenssim.spec import Instrument, Specification
 
 SUBSAMPLES = 16
@@ -149,7 +148,7 @@ def lenstronomy_image(
 
 
 def pixel_fluxes(system: LensSystem, spec: Specification, noise: PixelNoise) -> NDArray[np.float64]:
-    """Renders one system on a regular grid of sub-samples; see `engines.Engine`.
+    """Renders one system on a regular grid of sub-samples; see `contract.Engine`.
 
     The grid is the specification's where it names one, else `SUBSAMPLES`; `noise` is not needed.
     """

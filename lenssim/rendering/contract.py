@@ -1,0 +1,43 @@
+"""The contract that every engine keeps."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenssim.population import LensSystem
+from lenssim.spec import Specification
+
+EngineName = Literal["fast", "lenstronomy"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+
+class PixelNoise(NamedTuple):
+    """Noise of a pixel: variance(flux) = background_variance + flux / exposure_time.
+
+    `background_variance` is in (e-/s)^2, `exposure_time` in seconds.
+    """
+
+    background_variance: float
+    exposure_time: float
+
+
+class Engine(Protocol):
+    """Renders one system: the flux that falls on each pixel, before the PSF and without noise."""
+
+    def __call__(
+        self, system: LensSystem, spec: Specification, noise: PixelNoise
+    ) -> NDArray[np.float64]:
+        """Pixel fluxes.
+
+        Args:
+            system: what to render.
+            spec: its instrument and sampling.
+            noise: what an adaptive tolerance is measured in.
+
+        Returns:
+            e-/s, shape (num_pix, num_pix), axes (y, x), both rising.
+        """
+        ...
