@@ -15,8 +15,11 @@ from lenssim.errors import LenssimError, UsageError
 Progress = Callable[[int], None]
 """Called with the number of images that have just been made, from any thread."""
 
-Run = Callable[[Sequence[tuple[Any, ...]], Progress | None], None]
-"""Runs a task once for each tuple of arguments, and returns when all are done."""
+Run = Callable[[Sequence[tuple[Any, ...]], Callable[[int], None], Progress | None], None]
+"""Runs a task once for each tuple of arguments, and returns when all are done.
+
+After each task, the second argument is called with its index, never twice at a time.
+"""
 
 RETRIES = 2
 """Times that a task is given to another worker when its own is lost."""
@@ -60,8 +63,13 @@ def executor(task: Callable[..., int], workers: int | None, scheduler: str | Non
 
 
 def _on_threads(task: Callable[..., int], workers: int) -> Run:
-    def run(arguments: Sequence[tuple[Any, ...]], progress: Progress | None) -> None:
+    def run(
+        arguments: Sequence[tuple[Any, ...]],
+        finished: Callable[[int], None],
+        progress: Progress | None,
+    ) -> None:
         stop = threading.Event()
+        one_at_a_time = threading.Lock()
 
         def report(count: int) -> None:
             if stop.is_set():
@@ -69,10 +77,15 @@ def _on_threads(task: Callable[..., int], workers: int) -> Run:
             if progress is not None:
                 progress(count)
 
-        delayed = dask.delayed(task, traverse=False)
+        def work(index: int) -> None:
+            task(*arguments[index], report)
+            with one_at_a_time:
+                finished(index)
+
+        delayed = dask.delayed(work, traverse=False)
         try:
             dask.compute(
-                *(delayed(*each, report) for each in arguments),
+                *(delayed(index) for index in range(len(arguments))),
                 scheduler="threads",
                 num_workers=workers,
                 traverse=False,
@@ -86,19 +99,27 @@ def _on_threads(task: Callable[..., int], workers: int) -> Run:
 def _on_cluster(task: Callable[..., int], client: Any) -> Run:
     from distributed import KilledWorker, as_completed
 
-    def run(arguments: Sequence[tuple[Any, ...]], progress: Progress | None) -> None:
-        futures = [client.submit(task, *each, pure=False, retries=RETRIES) for each in arguments]
+    def run(
+        arguments: Sequence[tuple[Any, ...]],
+        finished: Callable[[int], None],
+        progress: Progress | None,
+    ) -> None:
+        futures = {
+            client.submit(task, *each, pure=False, retries=RETRIES): index
+            for index, each in enumerate(arguments)
+        }
         try:
             for future in as_completed(futures):
                 made = future.result()
                 if progress is not None:
                     progress(made)
+                finished(futures[future])
         except KilledWorker:
             raise ClusterError(
                 f"The cluster lost the workers of a task {RETRIES + 1} times, as it does when they "
                 "run out of memory. What is done is kept: the same command goes on from there."
             ) from None
         finally:
-            client.cancel(futures)
+            client.cancel(list(futures))
 
     return run

@@ -195,30 +195,42 @@ def carry_out(
     scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Makes everything that a plan says is missing, group by group.
+    """Makes everything that a plan says is missing; each group is complete when its last shard is.
 
     Arguments and errors are those of `generate`.
     """
+    write_manifest(work.location, work.manifest)
+    unfinished = [group for group in work.groups if not group.is_complete]
+    for group in unfinished:
+        if not group.is_created:
+            bound = subhalo_bound(work.spec)
+            create_group(work.location, group.layout, work.spec, work.manifest, bound)
+    owners = [group for group in unfinished for _ in group.missing_shards]
+    tasks = [
+        (work.location.url, work.spec, work.manifest, group.layout, shard)
+        for group in unfinished
+        for shard in group.missing_shards
+    ]
+    missing = {group.layout.record.name: len(group.missing_shards) for group in unfinished}
     manifest = work.manifest
-    write_manifest(work.location, manifest)
+
+    def finalise(layout: GroupLayout) -> None:
+        nonlocal manifest
+        manifest = finalise_group(work.location, layout, manifest)
+        write_manifest(work.location, manifest)
+        work.location.remove(f"{PROGRESS}/{layout.record.name}")
+
+    def finished(index: int) -> None:
+        layout = owners[index].layout
+        missing[layout.record.name] -= 1
+        if missing[layout.record.name] == 0:
+            finalise(layout)
+
+    for group in unfinished:  # cut short between its last shard and its entry in the manifest
+        if not group.missing_shards:
+            finalise(group.layout)
     with executor(make_shard, workers, scheduler) as run:
-        for group in work.groups:
-            if group.is_complete:
-                continue
-            if not group.is_created:
-                create_group(
-                    work.location, group.layout, work.spec, manifest, subhalo_bound(work.spec)
-                )
-            run(
-                [
-                    (work.location.url, work.spec, manifest, group.layout, shard)
-                    for shard in group.missing_shards
-                ],
-                progress,
-            )
-            manifest = finalise_group(work.location, group.layout, manifest)
-            write_manifest(work.location, manifest)
-            work.location.remove(f"{PROGRESS}/{group.layout.record.name}")
+        run(tasks, finished, progress)
     work.location.remove(PROGRESS)
 
 

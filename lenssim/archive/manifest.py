@@ -29,7 +29,7 @@ class FileRecord(_Record):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
     @classmethod
-    def of(cls, content: bytes) -> FileRecord:
+    def of(cls, content: bytes | memoryview) -> FileRecord:
         """The record of a file with this content."""
         return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 

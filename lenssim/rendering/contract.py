@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.population import LensSystem
-from lenssim.spec import Specification
+from lenssim.spec import Sampling, Specification
 
 EngineName = Literal["fast", "lenstronomy"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
@@ -28,13 +28,14 @@ class Engine(Protocol):
     """Renders one system: the flux that falls on each pixel, before the PSF and without noise."""
 
     def __call__(
-        self, system: LensSystem, spec: Specification, noise: PixelNoise
+        self, system: LensSystem, spec: Specification, sampling: Sampling, noise: PixelNoise
     ) -> NDArray[np.float64]:
         """Pixel fluxes.
 
         Args:
             system: what to render.
-            spec: its instrument and sampling.
+            spec: its instrument, and how its vortex is made.
+            sampling: how to integrate over pixels, the specification's own as a rule.
             noise: what an adaptive tolerance is measured in.
 
         Returns:

@@ -12,6 +12,9 @@ import numpy as np
 
 from lenssim.rendering.compilation import inlined
 
+_TINY = 1e-150
+"""Radius in arcsec that stands in for zero, without a branch that would stop vectorisation."""
+
 _ROUND = 1e-8
 """1 - q below which an ellipsoid is treated as round: its closed form is 0/0 at q = 1."""
 
@@ -29,10 +32,7 @@ def sis(x, y, theta_e):
     Returns:
         (alpha_x, alpha_y) in arcsec.
     """
-    radius = math.sqrt(x * x + y * y)
-    if radius == 0.0:
-        return 0.0, 0.0
-    scale = theta_e / radius
+    scale = theta_e / max(math.sqrt(x * x + y * y), _TINY)
     return scale * x, scale * y
 
 

@@ -13,7 +13,7 @@ from lenssim.rendering.deflection import axis_ratio_and_angle
 from lenssim.rendering.quadrature import adaptive_pixel_fluxes, regular_pixel_fluxes
 from lenssim.rendering.ray_tracing import RayTracer
 from lenssim.rendering.source import sersic_amplitude, sersic_b
-from lenssim.spec import Specification
+from lenssim.spec import Sampling, Specification
 
 
 def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
@@ -61,10 +61,12 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
     )
 
 
-def pixel_fluxes(system: LensSystem, spec: Specification, noise: PixelNoise) -> NDArray[np.float64]:
-    """Renders one system to the specification's sampling; see `contract.Engine`."""
+def pixel_fluxes(
+    system: LensSystem, spec: Specification, sampling: Sampling, noise: PixelNoise
+) -> NDArray[np.float64]:
+    """Renders one system; see `contract.Engine`."""
     tracer = ray_tracer(system, spec)
-    instrument, sampling = spec.instrument, spec.sampling
+    instrument = spec.instrument
     if sampling.tolerance is None:
         return regular_pixel_fluxes(
             tracer, instrument.num_pix, instrument.pixel_scale, sampling.subsamples

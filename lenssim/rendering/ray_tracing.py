@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lenssim.rendering import deflection, source
 from lenssim.rendering.compilation import kernel
+from lenssim.rendering.exponential import exponential
 from lenssim.rendering.substructure_field import subtract_substructure
 
 FloatArray = NDArray[np.float64]
@@ -64,23 +65,29 @@ def surface_brightness(x, y, tracer, field, out):
     """
     beta_x = np.empty(BLOCK)
     beta_y = np.empty(BLOCK)
+    bits = np.empty(BLOCK, dtype=np.int64)
     for start in range(0, x.shape[0], BLOCK):
         end = min(start + BLOCK, x.shape[0])
         count = end - start
         _trace(x[start:end], y[start:end], tracer, field, beta_x[:count], beta_y[:count])
-        brightness = out[start:end]
-        for i in range(count):
-            value = source.sersic_ellipse(
-                beta_x[i] - tracer.source_x,
-                beta_y[i] - tracer.source_y,
-                tracer.amplitude,
-                tracer.r_sersic,
-                tracer.n_sersic,
-                tracer.b,
-                tracer.source_e1,
-                tracer.source_e2,
-            )
-            brightness[i] = 0.0 if math.isnan(value) else value
+        _profile(beta_x[:count], beta_y[:count], tracer, bits[:count], out[start:end])
+
+
+@kernel
+def _profile(beta_x, beta_y, tracer, bits, out):
+    """Surface brightness at source-plane positions, into `out`; `bits` is scratch space."""
+    for i in range(out.shape[0]):
+        radius = source.elliptical_radius(
+            beta_x[i] - tracer.source_x,
+            beta_y[i] - tracer.source_y,
+            tracer.source_e1,
+            tracer.source_e2,
+        )
+        out[i] = source.sersic_exponent(radius, tracer.r_sersic, tracer.n_sersic, tracer.b)
+    exponential(out, bits)
+    for i in range(out.shape[0]):
+        value = tracer.amplitude * out[i]
+        out[i] = 0.0 if math.isnan(value) else value
 
 
 @kernel

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from lenssim.population import LensSystem, beaded_vortex
 from lenssim.rendering.contract import PixelNoise
-from lenssim.spec import Instrument, Specification
+from lenssim.spec import Instrument, Sampling, Specification
 
 SUBSAMPLES = 16
-"""Sub-samples along each side of a pixel where the specification's sampling is adaptive."""
+"""Sub-samples along each side of a pixel where the sampling is adaptive."""
 
 
 class VortexLine:
@@ -147,10 +147,12 @@ def lenstronomy_image(
     return model.image(lens_parameters, source_parameters, unconvolved=not convolved)
 
 
-def pixel_fluxes(system: LensSystem, spec: Specification, noise: PixelNoise) -> NDArray[np.float64]:
+def pixel_fluxes(
+    system: LensSystem, spec: Specification, sampling: Sampling, noise: PixelNoise
+) -> NDArray[np.float64]:
     """Renders one system on a regular grid of sub-samples; see `contract.Engine`.
 
-    The grid is the specification's where it names one, else `SUBSAMPLES`; `noise` is not needed.
+    The grid is the sampling's where it names one, else `SUBSAMPLES`; `noise` is not needed.
     """
-    subsamples = spec.sampling.subsamples or SUBSAMPLES
+    subsamples = sampling.subsamples or SUBSAMPLES
     return lenstronomy_image(system, spec, subsamples, convolved=False)

@@ -45,27 +45,37 @@ def sersic_amplitude(flux, r_sersic, n_sersic):
 
 
 @inlined
-def sersic_ellipse(x, y, amplitude, r_sersic, n_sersic, b, e1, e2):
-    """Surface brightness of an elliptical Sersic profile at the origin.
+def elliptical_radius(x, y, e1, e2):
+    """Radius of the ellipse through a position, the product average of its axes.
 
-    I = I_e exp(-b_n ((R / R_sersic)^(1/n) - 1)), with R the elliptical radius of lenstronomy's
-    SERSIC_ELLIPSE (product average of the axes).
+    That of lenstronomy's SERSIC_ELLIPSE, `MINIMUM_RADIUS` included.
 
     Args:
         x, y: position relative to the centre of the source, arcsec.
-        amplitude: surface brightness at R_sersic, any unit.
-        r_sersic: half-light radius, arcsec.
-        n_sersic: Sersic index.
-        b: `sersic_b(n_sersic)`.
         e1, e2: ellipticity components.
 
     Returns:
-        Surface brightness in the unit of `amplitude`.
+        Radius in arcsec.
     """
-    norm = 1.0 / (1.0 - e1 * e1 - e2 * e2)
     u = (1.0 - e1) * x - e2 * y
     v = (1.0 + e1) * y - e2 * x
-    radius = max(math.sqrt((u * u + v * v) * norm), MINIMUM_RADIUS) / r_sersic
+    return max(math.sqrt((u * u + v * v) / (1.0 - e1 * e1 - e2 * e2)), MINIMUM_RADIUS)
+
+
+@inlined
+def sersic_exponent(radius, r_sersic, n_sersic, b):
+    """Exponent of a Sersic profile, -b_n ((R / R_sersic)^(1/n) - 1): its log over that at R_sersic.
+
+    Args:
+        radius: of the ellipse, arcsec.
+        r_sersic: half-light radius, arcsec.
+        n_sersic: Sersic index.
+        b: `sersic_b(n_sersic)`.
+
+    Returns:
+        Dimensionless exponent.
+    """
+    reduced = radius / r_sersic
     if n_sersic != 1.0:
-        radius = radius ** (1.0 / n_sersic)
-    return amplitude * math.exp(-b * (radius - 1.0))
+        reduced = reduced ** (1.0 / n_sersic)
+    return -b * (reduced - 1.0)
