@@ -131,4 +131,15 @@ def substructure_snr(image: FloatArray, smooth: FloatArray, noise: PixelNoise) -
             mass in the halo, e-/s, shape (y, x).
         noise: of the instrument; sigma is that of `image`.
     """
-    return float(np.linalg.norm((image - smooth) / noise_sigma(image, noise)))
+    return _scaled_distance(image, smooth, noise.background_variance, noise.exposure_time)
+
+
+@kernel
+def _scaled_distance(first, second, background_variance, exposure_time):
+    """sqrt(sum((first - second)^2 / sigma^2)) in one pass, with the sigma of `noise_sigma`."""
+    total = 0.0
+    for row in range(first.shape[0]):
+        for column in range(first.shape[1]):
+            variance = background_variance + max(first[row, column], 0.0) / exposure_time
+            total += (first[row, column] - second[row, column]) ** 2 / variance
+    return math.sqrt(total)

@@ -69,10 +69,7 @@ class Location:
             self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
             if self.is_local:
                 scratch = Path(f"{target}.{uuid.uuid4().hex}.part")
-                with scratch.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+                scratch.write_bytes(content)
                 scratch.replace(target)
             else:
                 self._fs.pipe_file(target, content)

@@ -189,14 +189,15 @@ def _create_column(
 ) -> None:
     shape = tuple(sizes[dimension] for dimension in column.dimensions)
     rest = tuple(max(size, 1) for size in shape[1:])
-    # scalars are read whole; only images and subhalo lists are worth cutting into chunks
-    chunk_size = layout.shard_size if column.is_scalar else layout.chunk_size
+    # scalars are read whole: a file is one chunk; images and subhalo lists are cut into more
+    file_shape = (layout.shard_size, *rest)
+    is_cut = not column.is_scalar and layout.chunk_size < layout.shard_size
     group.create_array(
         column.name,
         shape=shape,
         dtype=column.dtype,
-        chunks=(chunk_size, *rest),
-        shards=(layout.shard_size, *rest),
+        chunks=(layout.chunk_size, *rest) if is_cut else file_shape,
+        shards=file_shape if is_cut else None,
         compressors=_codecs(column),
         fill_value=np.nan if column.dtype.startswith("float") else 0,
         dimension_names=column.dimensions,
@@ -249,10 +250,30 @@ def write_shard(
 
 
 def shards_done(location: Location, name: str) -> set[int]:
-    """Indices of the shards of a group that have a progress file."""
-    files = location.names(f"{PROGRESS}/{name}")
-    stems = [file.removesuffix(".json") for file in files if file.endswith(".json")]
-    return {int(stem) for stem in stems if stem.isdigit()}
+    """Indices of the shards of a group that are done.
+
+    Those that have a progress file, and every file it records in its full size: after a power
+    cut, a small file can have reached the disk before the large ones that were written first.
+    """
+    done = set()
+    sizes = location.sizes(f"{IMAGES}/{name}")
+    for file in location.names(f"{PROGRESS}/{name}"):
+        stem = file.removesuffix(".json")
+        if not stem.isdigit():
+            continue
+        records = _read_records(location, f"{PROGRESS}/{name}/{file}")
+        if records and all(sizes.get(path) == record.size for path, record in records.items()):
+            done.add(int(stem))
+    return done
+
+
+def _read_records(location: Location, progress_file: str) -> dict[str, FileRecord]:
+    """Records of a shard's files, by path in the archive; none from a damaged progress file."""
+    try:
+        values = json.loads(location.read(progress_file))
+    except ValueError:
+        return {}
+    return {f"{IMAGES}/{key}": FileRecord.model_validate(value) for key, value in values.items()}
 
 
 def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) -> Manifest:
@@ -269,9 +290,7 @@ def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) 
     name = layout.record.name
     files = dict(manifest.files)
     for shard in range(layout.shards):
-        records = json.loads(location.read(layout.progress_file(shard)))
-        for key, record in records.items():
-            files[f"{IMAGES}/{key}"] = FileRecord.model_validate(record)
+        files |= _read_records(location, layout.progress_file(shard))
     store = location.zarr_store(IMAGES, read_only=False)
     with location.writing(), warnings.catch_warnings():
         # not yet in the Zarr 3 specification, but what zarr-python and xarray read
