@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,89 +58,96 @@ def psf_kernel(instrument: Instrument) -> FloatArray:
 
 @kernel
 def convolve(fluxes, kernel):
-    """Convolves an image with a separable, symmetric kernel, repeating its edge pixels outside.
+    """Convolves images with a separable, symmetric kernel, repeating their edge pixels outside.
 
-    The same as scipy.ndimage.gaussian_filter(mode="nearest"), without its overhead.
+    The same as scipy.ndimage.gaussian_filter(mode="nearest") of each, without its overhead.
 
     Args:
-        fluxes: shape (y, x), any unit.
+        fluxes: shape (n, y, x), any unit.
         kernel: one axis of the kernel, odd length.
 
     Returns:
-        Convolved image, unit and shape of `fluxes`.
+        Convolved images, unit and shape of `fluxes`.
     """
-    rows, columns = fluxes.shape
+    images, rows, columns = fluxes.shape
     radius = kernel.shape[0] // 2
-    along_x = np.zeros((rows, columns))
+    result = np.zeros(fluxes.shape)
+    along_x = np.empty((rows, columns))
     padded = np.empty(columns + 2 * radius)
-    for row in range(rows):
-        padded[:radius] = fluxes[row, 0]
-        padded[radius : radius + columns] = fluxes[row]
-        padded[radius + columns :] = fluxes[row, columns - 1]
-        for offset in range(kernel.shape[0]):
-            weight = kernel[offset]
-            for column in range(columns):
-                along_x[row, column] += weight * padded[column + offset]
-    result = np.zeros((rows, columns))
-    for row in range(rows):
-        for offset in range(kernel.shape[0]):
-            weight = kernel[offset]
-            taken = min(max(row + offset - radius, 0), rows - 1)
-            for column in range(columns):
-                result[row, column] += weight * along_x[taken, column]
+    for image in range(images):
+        along_x[:] = 0.0
+        for row in range(rows):
+            padded[:radius] = fluxes[image, row, 0]
+            padded[radius : radius + columns] = fluxes[image, row]
+            padded[radius + columns :] = fluxes[image, row, columns - 1]
+            for offset in range(kernel.shape[0]):
+                weight = kernel[offset]
+                for column in range(columns):
+                    along_x[row, column] += weight * padded[column + offset]
+        for row in range(rows):
+            for offset in range(kernel.shape[0]):
+                weight = kernel[offset]
+                taken = min(max(row + offset - radius, 0), rows - 1)
+                for column in range(columns):
+                    result[image, row, column] += weight * along_x[taken, column]
     return result
 
 
-def add_noise(image: FloatArray, noise: PixelNoise, generator: np.random.Generator) -> FloatArray:
-    """One noisy realisation of an image.
+def add_noise(
+    images: FloatArray, noise: PixelNoise, generators: Sequence[np.random.Generator]
+) -> FloatArray:
+    """One noisy realisation of each image.
 
     lenstronomy adds two independent normal deviates a pixel, one for the background and one for
     the source's photons; their sum is drawn here as one.
 
     Args:
-        image: noise-free image, e-/s, shape (y, x).
+        images: noise-free images, e-/s, shape (n, y, x).
         noise: of the instrument.
-        generator: the image's own noise stream.
+        generators: each image's own noise stream, n of them.
 
     Returns:
-        e-/s, shape of `image`.
+        e-/s, shape of `images`.
     """
-    return _scale_and_add(
-        image,
-        noise.background_variance,
-        noise.exposure_time,
-        generator.standard_normal(image.shape),
-    )
-
-
-@kernel
-def _scale_and_add(image, background_variance, exposure_time, deviates):
-    """Image + sigma * deviates in one pass, with the sigma of `noise_sigma`."""
-    result = np.empty(image.shape)
-    for row in range(image.shape[0]):
-        for column in range(image.shape[1]):
-            variance = background_variance + max(image[row, column], 0.0) / exposure_time
-            result[row, column] = image[row, column] + math.sqrt(variance) * deviates[row, column]
+    result = np.empty(images.shape)
+    for image, generator in zip(result, generators, strict=True):
+        generator.standard_normal(out=image)
+    _scale_and_shift(result.reshape(-1), images.reshape(-1), noise)
     return result
 
 
-def substructure_snr(image: FloatArray, smooth: FloatArray, noise: PixelNoise) -> float:
-    """How far an image stands from that of the smooth lens: sqrt(sum((I - I_smooth)^2 / sigma^2)).
+@kernel
+def _scale_and_shift(deviates, flux, noise):
+    """Turns normal deviates into flux + sigma * deviate, in place, with sigma of `noise_sigma`."""
+    for i in range(deviates.shape[0]):
+        variance = noise.background_variance + max(flux[i], 0.0) / noise.exposure_time
+        deviates[i] = flux[i] + math.sqrt(variance) * deviates[i]
+
+
+def substructure_snr(images: FloatArray, smooth: FloatArray, noise: PixelNoise) -> FloatArray:
+    """How far images stand from those of the smooth lens: sqrt(sum((I - I_smooth)^2 / sigma^2)).
 
     Args:
-        image, smooth: noise-free images of the lens with its substructure, and with all of its
-            mass in the halo, e-/s, shape (y, x).
-        noise: of the instrument; sigma is that of `image`.
+        images, smooth: noise-free images of lenses with their substructure, and with all of their
+            mass in the halo, e-/s, shape (n, y, x).
+        noise: of the instrument; sigma is that of `images`.
+
+    Returns:
+        Dimensionless, shape (n,).
     """
-    return _scaled_distance(image, smooth, noise.background_variance, noise.exposure_time)
+    distances = np.empty(len(images))
+    _distances(images, smooth, noise, distances)
+    return distances
 
 
 @kernel
-def _scaled_distance(first, second, background_variance, exposure_time):
-    """sqrt(sum((first - second)^2 / sigma^2)) in one pass, with the sigma of `noise_sigma`."""
-    total = 0.0
-    for row in range(first.shape[0]):
-        for column in range(first.shape[1]):
-            variance = background_variance + max(first[row, column], 0.0) / exposure_time
-            total += (first[row, column] - second[row, column]) ** 2 / variance
-    return math.sqrt(total)
+def _distances(images, smooth, noise, distances):
+    """The sums of `substructure_snr`, in one pass, into `distances`."""
+    for image in range(images.shape[0]):
+        total = 0.0
+        for row in range(images.shape[1]):
+            for column in range(images.shape[2]):
+                flux = images[image, row, column]
+                variance = noise.background_variance + max(flux, 0.0) / noise.exposure_time
+                total += (flux - smooth[image, row, column]) ** 2 / variance
+        distances[image] = math.sqrt(total)

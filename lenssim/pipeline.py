@@ -36,15 +36,15 @@ from lenssim.errors import UsageError
 from lenssim.execution import Progress, executor
 from lenssim.population import subhalo_bound
 from lenssim.rendering import EngineName
-from lenssim.simulation import Simulation, simulate
+from lenssim.simulation import Simulation, simulate_many
 from lenssim.spec import CLASSES, SPLITS, Specification, SubstructureClass, load_spec
 from lenssim.version import VERSION
 
 DEFAULT_COUNTS = {"train": 30_000, "test": 5_000}
 """Images of each class, as in the study (Deshmukh et al. 2023, sec. 3)."""
 
-REPORTED_TOGETHER = 16
-"""Images between two calls of a task's progress function."""
+SIMULATED_TOGETHER = 32
+"""Images that a task simulates at once, between two calls of its progress function."""
 
 
 @dataclass(frozen=True)
@@ -255,20 +255,20 @@ def make_shard(
     """
     record, samples = layout.record, layout.samples(shard)
     columns = _empty_columns(spec, layout, len(samples))
-    for row, index in enumerate(samples):
-        simulation = simulate(
+    for start in range(0, len(samples), SIMULATED_TOGETHER):
+        indices = samples[start : start + SIMULATED_TOGETHER]
+        simulations = simulate_many(
             spec,
+            manifest.seed,
+            record.split,
             record.substructure_class,
-            index,
-            seed=manifest.seed,
-            split=record.split,
+            indices,
             engine_name=manifest.engine,
         )
-        _fill(columns, row, simulation)
-        if progress is not None and (row + 1) % REPORTED_TOGETHER == 0:
-            progress(REPORTED_TOGETHER)
-    if progress is not None and len(samples) % REPORTED_TOGETHER:
-        progress(len(samples) % REPORTED_TOGETHER)
+        for row, simulation in enumerate(simulations, start):
+            _fill(columns, row, simulation)
+        if progress is not None:
+            progress(len(indices))
     write_shard(Location(url), layout, shard, columns)
     return len(samples)
 
@@ -279,14 +279,13 @@ def _empty_columns(spec: Specification, layout: GroupLayout, count: int) -> dict
         "x": spec.instrument.num_pix,
         "subhalo": subhalo_bound(spec),
     }
-    return {
-        column.name: np.full(
-            (count, *(sizes[dimension] for dimension in column.dimensions[1:])),
-            np.nan if column.dtype.startswith("float") else 0,
-            dtype=column.dtype,
-        )
-        for column in columns_of(layout.record.substructure_class)
-    }
+    columns: dict[str, NDArray[Any]] = {}
+    for column in columns_of(layout.record.substructure_class):
+        shape = (count, *(sizes[dimension] for dimension in column.dimensions[1:]))
+        columns[column.name] = np.empty(shape, dtype=column.dtype)
+        if "subhalo" in column.dimensions:
+            columns[column.name].fill(np.nan)
+    return columns
 
 
 def _fill(columns: dict[str, NDArray[Any]], row: int, simulation: Simulation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -65,27 +66,29 @@ def _comparison_sampling(sampling: Sampling) -> Sampling:
 
 
 def render(
-    system: LensSystem,
+    systems: LensSystem | Sequence[LensSystem],
     spec: Specification,
     engine_name: EngineName = "fast",
     *,
     sampling: Sampling | None = None,
 ) -> FloatArray:
-    """Noise-free image of a system, as the instrument sees it.
+    """Noise-free images of systems, as the instrument sees them.
 
     Args:
-        system: from `draw_system`, or made by hand.
+        systems: from `draw_system`, or made by hand; one, or a sequence of n.
         spec: its instrument, sampling and flux factor.
         engine_name: "fast" or "lenstronomy".
         sampling: how to integrate over pixels; the specification's own where not given.
 
     Returns:
-        e-/s, shape (num_pix, num_pix), axes (y, x).
+        e-/s, shape (num_pix, num_pix) for one system or (n, num_pix, num_pix) for a sequence,
+        axes (sample, y, x).
     """
+    if isinstance(systems, LensSystem):
+        return render([systems], spec, engine_name, sampling=sampling)[0]
     noise, kernel = _optics(spec.instrument)
-    fluxes = engine(engine_name)(system, spec, sampling or spec.sampling, noise)
-    image = observation.convolve(fluxes, kernel)
-    return image * spec.observation.flux_factor
+    fluxes = engine(engine_name)(systems, spec, sampling or spec.sampling, noise)
+    return observation.convolve(fluxes, kernel) * spec.observation.flux_factor
 
 
 def simulate(
@@ -110,16 +113,40 @@ def simulate(
     Returns:
         The image with its parameters.
     """
-    group = (seed, spec.name, split, substructure_class, index)
-    system = draw_system(spec, substructure_class, random_stream(*group, "population"))
-    noise_free = render(system, spec, engine_name)
+    group = (seed, split, substructure_class)
+    [simulation] = simulate_many(spec, *group, [index], engine_name=engine_name)
+    return simulation
+
+
+def simulate_many(
+    spec: Specification,
+    seed: int,
+    split: Split,
+    substructure_class: SubstructureClass,
+    indices: Sequence[int],
+    *,
+    engine_name: EngineName = "fast",
+) -> list[Simulation]:
+    """Simulates images of one group together, which costs less than one by one.
+
+    Arguments are those of `simulate`, with several indices.
+    """
+    keys = [(seed, spec.name, split, substructure_class, index) for index in indices]
+    systems = [
+        draw_system(spec, substructure_class, random_stream(*key, "population")) for key in keys
+    ]
     noise, _ = _optics(spec.instrument)
-    snr = 0.0
+    noise_free = render(systems, spec, engine_name)
+    snr = np.zeros(len(systems))
     if substructure_class != "no_sub":
-        coarser = _comparison_sampling(spec.sampling)
-        smooth = render(smooth_system(system), spec, engine_name, sampling=coarser)
+        twins = [smooth_system(system) for system in systems]
+        smooth = render(twins, spec, engine_name, sampling=_comparison_sampling(spec.sampling))
         snr = observation.substructure_snr(noise_free, smooth, noise)
-    image = noise_free
+    images = noise_free
     if spec.observation.noise:
-        image = observation.add_noise(noise_free, noise, random_stream(*group, "noise"))
-    return Simulation(system, image, noise_free, snr)
+        streams = [random_stream(*key, "noise") for key in keys]
+        images = observation.add_noise(noise_free, noise, streams)
+    return [
+        Simulation(system, image, clean, float(ratio))
+        for system, image, clean, ratio in zip(systems, images, noise_free, snr, strict=True)
+    ]

@@ -59,8 +59,10 @@ class _RecordingStore(WrapperStore[Store]):
 
     async def set(self, key: str, value: Buffer, byte_range: Any = None) -> None:
         """Writes a file and records it."""
-        record = await asyncio.to_thread(FileRecord.of, value.as_numpy_array().data)
-        await self._store.set(key, value)
+        record, _ = await asyncio.gather(
+            asyncio.to_thread(FileRecord.of, value.as_numpy_array().data),
+            self._store.set(key, value),
+        )
         self.records[key] = record
 
 

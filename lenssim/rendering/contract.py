@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
@@ -25,20 +26,24 @@ class PixelNoise(NamedTuple):
 
 
 class Engine(Protocol):
-    """Renders one system: the flux that falls on each pixel, before the PSF and without noise."""
+    """Renders systems: the flux that falls on each pixel, before the PSF and without noise."""
 
     def __call__(
-        self, system: LensSystem, spec: Specification, sampling: Sampling, noise: PixelNoise
+        self,
+        systems: Sequence[LensSystem],
+        spec: Specification,
+        sampling: Sampling,
+        noise: PixelNoise,
     ) -> NDArray[np.float64]:
         """Pixel fluxes.
 
         Args:
-            system: what to render.
+            systems: what to render, n of them.
             spec: its instrument, and how its vortex is made.
             sampling: how to integrate over pixels, the specification's own as a rule.
             noise: what an adaptive tolerance is measured in.
 
         Returns:
-            e-/s, shape (num_pix, num_pix), axes (y, x), both rising.
+            e-/s, shape (n, num_pix, num_pix), axes (sample, y, x), the last two both rising.
         """
         ...

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.population import LensSystem, beaded_vortex
+from lenssim.rendering.compilation import kernel
 from lenssim.rendering.contract import PixelNoise
 from lenssim.rendering.deflection import axis_ratio_and_angle
 from lenssim.rendering.quadrature import adaptive_pixel_fluxes, regular_pixel_fluxes
-from lenssim.rendering.ray_tracing import RayTracer
+from lenssim.rendering.ray_tracing import NUMBERS, RayTracer, with_masses
 from lenssim.rendering.source import sersic_amplitude, sersic_b
 from lenssim.spec import Sampling, Specification
 
@@ -42,9 +44,6 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
         sin_phi=math.sin(phi),
         gamma1=system.lens_gamma1,
         gamma2=system.lens_gamma2,
-        mass_x=mass_x,
-        mass_y=mass_y,
-        mass_theta_e_squared=mass_theta_e_squared,
         vortex_theta_e=vortex_theta_e,
         vortex_half_x=half_x,
         vortex_half_y=half_y,
@@ -58,25 +57,58 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
         b=float(sersic_b(system.source_n_sersic)),
         source_e1=system.source_e1,
         source_e2=system.source_e2,
+        mass_x=mass_x,
+        mass_y=mass_y,
+        mass_theta_e_squared=mass_theta_e_squared,
     )
 
 
 def pixel_fluxes(
-    system: LensSystem, spec: Specification, sampling: Sampling, noise: PixelNoise
+    systems: Sequence[LensSystem], spec: Specification, sampling: Sampling, noise: PixelNoise
 ) -> NDArray[np.float64]:
-    """Renders one system; see `contract.Engine`."""
-    tracer = ray_tracer(system, spec)
+    """Renders systems, all in one call of a kernel; see `contract.Engine`."""
+    tracers = [ray_tracer(system, spec) for system in systems]
     instrument = spec.instrument
-    if sampling.tolerance is None:
-        return regular_pixel_fluxes(
-            tracer, instrument.num_pix, instrument.pixel_scale, sampling.subsamples
-        )
-    fluxes, _ = adaptive_pixel_fluxes(
-        tracer,
-        instrument.num_pix,
+    fluxes = np.empty((len(tracers), instrument.num_pix, instrument.num_pix))
+    _render(
+        np.array([tracer[:NUMBERS] for tracer in tracers]),
+        np.cumsum([0, *(tracer.mass_x.size for tracer in tracers)]),
+        np.concatenate([tracer.mass_x for tracer in tracers]),
+        np.concatenate([tracer.mass_y for tracer in tracers]),
+        np.concatenate([tracer.mass_theta_e_squared for tracer in tracers]),
         instrument.pixel_scale,
-        sampling.tolerance,
-        noise.background_variance,
-        noise.exposure_time,
+        sampling.subsamples or 0,
+        sampling.tolerance or 0.0,
+        noise,
+        fluxes,
     )
     return fluxes
+
+
+@kernel
+def _render(
+    numbers, first, mass_x, mass_y, mass_theta_e_squared, pixel_scale, subsamples, tolerance,
+    noise, fluxes,
+):  # fmt: skip
+    """Renders one system after another into `fluxes`, shape (n, num_pix, num_pix).
+
+    System i has the numbers of its `RayTracer` in numbers[i], and its point masses between
+    first[i] and first[i + 1]. With no `subsamples`, the integration is adaptive.
+    """
+    num_pix = fluxes.shape[1]
+    for i in range(numbers.shape[0]):
+        masses = slice(first[i], first[i + 1])
+        tracer = with_masses(
+            numbers[i], mass_x[masses], mass_y[masses], mass_theta_e_squared[masses]
+        )
+        if subsamples > 0:
+            fluxes[i] = regular_pixel_fluxes(tracer, num_pix, pixel_scale, subsamples)
+        else:
+            fluxes[i], _ = adaptive_pixel_fluxes(
+                tracer,
+                num_pix,
+                pixel_scale,
+                tolerance,
+                noise.background_variance,
+                noise.exposure_time,
+            )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.rendering import deflection, source
-from lenssim.rendering.compilation import kernel
+from lenssim.rendering.compilation import inlined, kernel
 from lenssim.rendering.exponential import exponential
 from lenssim.rendering.substructure_field import subtract_substructure
 
@@ -29,9 +29,6 @@ class RayTracer(NamedTuple):
     sin_phi: float
     gamma1: float
     gamma2: float
-    mass_x: FloatArray
-    mass_y: FloatArray
-    mass_theta_e_squared: FloatArray
     vortex_theta_e: float
     vortex_half_x: float
     vortex_half_y: float
@@ -45,6 +42,24 @@ class RayTracer(NamedTuple):
     b: float
     source_e1: float
     source_e2: float
+    mass_x: FloatArray
+    mass_y: FloatArray
+    mass_theta_e_squared: FloatArray
+
+
+NUMBERS = len(RayTracer._fields) - 3
+"""Fields of a `RayTracer` before its arrays."""
+
+
+@inlined
+def with_masses(numbers, mass_x, mass_y, mass_theta_e_squared):
+    """The `RayTracer` of its numbers, in the order of its fields, and its point masses."""
+    return RayTracer(
+        numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
+        numbers[7], numbers[8], numbers[9], numbers[10], numbers[11], numbers[12], numbers[13],
+        numbers[14], numbers[15], numbers[16], numbers[17], numbers[18],
+        mass_x, mass_y, mass_theta_e_squared,
+    )  # fmt: skip
 
 
 BLOCK = 512

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -148,11 +149,13 @@ def lenstronomy_image(
 
 
 def pixel_fluxes(
-    system: LensSystem, spec: Specification, sampling: Sampling, noise: PixelNoise
+    systems: Sequence[LensSystem], spec: Specification, sampling: Sampling, noise: PixelNoise
 ) -> NDArray[np.float64]:
-    """Renders one system on a regular grid of sub-samples; see `contract.Engine`.
+    """Renders systems on a regular grid of sub-samples; see `contract.Engine`.
 
     The grid is the sampling's where it names one, else `SUBSAMPLES`; `noise` is not needed.
     """
     subsamples = sampling.subsamples or SUBSAMPLES
-    return lenstronomy_image(system, spec, subsamples, convolved=False)
+    return np.stack(
+        [lenstronomy_image(system, spec, subsamples, convolved=False) for system in systems]
+    )
