@@ -234,7 +234,7 @@ def main() -> None:
     memory = {images: peak_memory(images) for images in (2048, 8192)}
     os.sched_setaffinity(0, {min(cores)})
     for row in speed:
-        row |= equal_subsamples(lenssim.load_spec(row["model"]), row["class"])
+        row.update(equal_subsamples(lenssim.load_spec(row["model"]), row["class"]))
 
     def ratio(row: dict, peer: str, base: str = "fast") -> str:
         return f"{row[peer] / row[base]:.0f}" if peer in row else ""
