@@ -157,7 +157,7 @@ def info(archive: str, as_json: bool) -> None:
         values = manifest.model_dump(mode="json", by_alias=True, exclude={"files"})
         click.echo(json.dumps({**values, "files": len(manifest.files), "bytes": size}, indent=1))
         return
-    table = Table(title=f"{archive}: model {manifest.spec['name']} {manifest.spec['version']}")
+    table = Table(title=f"{archive}: model {manifest.name}")
     for heading in ("split", "class", "label"):
         table.add_column(heading)
     table.add_column("images", justify="right")

@@ -17,3 +17,7 @@ class SpecError(UsageError):
 
 class ArchiveError(LenssimError):
     """An archive cannot be written, read or trusted."""
+
+
+class ImportFileError(LenssimError):
+    """A file that was to be imported is not what it should be; the message names it."""

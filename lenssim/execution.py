@@ -36,6 +36,13 @@ class _StoppedError(Exception):
     """Raised inside tasks of this machine's threads, so that they end soon."""
 
 
+def thread_count(workers: int | None) -> int:
+    """Threads to use on this machine: as many as asked for, or all cores."""
+    if workers is not None and not 1 <= workers <= 4096:
+        raise UsageError(f"workers = {workers} must be between 1 and 4096.")
+    return workers or len(os.sched_getaffinity(0))
+
+
 @contextmanager
 def executor(task: Callable[..., int], workers: int | None, scheduler: str | None) -> Iterator[Run]:
     """A function that runs a task for many arguments.
@@ -45,10 +52,9 @@ def executor(task: Callable[..., int], workers: int | None, scheduler: str | Non
         workers: threads on this machine; all cores where None.
         scheduler: address of a dask.distributed scheduler that is used instead.
     """
-    if workers is not None and not 1 <= workers <= 4096:
-        raise UsageError(f"workers = {workers} must be between 1 and 4096.")
+    threads = thread_count(workers)
     if scheduler is None:
-        yield _on_threads(task, workers or len(os.sched_getaffinity(0)))
+        yield _on_threads(task, threads)
         return
     from distributed import Client
 

@@ -179,6 +179,8 @@ def plan(
             f"{location} holds {IMAGES} but no {MANIFEST}, so it is not an archive of ours: "
             "choose another --out."
         )
+    if existing is not None and existing.imported is not None:
+        raise UsageError(f"{location} holds imported images: choose another --out.")
     if existing is not None and overwrite:
         existing = _remove(location, existing, wanted, layouts)
     if existing is not None:
@@ -204,7 +206,7 @@ def carry_out(
     for group in unfinished:
         if not group.is_created:
             bound = subhalo_bound(work.spec)
-            create_group(work.location, group.layout, work.spec, work.manifest, bound)
+            create_group(work.location, group.layout, work.manifest, bound)
     owners = [group for group in unfinished for _ in group.missing_shards]
     tasks = [
         (work.location.url, work.spec, work.manifest, group.layout, shard)
@@ -253,6 +255,7 @@ def make_shard(
     Returns:
         The number of images made.
     """
+    assert manifest.engine != "imported"
     record, samples = layout.record, layout.samples(shard)
     columns = _empty_columns(spec, layout, len(samples))
     for start in range(0, len(samples), SIMULATED_TOGETHER):
@@ -325,8 +328,8 @@ def _check_same(location: Location, existing: Manifest, wanted: Manifest) -> Non
     differences = [
         f"{key} is {held} there and {asked} here"
         for key, held, asked in _differences(
-            {"seed": existing.seed, "engine": existing.engine, **existing.spec},
-            {"seed": wanted.seed, "engine": wanted.engine, **wanted.spec},
+            {"seed": existing.seed, "engine": existing.engine, **(existing.spec or {})},
+            {"seed": wanted.seed, "engine": wanted.engine, **(wanted.spec or {})},
         )
     ]
     if differences:

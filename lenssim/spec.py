@@ -37,6 +37,9 @@ CLASSES: tuple[SubstructureClass, ...] = get_args(SubstructureClass)
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""What names a data set, in archives, files and random streams."""
+
 MAXIMUM_FILE_SIZE = 1_000_000
 """Bytes; a specification is a page, and a larger file is something else."""
 
@@ -333,7 +336,7 @@ class Sampling(_Section):
 class Specification(_Section):
     """A data set, completely: with a seed, it decides every bit of every image."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     """Names the model in archives and keys its random streams."""
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     description: str

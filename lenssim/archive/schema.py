@@ -15,6 +15,9 @@ COORDINATES = ("sample", "y", "x")
 FORMAT_VERSION = "1.0"
 """Version of the layout on disk: the names, shapes and meaning of everything in an archive."""
 
+UNKNOWN_UNITS = "unknown"
+"""Units of imported images: those of their source, which does not say."""
+
 
 @dataclass(frozen=True)
 class Column:

@@ -24,9 +24,8 @@ from zarr.errors import ZarrUserWarning
 from zarr.storage import WrapperStore
 
 from lenssim.archive.location import Location, Store
-from lenssim.archive.manifest import IMAGES, LICENCE, FileRecord, GroupRecord, Manifest
-from lenssim.archive.schema import COORDINATES, Column, columns_of
-from lenssim.spec import Specification
+from lenssim.archive.manifest import IMAGES, FileRecord, GroupRecord, Manifest
+from lenssim.archive.schema import COORDINATES, UNKNOWN_UNITS, Column, columns_of
 
 PROGRESS = ".progress"
 
@@ -108,7 +107,6 @@ def read_layout(location: Location, name: str) -> GroupLayout | None:
 def create_group(
     location: Location,
     layout: GroupLayout,
-    spec: Specification,
     manifest: Manifest,
     subhalo_bound: int,
 ) -> None:
@@ -117,13 +115,13 @@ def create_group(
     Args:
         location: of the archive.
         layout: the group's split, class, count and shards.
-        spec: decides the image size and the coordinates.
-        manifest: its seed and hashes go into the group's attributes.
+        manifest: decides the image size and the coordinates; its name, seed and hashes go into
+            the group's attributes.
         subhalo_bound: length of the subhalo dimension.
     """
     record = layout.record
     with location.writing():
-        _create_arrays(location, layout, spec, manifest, subhalo_bound)
+        _create_arrays(location, layout, manifest, subhalo_bound)
     values = {
         "record": record.model_dump(by_alias=True),
         "chunk_size": layout.chunk_size,
@@ -135,11 +133,10 @@ def create_group(
 def _create_arrays(
     location: Location,
     layout: GroupLayout,
-    spec: Specification,
     manifest: Manifest,
     subhalo_bound: int,
 ) -> None:
-    record, instrument = layout.record, spec.instrument
+    record, frame = layout.record, manifest.frame
     store = location.zarr_store(IMAGES, read_only=False)
     zarr.open_group(store, mode="a", zarr_format=3)
     group = zarr.create_group(
@@ -148,46 +145,57 @@ def _create_arrays(
         overwrite=True,
         attributes={
             "Conventions": "CF-1.11",
-            "title": f"lenssim {spec.name}: {record.name}",
-            "model": spec.name,
-            "spec_version": spec.version,
+            "title": f"lenssim {frame.name}: {record.name}",
+            "model": frame.name,
+            "spec_version": frame.version,
             "spec_sha256": manifest.spec_sha256,
             "split": record.split,
             "class": record.substructure_class,
             "seed": manifest.seed,
-            "pixel_scale": instrument.pixel_scale,
+            "pixel_scale": frame.pixel_scale,
             "generator_version": manifest.generator_version,
-            "licence": LICENCE,
+            "licence": frame.licence,
         },
     )
     sizes = {
         "sample": record.count,
-        "y": instrument.num_pix,
-        "x": instrument.num_pix,
+        "y": frame.num_pix,
+        "x": frame.num_pix,
         "subhalo": subhalo_bound,
     }
     for column in columns_of(record.substructure_class):
-        _create_column(group, column, sizes, layout)
-    centres = (np.arange(instrument.num_pix) - 0.5 * (instrument.num_pix - 1)) * (
-        instrument.pixel_scale
-    )
+        attributes = dict(column.attributes)
+        if column.name == "image" and manifest.imported is not None:
+            attributes["units"] = UNKNOWN_UNITS
+        _create_column(group, column, attributes, sizes, layout)
+    centres = np.arange(frame.num_pix) - 0.5 * (frame.num_pix - 1)
+    scale, units = (1.0, "pixel") if frame.pixel_scale is None else (frame.pixel_scale, "arcsec")
     for axis in ("x", "y"):
         _create_coordinate(
             group,
             axis,
-            centres,
-            {"long_name": f"pixel centre from the lens, {axis}", "units": "arcsec"},
+            centres * scale,
+            {"long_name": f"pixel centre from the lens, {axis}", "units": units},
         )
+    meaning = (
+        "sample index, which keys the image's random stream"
+        if manifest.imported is None
+        else "sample index"
+    )
     _create_coordinate(
         group,
         "sample",
         np.arange(record.count, dtype=np.int64),
-        {"long_name": "sample index, which keys the image's random stream", "units": "1"},
+        {"long_name": meaning, "units": "1"},
     )
 
 
 def _create_column(
-    group: zarr.Group, column: Column, sizes: dict[str, int], layout: GroupLayout
+    group: zarr.Group,
+    column: Column,
+    attributes: dict[str, Any],
+    sizes: dict[str, int],
+    layout: GroupLayout,
 ) -> None:
     shape = tuple(sizes[dimension] for dimension in column.dimensions)
     rest = tuple(max(size, 1) for size in shape[1:])
@@ -203,7 +211,7 @@ def _create_column(
         compressors=_codecs(column),
         fill_value=np.nan if column.dtype.startswith("float") else 0,
         dimension_names=column.dimensions,
-        attributes=column.attributes,
+        attributes=attributes,
     )
 
 
