@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def convolve(fluxes, kernel):
 
 
 def add_noise(
-    images: FloatArray, noise: PixelNoise, generators: Sequence[np.random.Generator]
+    images: FloatArray, noise: PixelNoise, generators: Iterable[np.random.Generator]
 ) -> FloatArray:
     """One noisy realisation of each image.
 
@@ -104,7 +104,7 @@ def add_noise(
     Args:
         images: noise-free images, e-/s, shape (n, y, x).
         noise: of the instrument.
-        generators: each image's own noise stream, n of them.
+        generators: each image's noise stream, n of them, each used before the next is taken.
 
     Returns:
         e-/s, shape of `images`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -268,8 +268,7 @@ def make_shard(
             indices,
             engine_name=manifest.engine,
         )
-        for row, simulation in enumerate(simulations, start):
-            _fill(columns, row, simulation)
+        _fill(columns, start, simulations)
         if progress is not None:
             progress(len(indices))
     write_shard(Location(url), layout, shard, columns)
@@ -291,21 +290,23 @@ def _empty_columns(spec: Specification, layout: GroupLayout, count: int) -> dict
     return columns
 
 
-def _fill(columns: dict[str, NDArray[Any]], row: int, simulation: Simulation) -> None:
-    """Writes one simulation into a row of every column."""
-    system = simulation.system
+def _fill(columns: dict[str, NDArray[Any]], start: int, simulations: Sequence[Simulation]) -> None:
+    """Writes simulations into the rows of every column that begin at `start`."""
+    systems = [simulation.system for simulation in simulations]
+    rows = slice(start, start + len(simulations))
     for name, values in columns.items():
         if name == "image":
-            values[row] = simulation.image
+            values[rows] = [simulation.image for simulation in simulations]
         elif name == "label":
-            values[row] = CLASSES.index(system.substructure_class)
+            values[rows] = CLASSES.index(systems[0].substructure_class)
         elif name == "substructure_snr":
-            values[row] = simulation.substructure_snr
+            values[rows] = [simulation.substructure_snr for simulation in simulations]
         elif values.ndim == 2:
-            drawn = getattr(system, name)
-            values[row, : len(drawn)] = drawn
+            for row, system in enumerate(systems, start):
+                drawn = getattr(system, name)
+                values[row, : len(drawn)] = drawn
         else:
-            values[row] = getattr(system, name)
+            values[rows] = [getattr(system, name) for system in systems]
 
 
 def _check_request(counts: dict[str, int], seed: int, chunk_size: int, shard_size: int) -> None:

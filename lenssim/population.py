@@ -77,10 +77,35 @@ class LensSystem:
     subhalo_theta_e: FloatArray = field(default_factory=_no_masses)
 
 
+class GroupStreams:
+    """The random streams of one group's images, all through one generator.
+
+    Moving a generator to an image's stream costs a tenth of making one. So what `at` returns is
+    good until the next call of it; for a generator of its own, see `random_stream`.
+    """
+
+    def __init__(self, seed: int, model: str, split: str, substructure_class: str) -> None:
+        self._philox = np.random.Philox(key=_stream_key(seed, model, split, substructure_class))
+        self._generator = np.random.Generator(self._philox)
+        self._state: Any = self._philox.state
+
+    def at(self, index: int, purpose: Purpose) -> np.random.Generator:
+        """The generator, at the start of one image's stream for one purpose.
+
+        Args:
+            index: sample index in the group.
+            purpose: "population" or "noise"; the two never overlap.
+        """
+        # the state of a new generator with this counter: numpy's buffer of four words is empty
+        self._state["state"]["counter"][:] = (0, 0, _PURPOSES.index(purpose), index)
+        self._philox.state = self._state
+        return self._generator
+
+
 def random_stream(
     seed: int, model: str, split: str, substructure_class: str, index: int, purpose: Purpose
 ) -> np.random.Generator:
-    """The random stream of one image, for one purpose.
+    """The random stream of one image, for one purpose, as a generator of its own.
 
     Args:
         seed: the archive's seed, a non-negative integer.
@@ -89,9 +114,7 @@ def random_stream(
         index: sample index in its group.
         purpose: "population" or "noise"; the two never overlap.
     """
-    key = _stream_key(seed, model, split, substructure_class)
-    counter = np.array([0, 0, _PURPOSES.index(purpose), index], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+    return GroupStreams(seed, model, split, substructure_class).at(index, purpose)
 
 
 @lru_cache(maxsize=256)

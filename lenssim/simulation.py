@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim import observation
-from lenssim.population import LensSystem, draw_system, random_stream
+from lenssim.population import GroupStreams, LensSystem, draw_system
 from lenssim.rendering import EngineName, engine
 from lenssim.spec import Instrument, Sampling, Specification, Split, SubstructureClass
 
@@ -131,9 +131,9 @@ def simulate_many(
 
     Arguments are those of `simulate`, with several indices.
     """
-    keys = [(seed, spec.name, split, substructure_class, index) for index in indices]
+    streams = GroupStreams(seed, spec.name, split, substructure_class)
     systems = [
-        draw_system(spec, substructure_class, random_stream(*key, "population")) for key in keys
+        draw_system(spec, substructure_class, streams.at(index, "population")) for index in indices
     ]
     noise, _ = _optics(spec.instrument)
     noise_free = render(systems, spec, engine_name)
@@ -144,8 +144,8 @@ def simulate_many(
         snr = observation.substructure_snr(noise_free, smooth, noise)
     images = noise_free
     if spec.observation.noise:
-        streams = [random_stream(*key, "noise") for key in keys]
-        images = observation.add_noise(noise_free, noise, streams)
+        generators = (streams.at(index, "noise") for index in indices)
+        images = observation.add_noise(noise_free, noise, generators)
     return [
         Simulation(system, image, clean, float(ratio))
         for system, image, clean, ratio in zip(systems, images, noise_free, snr, strict=True)
