@@ -219,7 +219,15 @@ def specs(name: str | None) -> None:
 @click.option("--name", help="Name of the data set.  [default: that of the folder]")
 @click.option("--licence", help="Licence of the images.  [default: not stated]")
 @click.option("--workers", type=int, help="Threads.  [default: all cores]")
-def import_deeplense(folder: str, out: str, licence: str | None, **options: Any) -> None:
+def import_deeplense(
+    folder: str,
+    out: str,
+    split: float | None,
+    train: int | None,
+    test: int | None,
+    licence: str | None,
+    **options: Any,
+) -> None:
     """Convert a DeepLense-style folder: axion/, cdm/ and no_sub/ of .npy files.
 
     Images keep their pixels; what the files do not tell is NaN. Nothing in them is executed.
@@ -234,8 +242,12 @@ def import_deeplense(folder: str, out: str, licence: str | None, **options: Any)
         click.echo(f"Left out: {', '.join(source.others[:8])}{more}.", err=True)
     if licence is not None:
         options["licence"] = licence
-    with _progress_bar(source.count, "importing") as report:
-        archive = deeplense.import_deeplense(source, out, progress=report, **options)
+    counts = deeplense.split_counts(source, split, train, test)
+    total = sum(number for each in counts.values() for number in each.values())
+    with _progress_bar(total, "importing") as report:
+        archive = deeplense.import_deeplense(
+            source, out, split=split, train=train, test=test, progress=report, **options
+        )
     write_documents(archive, preview_png(archive))
     click.echo(f"{archive.location}")
 

@@ -72,11 +72,6 @@ class Source:
     others: tuple[str, ...]
     """Names of what is there and not imported."""
 
-    @property
-    def count(self) -> int:
-        """Number of files to import."""
-        return sum(map(len, self.files.values()))
-
 
 def find_source(folder: str | os.PathLike[str]) -> Source:
     """Looks what is in a folder; reads no file.
@@ -152,7 +147,7 @@ def import_deeplense(
         ArchiveError: where the archive cannot be written; a later call goes on from there.
     """
     found = source if isinstance(source, Source) else find_source(source)
-    counts = _counts(found, split, train, test)
+    counts = split_counts(found, split, train, test)
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed = {seed} must be a non-negative integer below 2^63.")
     location = Location(out)
@@ -185,10 +180,10 @@ def import_deeplense(
     return open_archive(location.url)
 
 
-def _counts(
+def split_counts(
     source: Source, split: float | None, train: int | None, test: int | None
 ) -> dict[SubstructureClass, dict[Split, int]]:
-    """Images of each class in the two splits."""
+    """Images of each class in the two splits; arguments and errors are `import_deeplense`'s."""
     if split is not None and (train is not None or test is not None):
         raise UsageError("Give either split, or train and test, not both.")
     share = TEST_FRACTION if split is None else split

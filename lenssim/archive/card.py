@@ -239,21 +239,18 @@ def _statistics(archive: Archive, group: GroupRecord) -> _Statistics:
 
 
 def _hub_configs(manifest: Manifest | None) -> list[dict[str, Any]]:
-    """Data files that the hub's own reader loads: shards, and each class's table.
+    """Data files that the hub's own reader loads: the shards, or where there are none, the tables.
 
-    Tables of two classes are two configurations, because their columns differ.
+    It reads one format a repository, which it guesses from the first configuration. Tables of two
+    classes are two configurations, because their columns differ.
     """
+    splits = [split for split in SPLITS if manifest is None or shard_paths(manifest, split)]
+    if manifest is None or splits:
+        files = [(split, f"{SHARDS}/{split}/*.tar") for split in splits]
+        return [{"name": "images", "files": files}]
     configs = []
-    held = SPLITS if manifest is None else [s for s in SPLITS if shard_paths(manifest, s)]
-    if held:
-        files = [(split, f"{SHARDS}/{split}/*.tar") for split in held]
-        configs.append({"name": "images", "files": files})
     for name in CLASSES:
-        groups = (
-            [GroupRecord(split=split, substructure_class=name, count=1) for split in SPLITS]
-            if manifest is None
-            else [group for group in manifest.groups if group.substructure_class == name]
-        )
+        groups = [group for group in manifest.groups if group.substructure_class == name]
         if groups:
             files = [(group.split, table_path(group)) for group in groups]
             configs.append({"name": f"columns-{name}", "files": files})
