@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from lenssim.archive.manifest import FORMATS
 from lenssim.errors import LenssimError, UsageError
 from lenssim.spec import CLASSES, load_spec, shipped_specs
 from lenssim.version import VERSION
@@ -87,6 +88,14 @@ def main(debug: bool) -> None:
 @click.option("--workers", type=int, help="Threads.  [default: all cores]")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="dask.distributed cluster to use.")
 @click.option(
+    "--format",
+    "storage",
+    type=click.Choice([*FORMATS, "both"]),
+    default="zarr",
+    show_default=True,
+    help="What the images are stored as.",
+)
+@click.option(
     "--engine",
     type=click.Choice(["fast", "lenstronomy"]),
     default="fast",
@@ -106,6 +115,7 @@ def generate(
     seed: int,
     workers: int | None,
     scheduler: str | None,
+    storage: Any,
     engine: Any,
     overrides: tuple[str, ...],
     overwrite: bool,
@@ -117,31 +127,47 @@ def generate(
     """
     from lenssim import pipeline
 
-    spec = load_spec(model, overrides)
-    work = pipeline.plan(
-        spec,
+    with pipeline.planned(
+        load_spec(model, overrides),
         CLASSES if "all" in classes else classes,  # type: ignore[arg-type]
         train=train,
         test=test,
         out=out,
         seed=seed,
+        formats=FORMATS if storage == "both" else (storage,),
         engine=engine,
         overwrite=overwrite,
-    )
-    for group in work.groups:
-        if group.is_complete:
-            record = group.layout.record
-            click.echo(f"{record.name}: {record.count} images, complete already.")
-    if work.missing_images:
-        try:
-            with _progress_bar(work.missing_images) as report:
-                pipeline.carry_out(work, workers=workers, scheduler=scheduler, progress=report)
-        except KeyboardInterrupt:
-            click.echo(
-                "Stopped. What is done is kept: the same command goes on from there.", err=True
-            )
-            raise
+    ) as work:
+        for group in work.groups:
+            if group.is_complete:
+                record = group.layout.record
+                click.echo(f"{record.name}: {record.count} images, complete already.")
+        with _resumable(), _progress_bar("simulating", work.missing_images) as report:
+            pipeline.carry_out(work, workers=workers, scheduler=scheduler, progress=report)
     click.echo(f"{work.location}")
+
+
+@main.command()
+@click.argument("archive", metavar="DIR_OR_URL")
+@click.option("--to", type=click.Choice(["webdataset"]), required=True, help="Format to add.")
+@click.option("--workers", type=int, help="Threads.  [default: all cores]")
+@click.option("--scheduler", metavar="tcp://HOST:PORT", help="dask.distributed cluster to use.")
+def export(archive: str, to: str, workers: int | None, scheduler: str | None) -> None:
+    """Write WebDataset shards of an archive, beside its Zarr groups."""
+    from lenssim.archive import open_archive
+    from lenssim.export import export as export_archive
+    from lenssim.export import layouts_to_export
+
+    layouts = layouts_to_export(open_archive(archive))
+    if not layouts:
+        click.echo(f"{archive} has its {to} shards already.")
+        return
+    with (
+        _resumable(),
+        _progress_bar("exporting", sum(each.record.count for each in layouts)) as report,
+    ):
+        export_archive(archive, workers=workers, scheduler=scheduler, progress=report)
+    click.echo(f"{archive}")
 
 
 @main.command()
@@ -233,6 +259,7 @@ def import_deeplense(
     Images keep their pixels; what the files do not tell is NaN. Nothing in them is executed.
     """
     from lenssim import deeplense
+    from lenssim.archive import open_archive
     from lenssim.archive.documents import write_documents
     from lenssim.preview import preview_png
 
@@ -244,11 +271,13 @@ def import_deeplense(
         options["licence"] = licence
     counts = deeplense.split_counts(source, split, train, test)
     total = sum(number for each in counts.values() for number in each.values())
-    with _progress_bar(total, "importing") as report:
+    with _resumable(), _progress_bar("importing", total) as report:
         archive = deeplense.import_deeplense(
             source, out, split=split, train=train, test=test, progress=report, **options
         )
-    write_documents(archive, preview_png(archive))
+    with archive.location.exclusive():
+        archive = open_archive(out)
+        write_documents(archive, preview_png(archive))
     click.echo(f"{archive.location}")
 
 
@@ -263,15 +292,28 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def _progress_bar(total: int, verb: str = "simulating") -> Iterator[Any]:
+def _resumable() -> Iterator[None]:
+    """Says how to go on where the user stops a command that can."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Stopped. What is done is kept: the same command goes on from there.", err=True)
+        raise
+
+
+@contextmanager
+def _progress_bar(doing: str, total: int) -> Iterator[Any]:
     """A progress bar on stderr; gives the function to call with the number of new images."""
+    if not total:
+        yield lambda count: None
+        return
     with Progress(
-        TextColumn(verb),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as bar:
-        task = bar.add_task(verb, total=total)
+        task = bar.add_task(doing, total=total)
         yield lambda count: bar.advance(task, count)

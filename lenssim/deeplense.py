@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,16 @@ from lenssim.archive.manifest import (
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import (
-    PROGRESS,
     GroupLayout,
     create_group,
-    finalise_group,
     read_layout,
     shards_done,
     write_shard,
 )
 from lenssim.errors import ImportFileError, UsageError
-from lenssim.execution import Progress, executor, thread_count
+from lenssim.execution import Progress, thread_count
 from lenssim.npy import MAXIMUM_SIZE, UnsafeFileError, read_npy
+from lenssim.pipeline import work_on_groups
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
 from lenssim.version import VERSION
 
@@ -159,25 +159,67 @@ def import_deeplense(
         seed=seed,
         imported=_record(found, files, name, licence, pixel_scale, len(first)),
     )
-    manifest = read_manifest(location)
-    if manifest is None and location.exists(IMAGES):
+    paths = {
+        f"{part}/{each}": _chosen(files[each], seed, part, counts[each])
+        for part in SPLITS
+        for each in found.files
+    }
+    with location.exclusive():
+        manifest = _manifest(location, wanted)
+        groups = [
+            group
+            for part in SPLITS
+            for each in found.files
+            if counts[each][part]
+            for group in _missing(location, manifest, part, each, counts[each][part])
+        ]
+        write_manifest(location, manifest)
+        for layout, _ in groups:
+            if read_layout(location, layout.record.name) is None:
+                create_group(location, layout, manifest, _SUBHALOS)
+        work_on_groups(
+            location,
+            manifest,
+            groups,
+            partial(convert_shard, location.url, manifest, found.folder, paths),
+            workers=workers,
+            scheduler=None,
+            progress=progress,
+        )
+    return open_archive(location.url)
+
+
+def _manifest(location: Location, wanted: Manifest) -> Manifest:
+    """The manifest to go on from: the one that is there, where it is of the same import."""
+    held = read_manifest(location)
+    if held is None and location.exists(IMAGES):
         raise UsageError(
             f"{location} holds {IMAGES} but no {MANIFEST}, so it is not an archive of ours: "
             "choose another --out."
         )
-    if manifest is not None and (manifest.imported, manifest.seed) != (wanted.imported, seed):
+    if held is not None and (held.imported, held.seed) != (wanted.imported, wanted.seed):
         raise UsageError(f"{location} holds another data set: choose another --out.")
-    manifest = manifest or wanted
-    write_manifest(location, manifest)
-    for part in SPLITS:
-        for each in found.files:
-            chosen = _chosen(files[each], seed, part, counts[each])
-            if chosen:
-                manifest = _import_group(
-                    location, manifest, found.folder, part, each, chosen, workers, progress
-                )
-    location.remove(PROGRESS)
-    return open_archive(location.url)
+    return held or wanted
+
+
+def _missing(
+    location: Location, manifest: Manifest, part: Split, name: SubstructureClass, count: int
+) -> list[tuple[GroupLayout, list[int]]]:
+    """A group with its missing shards; nothing where it is complete."""
+    record = GroupRecord(split=part, substructure_class=name, count=count)
+    held = manifest.group(record.name)
+    begun = read_layout(location, record.name)
+    for other in (held, begun.record if begun else None):
+        if other is not None and other.count != count:
+            raise UsageError(
+                f"{location} holds {other.count} images of {record.name}, not {count}: "
+                "choose another --out."
+            )
+    if held is not None:
+        return []
+    layout = begun or GroupLayout(record)
+    done = shards_done(location, layout)
+    return [(layout, [shard for shard in range(layout.shards) if shard not in done])]
 
 
 def split_counts(
@@ -260,69 +302,29 @@ def _chosen(
     return tuple(sorted(order[start : start + counts[part]]))
 
 
-def _import_group(
-    location: Location,
-    manifest: Manifest,
-    folder: Path,
-    part: Split,
-    name: SubstructureClass,
-    paths: tuple[str, ...],
-    workers: int | None,
-    progress: Progress | None,
-) -> Manifest:
-    """The manifest with one group more, written shard by shard."""
-    record = GroupRecord(split=part, substructure_class=name, count=len(paths))
-    held = manifest.group(record.name)
-    begun = read_layout(location, record.name)
-    for other in (held, begun.record if begun else None):
-        if other is not None and other.count != record.count:
-            raise UsageError(
-                f"{location} holds {other.count} images of {record.name}, not {record.count}: "
-                "choose another --out."
-            )
-    if held is not None:
-        return manifest
-    layout = begun or GroupLayout(record)
-    if begun is None:
-        create_group(location, layout, manifest, _SUBHALOS)
-    done = shards_done(location, record.name)
-    num_pix = manifest.frame.num_pix
-    tasks = [
-        (location.url, layout, shard, folder, paths, num_pix)
-        for shard in range(layout.shards)
-        if shard not in done
-    ]
-    with executor(convert_shard, workers, None) as run:
-        run(tasks, lambda _: None, progress)
-    manifest = finalise_group(location, layout, manifest)
-    write_manifest(location, manifest)
-    location.remove(f"{PROGRESS}/{record.name}")
-    return manifest
-
-
 def convert_shard(
     url: str,
+    manifest: Manifest,
+    folder: Path,
+    paths: Mapping[str, Sequence[str]],
     layout: GroupLayout,
     shard: int,
-    folder: Path,
-    paths: Sequence[str],
-    num_pix: int,
     progress: Progress | None = None,
 ) -> int:
     """The task: reads the files of one shard and writes it.
 
     Args:
-        url: of the archive.
-        layout, shard: which samples of which group.
+        url, manifest: of the archive.
         folder: of the source.
-        paths: of the group's files in it, one a sample.
-        num_pix: pixels along each side that an image must have.
+        paths: of the files in it, one a sample, for each group by name.
+        layout, shard: which samples of which group.
         progress: called after every few images.
 
     Returns:
         The number of images converted.
     """
     samples, name = layout.samples(shard), layout.record.substructure_class
+    num_pix = manifest.frame.num_pix
     sizes = {"y": num_pix, "x": num_pix, "subhalo": _SUBHALOS}
     columns: dict[str, NDArray[Any]] = {}
     for column in columns_of(name):
@@ -331,7 +333,7 @@ def convert_shard(
         columns[column.name] = np.full(shape, unknown, dtype=column.dtype)
     columns["label"][:] = CLASSES.index(name)
     for row, sample in enumerate(samples):
-        path = folder / paths[sample]
+        path = folder / paths[layout.record.name][sample]
         image, mass = _image(path)
         if image.shape != (num_pix, num_pix):
             raise ImportFileError(
@@ -348,7 +350,7 @@ def convert_shard(
             columns["axion_mass"][row] = mass
         if progress is not None:
             progress(1)
-    write_shard(Location(url), layout, shard, columns)
+    write_shard(Location(url), layout, manifest.name, shard, columns)
     return len(samples)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,12 @@ from numpy.typing import NDArray
 
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import (
+    FORMATS,
     IMAGES,
     MANIFEST,
+    MAXIMUM_COUNT,
+    SHARDS,
+    Format,
     GroupRecord,
     Manifest,
     read_manifest,
@@ -43,6 +49,9 @@ from lenssim.version import VERSION
 DEFAULT_COUNTS = {"train": 30_000, "test": 5_000}
 """Images of each class, as in the study (Deshmukh et al. 2023, sec. 3)."""
 
+GROUP_FILES = ((IMAGES, "/"), (SHARDS, "-"))
+"""Folders that hold a group's files, and what follows the group's name in their paths."""
+
 SIMULATED_TOGETHER = 32
 """Images that a task simulates at once, between two calls of its progress function."""
 
@@ -64,7 +73,7 @@ class GroupPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one call of `generate` will do; made by `plan`, carried out by `carry_out`."""
+    """What one call of `generate` will do; made by `planned`, carried out by `carry_out`."""
 
     location: Location
     spec: Specification
@@ -87,6 +96,7 @@ def generate(
     seed: int = 0,
     workers: int | None = None,
     scheduler: str | None = None,
+    formats: Sequence[Format] = ("zarr",),
     engine: EngineName = "fast",
     overrides: Iterable[str] = (),
     overwrite: bool = False,
@@ -104,6 +114,7 @@ def generate(
         seed: with the specification, decides every bit of every image.
         workers: threads on this machine; all cores where not given.
         scheduler: address of a dask.distributed scheduler that does the work instead.
+        formats: what the images are stored as: "zarr", "webdataset", or both.
         engine: "fast" or "lenstronomy".
         overrides: KEY=VALUE strings for `load_spec`, where `model` is not a specification.
         overwrite: replace what is there: the groups asked for, or the whole archive where its
@@ -116,26 +127,29 @@ def generate(
 
     Raises:
         UsageError: where the request is wrong, or does not fit the archive that is there.
-        ArchiveError: where the archive cannot be written; a later call goes on from there.
+        ArchiveError: where the archive cannot be written, or another run is writing into it; a
+            later call goes on from there.
     """
     spec = model if isinstance(model, Specification) else load_spec(os.fspath(model), overrides)
-    work = plan(
+    with planned(
         spec,
         classes,
         train=train,
         test=test,
         out=out,
         seed=seed,
+        formats=formats,
         engine=engine,
         overwrite=overwrite,
         chunk_size=chunk_size,
         shard_size=shard_size,
-    )
-    carry_out(work, workers=workers, scheduler=scheduler, progress=progress)
+    ) as work:
+        carry_out(work, workers=workers, scheduler=scheduler, progress=progress)
     return open_archive(work.location.url)
 
 
-def plan(
+@contextmanager
+def planned(
     spec: Specification,
     classes: Iterable[SubstructureClass] = CLASSES,
     *,
@@ -143,18 +157,19 @@ def plan(
     test: int = DEFAULT_COUNTS["test"],
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,
+    formats: Sequence[Format] = ("zarr",),
     engine: EngineName = "fast",
     overwrite: bool = False,
     chunk_size: int = CHUNK_SIZE,
     shard_size: int = SHARD_SIZE,
-) -> Plan:
-    """Compares what is asked for with what is there; changes nothing but what is overwritten.
+) -> Iterator[Plan]:
+    """Compares what is asked for with what is there, and holds the archive for this run meanwhile.
 
-    Arguments and errors are those of `generate`.
+    Changes nothing but what is overwritten. Arguments and errors are those of `generate`.
     """
     wanted_classes = [name for name in CLASSES if name in set(classes)]
     counts = {"train": train, "test": test}
-    _check_request(counts, seed, chunk_size, shard_size)
+    _check_request(counts, seed, formats, chunk_size, shard_size)
     location = Location(out if out is not None else f"archives/{spec.name}")
     wanted = Manifest(
         generator_version=VERSION,
@@ -165,7 +180,12 @@ def plan(
     )
     layouts = [
         GroupLayout(
-            GroupRecord(split=split, substructure_class=name, count=counts[split]),
+            GroupRecord(
+                split=split,
+                substructure_class=name,
+                count=counts[split],
+                formats=tuple(each for each in FORMATS if each in formats),
+            ),
             chunk_size,
             shard_size,
         )
@@ -173,6 +193,18 @@ def plan(
         for name in wanted_classes
         if counts[split] > 0
     ]
+    with location.exclusive():
+        yield _compare(location, spec, wanted, layouts, overwrite)
+
+
+def _compare(
+    location: Location,
+    spec: Specification,
+    wanted: Manifest,
+    layouts: list[GroupLayout],
+    overwrite: bool,
+) -> Plan:
+    """What is left to do, with what is to be overwritten out of the way."""
     existing = read_manifest(location)
     if existing is None and location.exists(IMAGES):
         raise UsageError(
@@ -207,33 +239,62 @@ def carry_out(
         if not group.is_created:
             bound = subhalo_bound(work.spec)
             create_group(work.location, group.layout, work.manifest, bound)
-    owners = [group for group in unfinished for _ in group.missing_shards]
-    tasks = [
-        (work.location.url, work.spec, work.manifest, group.layout, shard)
-        for group in unfinished
-        for shard in group.missing_shards
-    ]
-    missing = {group.layout.record.name: len(group.missing_shards) for group in unfinished}
-    manifest = work.manifest
+    work_on_groups(
+        work.location,
+        work.manifest,
+        [(group.layout, group.missing_shards) for group in unfinished],
+        partial(make_shard, work.location.url, work.spec, work.manifest),
+        workers=workers,
+        scheduler=scheduler,
+        progress=progress,
+    )
+
+
+def work_on_groups(
+    location: Location,
+    manifest: Manifest,
+    groups: Sequence[tuple[GroupLayout, Sequence[int]]],
+    task: Callable[..., int],
+    *,
+    workers: int | None,
+    scheduler: str | None,
+    progress: Progress | None,
+) -> Manifest:
+    """Runs a task for every shard that is missing, and finalises each group after its last one.
+
+    Args:
+        location: of the archive.
+        manifest: as it is before.
+        groups: layouts, each with its missing shards; those with none are only finalised.
+        task: called with a layout, a shard and a `Progress`; writes that shard.
+        workers, scheduler, progress: as for `generate`.
+
+    Returns:
+        The manifest with the groups, as it has been written.
+    """
+    layouts = [layout for layout, shards in groups for _ in shards]
+    tasks = [(layout, shard) for layout, shards in groups for shard in shards]
+    missing = {layout.record.name: len(shards) for layout, shards in groups}
 
     def finalise(layout: GroupLayout) -> None:
         nonlocal manifest
-        manifest = finalise_group(work.location, layout, manifest)
-        write_manifest(work.location, manifest)
-        work.location.remove(f"{PROGRESS}/{layout.record.name}")
+        manifest = finalise_group(location, layout, manifest)
+        write_manifest(location, manifest)
+        location.remove(layout.progress_folder)
 
     def finished(index: int) -> None:
-        layout = owners[index].layout
+        layout = layouts[index]
         missing[layout.record.name] -= 1
         if missing[layout.record.name] == 0:
             finalise(layout)
 
-    for group in unfinished:  # cut short between its last shard and its entry in the manifest
-        if not group.missing_shards:
-            finalise(group.layout)
-    with executor(make_shard, workers, scheduler) as run:
+    for layout, shards in groups:  # cut short between a last shard and its entry in the manifest
+        if not shards:
+            finalise(layout)
+    with executor(task, workers, scheduler) as run:
         run(tasks, finished, progress)
-    work.location.remove(PROGRESS)
+    location.remove(PROGRESS)
+    return manifest
 
 
 def make_shard(
@@ -271,7 +332,7 @@ def make_shard(
         _fill(columns, start, simulations)
         if progress is not None:
             progress(len(indices))
-    write_shard(Location(url), layout, shard, columns)
+    write_shard(Location(url), layout, spec.name, shard, columns)
     return len(samples)
 
 
@@ -309,10 +370,18 @@ def _fill(columns: dict[str, NDArray[Any]], start: int, simulations: Sequence[Si
             values[rows] = [getattr(system, name) for system in systems]
 
 
-def _check_request(counts: dict[str, int], seed: int, chunk_size: int, shard_size: int) -> None:
+def _check_request(
+    counts: dict[str, int],
+    seed: int,
+    formats: Sequence[Format],
+    chunk_size: int,
+    shard_size: int,
+) -> None:
     for split, count in counts.items():
-        if not 0 <= count <= 10**9:
-            raise UsageError(f"{split} = {count} must be between 0 and 1000000000 images.")
+        if not 0 <= count <= MAXIMUM_COUNT:
+            raise UsageError(f"{split} = {count} must be between 0 and {MAXIMUM_COUNT} images.")
+    if not formats or not set(formats) <= set(FORMATS):
+        raise UsageError(f"formats = {list(formats)} must be some of {', '.join(FORMATS)}.")
     if not any(counts.values()):
         raise UsageError("train and test are both 0: there is nothing to generate.")
     if not 0 <= seed < 2**63:
@@ -361,11 +430,16 @@ def _plan_group(location: Location, manifest: Manifest, layout: GroupLayout) -> 
             f"{location} holds {held.count} images of {record.name}, not {record.count}: "
             f"ask for {held.count}, choose another --out, or --overwrite to replace them."
         )
+    if held is not None and not set(record.formats) <= set(held.formats):
+        raise UsageError(
+            f"{location} holds {record.name} as {' and '.join(held.formats)}: ask for that, and "
+            "use lenssim export for WebDataset shards of a complete Zarr archive."
+        )
     if complete is not None:
         return GroupPlan(layout, True, True, ())
     if begun is None:
         return GroupPlan(layout, False, False, tuple(range(layout.shards)))
-    done = shards_done(location, record.name)
+    done = shards_done(location, begun)
     missing = tuple(shard for shard in range(begun.shards) if shard not in done)
     return GroupPlan(begun, True, False, missing)
 
@@ -383,13 +457,16 @@ def _remove(
     names = {layout.record.name for layout in layouts}
     kept = [group for group in existing.groups if group.name not in names]
     if not is_same or not kept:
-        for path in (MANIFEST, IMAGES, PROGRESS):
+        for path in (MANIFEST, IMAGES, SHARDS, PROGRESS):
             location.remove(path)
         return None
-    prefixes = tuple(f"{IMAGES}/{name}/" for name in names)
-    files = {path: file for path, file in existing.files.items() if not path.startswith(prefixes)}
+    prefixes = [f"{folder}/{name}{end}" for name in names for folder, end in GROUP_FILES]
+    gone = existing.files_of(*prefixes)
+    files = {path: file for path, file in existing.files.items() if path not in gone}
     manifest = existing.model_copy(update={"groups": kept, "files": files})
     write_manifest(location, manifest)
+    for path in gone:
+        location.remove(path)
     for name in names:
         location.remove(f"{IMAGES}/{name}")
         location.remove(f"{PROGRESS}/{name}")

@@ -14,7 +14,15 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from lenssim.archive.manifest import IMAGES, LICENCE, NOT_STATED, GroupRecord, Manifest
+from lenssim.archive.content import first_images, scalar_columns
+from lenssim.archive.manifest import (
+    IMAGES,
+    LICENCE,
+    NOT_STATED,
+    SHARDS,
+    GroupRecord,
+    Manifest,
+)
 from lenssim.archive.reader import Archive
 from lenssim.archive.schema import COLUMNS, UNKNOWN_UNITS, Column
 from lenssim.archive.tables import table_path
@@ -23,14 +31,11 @@ from lenssim.spec import (
     SPLITS,
     Prior,
     Specification,
-    Split,
-    SubstructureClass,
     load_spec,
     shipped_specs,
 )
 
 PICTURE = "preview.png"
-SHARDS = "shards"
 
 STATISTICS_IMAGES = 1024
 """First images of a group that the flux percentiles are taken over."""
@@ -71,9 +76,8 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
     facts = {
         "groups": [_group_facts(group) for group in manifest.groups],
         "count": count,
-        "data_bytes": sum(
-            file.size for path, file in manifest.files.items() if path.startswith(f"{IMAGES}/")
-        ),
+        "data_bytes": sum(file.size for file in manifest.files_of(f"{IMAGES}/").values()),
+        "data_folder": data_folder(manifest),
         "has_picture": has_picture,
         "statistics": [_statistics(archive, group) for group in manifest.groups],
         "fingerprint": data_fingerprint(manifest),
@@ -90,6 +94,7 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
         "num_pix": frame.num_pix,
         "pixel_scale": frame.pixel_scale,
         "example_group": manifest.groups[0].name if manifest.groups else "train/cdm",
+        "zarr_group": next((g.name for g in manifest.groups if "zarr" in g.formats), None),
     }
     if manifest.imported is not None:
         context["imported"] = manifest.imported
@@ -115,6 +120,7 @@ def model_card(spec: Specification, default_counts: Mapping[str, int]) -> str:
         "num_pix": spec.instrument.num_pix,
         "pixel_scale": spec.instrument.pixel_scale,
         "example_group": "train/cdm",
+        "zarr_group": "train/cdm",
     }
     return _rendered("simulated.md.jinja", title(spec), {**context, **_spec_context(spec)})
 
@@ -124,24 +130,16 @@ def title(spec: Specification) -> str:
     return f"Strong lenses with and without dark-matter substructure: model {spec.name}"
 
 
+def data_folder(manifest: Manifest) -> str:
+    """Folder of the files that the fingerprint is of: Zarr, or shards where there is no Zarr."""
+    return IMAGES if manifest.files_of(f"{IMAGES}/") else SHARDS
+
+
 def data_fingerprint(manifest: Manifest) -> str:
-    """SHA-256 of the listing of all Zarr files: the same wherever the data are the same."""
-    lines = (
-        f"{file.sha256}  {path}\n"
-        for path, file in sorted(manifest.files.items())
-        if path.startswith(f"{IMAGES}/")
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def shard_paths(
-    manifest: Manifest, split: Split, name: SubstructureClass | None = None
-) -> list[str]:
-    """Paths of the WebDataset shards of a split, of one class or of all."""
-    prefix = f"{SHARDS}/{split}/{f'{name}-' if name else ''}"
-    return sorted(
-        path for path in manifest.files if path.startswith(prefix) and path.endswith(".tar")
-    )
+    """SHA-256 of the listing of all data files: the same wherever the data are the same."""
+    files = manifest.files_of(f"{data_folder(manifest)}/")
+    listing = "".join(f"{files[path].sha256}  {path}\n" for path in sorted(files))
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def _rendered(template: str, heading: str, context: dict[str, Any]) -> str:
@@ -227,9 +225,8 @@ def _column_facts(column: Column, *, is_imported: bool) -> dict[str, Any]:
 
 
 def _statistics(archive: Archive, group: GroupRecord) -> _Statistics:
-    dataset = archive.dataset(group.split, group.substructure_class)
-    pixels = dataset["image"].isel(sample=slice(STATISTICS_IMAGES)).values
-    snr = dataset["substructure_snr"].values
+    pixels = first_images(archive, group, STATISTICS_IMAGES)
+    snr = scalar_columns(archive, group)["substructure_snr"]
     if group.substructure_class == "no_sub" or not np.isfinite(snr).any():
         ratios = ["-"] * len(_SNR_PERCENTILES)
     else:
@@ -244,7 +241,9 @@ def _hub_configs(manifest: Manifest | None) -> list[dict[str, Any]]:
     It reads one format a repository, which it guesses from the first configuration. Tables of two
     classes are two configurations, because their columns differ.
     """
-    splits = [split for split in SPLITS if manifest is None or shard_paths(manifest, split)]
+    splits = [
+        split for split in SPLITS if manifest is None or manifest.files_of(f"{SHARDS}/{split}/")
+    ]
     if manifest is None or splits:
         files = [(split, f"{SHARDS}/{split}/*.tar") for split in splits]
         return [{"name": "images", "files": files}]

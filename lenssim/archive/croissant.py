@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lenssim.archive.card import data_fingerprint, shard_paths, title
+from lenssim.archive.card import data_fingerprint, data_folder, title
+from lenssim.archive.content import INDEX, shard_paths
 from lenssim.archive.manifest import IMAGES, MANIFEST, GroupRecord, Manifest
 from lenssim.archive.reader import Archive
 from lenssim.archive.schema import COLUMNS
-from lenssim.archive.tables import INDEX, TABLES, table_columns, table_path
+from lenssim.archive.tables import TABLES, table_columns, table_path
 
 CROISSANT = "croissant.json"
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
@@ -76,14 +77,14 @@ def croissant(archive: Archive, *, base_url: str | None = None) -> dict[str, Any
     manifest = archive.manifest
     frame = manifest.frame
     base = f"{base_url.rstrip('/')}/" if base_url else ""
-    distribution = [_zarr_files()]
+    distribution = [_zarr_files()] if manifest.files_of(f"{IMAGES}/") else []
     record_sets = []
     for group in manifest.groups:
         path = table_path(group)
         distribution.append(_file(manifest, path, "text/csv", base))
         record_sets.append(_table_records(group))
     for group in manifest.groups:
-        paths = shard_paths(manifest, group.split, group.substructure_class)
+        paths = shard_paths(manifest, group)
         distribution += [_file(manifest, path, "application/x-tar", base) for path in paths]
         if paths and base_url:
             distribution.append(_images_in(group, paths))
@@ -121,8 +122,8 @@ def _description(manifest: Manifest) -> str:
         spec = manifest.specification()
         what = f"{title(spec)}. {spec.description.strip()}"
     return (
-        f"{what} The images are in {IMAGES}, with size and SHA-256 of each of its files in "
-        f"{MANIFEST}; the record sets are its columns that hold one number an image."
+        f"{what} The images are in {data_folder(manifest)}; {MANIFEST} has size and SHA-256 of "
+        "each file. The record sets are the columns that hold one number an image."
     )
 
 

@@ -25,7 +25,8 @@ def write_documents(
 ) -> Manifest:
     """Writes README.md, croissant.json and the tables into an archive, and records them.
 
-    Doing it again writes the same bytes. It is to be done again when groups or shards are added.
+    Doing it again writes the same bytes. It is to be done again when groups or shards are added,
+    and by one run at a time, which has opened the archive while it holds it.
 
     Args:
         archive: opened; only its complete groups are described.
@@ -57,8 +58,7 @@ def write_documents(
 
 def _contents(archive: Archive, picture: bytes | None) -> Iterator[tuple[str, bytes]]:
     for group in archive.manifest.groups:
-        dataset = archive.dataset(group.split, group.substructure_class)
-        yield table_path(group), table(group, dataset)
+        yield table_path(group), table(archive, group)
     if picture is not None:
         yield PICTURE, picture
 

@@ -2,34 +2,69 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
+import socket
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from zarr.storage import FsspecStore, LocalStore
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from lenssim.errors import ArchiveError
 
-Store = LocalStore | FsspecStore
+Store = LocalStore | FsspecStore | WrapperStore[Any]
+Result = TypeVar("Result")
+
+ATTEMPTS = 5
+"""Times that a request to a server is made before it counts as failed."""
+
+FIRST_DELAY = 0.25
+"""Seconds before the second attempt; each further one waits twice as long."""
+
+SILENCE = 30.0
+"""Seconds for which a web server may send nothing before the request is given up."""
+
+BLOCK_SIZE = 8 * 2**20
+"""Bytes that are read at once of a file that is not read whole."""
+
+LOCK = ".lock"
+"""File that the one run holds which writes into a location."""
+
+_SCRATCH = ".partial"
+"""Ending of files that are being written, here and in Zarr's own store."""
+
+_EXTRAS = {
+    "s3": "pip install 'lenssim[s3]'",
+    "hf": "pip install 'lenssim[hf]'",
+    "http": "pip install 'lenssim[http]'",
+    "https": "pip install 'lenssim[http]'",
+}
 
 
 class Location:
     """A folder, local or remote, that files are read from and written to by relative path.
 
-    Errors of the file system come out as `ArchiveError`, naming the place.
+    Errors of the file system come out as `ArchiveError`, naming the place. Requests to a server
+    that fail for a reason that may pass are made again, with growing delays.
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url).rstrip("/") or "/"
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(self.url)
+            self._fs, self._root = fsspec.core.url_to_fs(self.url, **_options(self.url))
         except (ValueError, ImportError) as error:
-            raise ArchiveError(f"{self.url} cannot be opened: {error}") from None
+            hint = _EXTRAS.get(self.url.partition("://")[0])
+            advice = f"; {hint} adds what it needs" if hint else ""
+            raise ArchiveError(f"{self.url} cannot be opened: {error}{advice}.") from None
 
     def __str__(self) -> str:
         return self.url
@@ -43,36 +78,135 @@ class Location:
         """Full path or URL of a file in it."""
         return f"{self._root}/{relative}"
 
+    def below(self, relative: str) -> Location:
+        """The location of a sub-folder."""
+        return Location(f"{self.url}/{relative}")
+
     def zarr_store(self, relative: str, *, read_only: bool) -> Store:
         """Zarr store of a sub-folder."""
         if self.is_local:
             return LocalStore(self.path(relative), read_only=read_only)
-        return FsspecStore.from_url(f"{self.url}/{relative}", read_only=read_only)
+        url = f"{self.url}/{relative}"
+        store = FsspecStore.from_url(url, _options(url), read_only=read_only)
+        return _PatientStore(store)
 
     def exists(self, relative: str) -> bool:
         """Whether there is such a file or folder."""
-        return bool(self._fs.exists(self.path(relative)))
+        with self._reading(relative):
+            return bool(self._ask(relative, lambda: self._fs.exists(self.path(relative))))
 
     def read(self, relative: str) -> bytes:
         """Content of a file; FileNotFoundError where there is none."""
-        try:
-            return self._fs.cat_file(self.path(relative))
-        except (FileNotFoundError, NotADirectoryError):
-            raise FileNotFoundError(f"{self.url}/{relative}") from None
-        except OSError as error:
-            raise ArchiveError(f"{self.url}/{relative} cannot be read: {_reason(error)}.") from None
+        with self._reading(relative):
+            return self._ask(relative, lambda: self._fs.cat_file(self.path(relative)))
 
-    def write(self, relative: str, content: bytes) -> None:
+    def blocks(self, relative: str, size: int) -> Iterator[memoryview]:
+        """A file of known size, piece by piece; each piece is good until the next is taken.
+
+        Raises:
+            FileNotFoundError: where there is none.
+        """
+        if self.is_local:
+            buffer = memoryview(bytearray(min(BLOCK_SIZE, max(size, 1))))
+            path = Path(self.path(relative))
+            with self._reading(relative), path.open("rb", buffering=0) as file:
+                while count := file.readinto(buffer):
+                    yield buffer[:count]
+            return
+        for start in range(0, max(size, 1), BLOCK_SIZE):
+            end = min(start + BLOCK_SIZE, size)
+
+            def piece(start: int = start, end: int = end) -> bytes:
+                # the whole file where one piece is all: not every server knows ranges
+                limits = (None, None) if end - start == size else (start, end)
+                return self._fs.cat_file(self.path(relative), *limits)
+
+            with self._reading(relative):
+                content = self._ask(relative, piece)
+            yield memoryview(content)
+
+    def write(self, relative: str, content: bytes | memoryview) -> None:
         """Writes a file whole: a reader sees the old content or the new, never a part."""
         target = self.path(relative)
         with self.writing():
             self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
             if self.is_local:
-                scratch = Path(f"{target}.{uuid.uuid4().hex}.part")
-                scratch.write_bytes(content)
-                scratch.replace(target)
+                with _replacing(Path(target)) as scratch:
+                    scratch.write_bytes(content)
             else:
-                self._fs.pipe_file(target, content)
+                self._ask(relative, lambda: self._fs.pipe_file(target, bytes(content)))
+
+    def upload(self, source: Path, relative: str) -> None:
+        """Copies a local file to here, as `write` does."""
+        target = self.path(relative)
+        with self.writing():
+            self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+            if self.is_local:
+                with _replacing(Path(target)) as scratch:
+                    self._fs.put_file(str(source), str(scratch))
+            else:
+                self._ask(relative, lambda: self._fs.put_file(str(source), target))
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Holds the location for one writer, and clears away what a killed one left half written.
+
+        On a local file system the hold ends with the process, however it dies.
+
+        Raises:
+            ArchiveError: where another run holds it.
+        """
+        hold = self._hold_folder() if self.is_local else self._hold_remote()
+        with hold:
+            if self.is_local:
+                for scratch in Path(self._root).rglob(f"*{_SCRATCH}"):
+                    scratch.unlink(missing_ok=True)
+            yield
+
+    @contextmanager
+    def _hold_folder(self) -> Iterator[None]:
+        path = Path(self.path(LOCK))
+        with self.writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    # the holder before may have removed the file between our two calls
+                    if path.exists() and path.stat().st_ino == os.fstat(file).st_ino:
+                        break
+                except BlockingIOError:
+                    os.close(file)
+                    raise ArchiveError(
+                        f"Another run is writing into {self}: wait for it, or choose another place."
+                    ) from None
+                os.close(file)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(file)
+
+    @contextmanager
+    def _hold_remote(self) -> Iterator[None]:
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        target = self.path(LOCK)
+        try:
+            with self.writing():
+                self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+                self._fs.pipe_file(target, holder.encode(), mode="create")
+        except ArchiveError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
+            other = self.read(LOCK).decode(errors="replace")[:100]
+            raise ArchiveError(
+                f"Another run is writing into {self} ({other}): wait for it or, if it is dead, "
+                f"remove {self}/{LOCK}."
+            ) from None
+        try:
+            yield
+        finally:
+            self.remove(LOCK)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -81,14 +215,19 @@ class Location:
             yield
         except OSError as error:
             raise ArchiveError(
-                f"{self.url} cannot be written: {_reason(error)}. What is done is kept: "
+                f"{self.url} cannot be written: {reason(error)}. What is done is kept: "
                 "mend that, and the same command goes on from there."
             ) from error
+        except NotImplementedError:
+            raise ArchiveError(
+                f"{self.url} can only be read: write to a folder or bucket."
+            ) from None
 
     def names(self, relative: str) -> list[str]:
         """Names of the files and folders in a sub-folder, sorted; none where it does not exist."""
         try:
-            found = self._fs.ls(self.path(relative), detail=False)
+            with self._reading(relative):
+                found = self._ask(relative, lambda: self._fs.ls(self.path(relative), detail=False))
         except FileNotFoundError:
             return []
         return sorted(PurePosixPath(entry).name for entry in found)
@@ -101,10 +240,112 @@ class Location:
 
     def sizes(self, relative: str) -> dict[str, int]:
         """Size in bytes of every file below a sub-folder, by path relative to the location."""
-        found: dict[str, Any] = self._fs.find(self.path(relative), detail=True)
+        # other writers' files may have appeared since the file system listed last
+        self._fs.invalidate_cache()
+        with self._reading(relative):
+            found: dict[str, Any] = self._ask(
+                relative, lambda: self._fs.find(self.path(relative), detail=True)
+            )
         skip = len(self._root.rstrip("/")) + 1
         return {path[skip:]: int(entry["size"]) for path, entry in sorted(found.items())}
 
+    def _ask(self, relative: str, request: Callable[[], Result]) -> Result:
+        """What a request gives; asked again where it failed for a reason that may pass.
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+        Raises:
+            OSError: at once, where the file system says that it cannot be.
+            ArchiveError: where it still fails after the last attempt.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                return request()
+            except Exception as error:
+                if self.is_local or not _may_pass(error):
+                    if isinstance(error, OSError | NotImplementedError):
+                        raise
+                    raise ArchiveError(f"{self.url}/{relative} fails: {reason(error)}.") from error
+                if attempt == ATTEMPTS - 1:
+                    raise unreachable(f"{self.url}/{relative}", error) from None
+            time.sleep(FIRST_DELAY * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    @contextmanager
+    def _reading(self, relative: str) -> Iterator[None]:
+        """Turns errors of the file system into an `ArchiveError`, or one `FileNotFoundError`."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(f"{self.url}/{relative}") from None
+        except OSError as error:
+            raise ArchiveError(f"{self.url}/{relative} cannot be read: {reason(error)}.") from None
+
+
+class _PatientStore(WrapperStore[FsspecStore]):
+    """A remote store whose requests are made again where they failed for a reason that may pass."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Content of a file, or of a range of it; None where there is no such file."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._store.get(key, prototype, byte_range)
+            except Exception as error:
+                if not _may_pass(error):
+                    raise
+                if attempt == ATTEMPTS - 1:
+                    raise unreachable(f"{self._store.path}/{key}", error) from None
+            await asyncio.sleep(FIRST_DELAY * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Options of the file system of a URL: a web server that falls silent is given up."""
+    if url.partition("://")[0] not in ("http", "https"):
+        return {}
+    try:
+        import aiohttp
+    except ImportError:
+        return {}  # fsspec says what is missing
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
+    return {"client_kwargs": {"timeout": timeout}}
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a request that failed so may succeed when it is made again.
+
+    A lost connection, a body cut short, silence, or an answer such as "busy" (5xx, 429) may; a
+    wrong address, a missing right, or an error of the program may not.
+    """
+    if isinstance(error, FileNotFoundError | PermissionError | NotImplementedError):
+        return False
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and status:
+        return status >= 500 or status in (408, 429)
+    is_network = type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "requests")
+    return is_network or isinstance(error, OSError | asyncio.TimeoutError)
+
+
+def unreachable(place: str, error: Exception) -> ArchiveError:
+    """The error of a request whose last attempt failed too."""
+    return ArchiveError(
+        f"{place} cannot be read: after {ATTEMPTS} attempts its server still fails "
+        f"({reason(error)}); try again later."
+    )
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A scratch file beside a target, which takes its place when it is complete."""
+    scratch = target.with_name(f"{target.name}.{uuid.uuid4().hex}{_SCRATCH}")
+    try:
+        yield scratch
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in a few words on one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:200].rstrip(".")

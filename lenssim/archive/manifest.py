@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -24,6 +25,10 @@ from lenssim.spec import NAME_PATTERN, Specification, Split, SubstructureClass, 
 
 MANIFEST = "archive.json"
 IMAGES = "images.zarr"
+SHARDS = "shards"
+CHECKSUM = "manifest_sha256"
+"""Last key of archive.json: the SHA-256 of everything before it, so that it can be trusted."""
+
 LICENCE = "CC-BY-4.0"
 NOT_STATED = "not stated by its source"
 """Licence of imported images, where nobody says more."""
@@ -45,12 +50,21 @@ class FileRecord(_Record):
         return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
+Format = Literal["zarr", "webdataset"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""What the images of a group are stored as: a Zarr group, WebDataset shards, or both."""
+
+MAXIMUM_COUNT = 10**8
+"""Images in a group; more than that is a mistake, or meant to exhaust a reader's memory."""
+
+
 class GroupRecord(_Record):
-    """One complete group: its split, class and number of images."""
+    """One complete group: its split, class, number of images, and what they are stored as."""
 
     split: Split
     substructure_class: SubstructureClass = Field(alias="class")
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, le=MAXIMUM_COUNT)
+    formats: tuple[Format, ...] = ("zarr",)
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -106,6 +120,14 @@ class Manifest(_Record):
     groups: list[GroupRecord] = []
     files: dict[str, FileRecord] = {}
 
+    @field_validator("files")
+    @classmethod
+    def _paths_stay_inside(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
+        for path in files:
+            if not is_inside(path):
+                raise ValueError(f"the path {path!r} leaves the archive")
+        return files
+
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
         is_imported = self.engine == "imported"
@@ -150,33 +172,63 @@ class Manifest(_Record):
         instrument = spec.instrument
         return Frame(spec.name, spec.version, instrument.num_pix, instrument.pixel_scale, LICENCE)
 
+    def files_of(self, *prefixes: str) -> dict[str, FileRecord]:
+        """Records of the files whose path begins with one of the prefixes."""
+        return {path: record for path, record in self.files.items() if path.startswith(prefixes)}
+
     def group(self, name: str) -> GroupRecord | None:
         """The record of a group, as in "train/cdm"; None where it is not complete."""
         return next((group for group in self.groups if group.name == name), None)
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path from a manifest names a file below the archive, in its plainest form."""
+    parts = path.split("/")
+    return "\\" not in path and "\0" not in path and not {"", ".", ".."} & set(parts)
 
 
 def read_manifest(location: Location) -> Manifest | None:
     """The manifest of an archive; None where there is none.
 
     Raises:
-        ArchiveError: where there is one that cannot be read or understood.
+        ArchiveError: where there is one that cannot be read or understood, or was changed.
     """
     try:
         content = location.read(MANIFEST)
     except FileNotFoundError:
         return None
+    damaged = ArchiveError(f"{location}/{MANIFEST} is damaged or no manifest of ours.")
     try:
-        manifest = Manifest.model_validate(json.loads(content))
-    except (ValidationError, ValueError):
-        raise ArchiveError(f"{location}/{MANIFEST} is damaged or no manifest of ours.") from None
-    if manifest.format_version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+        values = json.loads(content)
+        version = str(values["format_version"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise damaged from None
+    if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
+        raise ArchiveError(f"{location} has format {version}; this version reads {FORMAT_VERSION}.")
+    values.pop(CHECKSUM, None)
+    try:
+        manifest = Manifest.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise ArchiveError(
-            f"{location} has format {manifest.format_version}; this version reads {FORMAT_VERSION}."
-        )
+            f"{location}/{MANIFEST} is damaged or no manifest of ours: {where}: {first['msg']}."
+        ) from None
+    if content != _sealed(values):
+        raise damaged
     return manifest
 
 
 def write_manifest(location: Location, manifest: Manifest) -> None:
-    """Writes archive.json, whole."""
-    values = manifest.model_dump(mode="json", by_alias=True)
-    location.write(MANIFEST, (json.dumps(values, indent=1) + "\n").encode())
+    """Writes archive.json, whole, with a checksum of itself."""
+    location.write(MANIFEST, _sealed(manifest.model_dump(mode="json", by_alias=True)))
+
+
+def _text(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=1)
+
+
+def _sealed(values: dict[str, Any]) -> bytes:
+    """Content of archive.json: the values, and as the last of them the checksum of the others."""
+    checksum = hashlib.sha256(_text(values).encode()).hexdigest()
+    return (_text({**values, CHECKSUM: checksum}) + "\n").encode()

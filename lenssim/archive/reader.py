@@ -1,16 +1,34 @@
-"""Reading an archive."""
+"""Reading an archive, without trusting it: what a server or a disk hands over is checked first."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import xarray as xr
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import WrapperStore
 
-from lenssim.archive.location import Location
-from lenssim.archive.manifest import IMAGES, Manifest, read_manifest
+from lenssim.archive.location import Location, Store
+from lenssim.archive.manifest import (
+    IMAGES,
+    MANIFEST,
+    FileRecord,
+    GroupRecord,
+    Manifest,
+    read_manifest,
+)
+from lenssim.archive.schema import COORDINATES, columns_of
 from lenssim.errors import ArchiveError
 from lenssim.spec import Specification, Split, SubstructureClass
+
+_PLAIN_TYPES = {"int8", "int64", "float32", "float64"}
+_PLAIN_CODECS = {"bytes", "blosc", "crc32c", "sharding_indexed"}
+"""What our arrays consist of. Others, such as those of pickled objects, are not decoded."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +43,63 @@ class Archive:
         """The specification that it was made from."""
         return self.manifest.specification()
 
+    def record(self, split: Split, substructure_class: SubstructureClass) -> GroupRecord:
+        """Record of a group.
+
+        Raises:
+            ArchiveError: where the archive does not hold that group complete.
+        """
+        name = f"{split}/{substructure_class}"
+        record = self.manifest.group(name)
+        if record is None:
+            held = ", ".join(group.name for group in self.manifest.groups) or "no complete group"
+            raise ArchiveError(f"{self.location} does not hold {name}; it holds {held}.")
+        return record
+
     def dataset(self, split: Split, substructure_class: SubstructureClass) -> xr.Dataset:
         """One group, lazily: nothing but metadata is read until values are asked for.
+
+        Every file that is read whole is checked against the manifest, and every chunk that is
+        read alone against the checksum that it carries: what was damaged raises, when it is read.
 
         Args:
             split: "train" or "test".
             substructure_class: "axion", "cdm" or "no_sub".
 
         Raises:
-            ArchiveError: where the archive does not hold that group complete.
+            ArchiveError: where the archive does not hold that group complete and in Zarr, or its
+                metadata is not what the manifest says.
         """
-        name = f"{split}/{substructure_class}"
-        if self.manifest.group(name) is None:
-            held = ", ".join(group.name for group in self.manifest.groups) or "no complete group"
-            raise ArchiveError(f"{self.location} does not hold {name}; it holds {held}.")
-        store = self.location.zarr_store(IMAGES, read_only=True)
-        return xr.open_zarr(store, group=name, consolidated=True, chunks=None)
+        record = self.record(split, substructure_class)
+        if "zarr" not in record.formats:
+            raise ArchiveError(
+                f"{self.location} holds {record.name} as WebDataset shards only: read those, or "
+                "generate it with --format both."
+            )
+        return xr.open_zarr(self.checked_store(record), consolidated=True, chunks=None)
+
+    def checked_store(self, record: GroupRecord) -> Store:
+        """Zarr store of one group, whose metadata has been found to be sound.
+
+        Raises:
+            ArchiveError: where that metadata is not what the manifest says.
+        """
+        path = f"{IMAGES}/{record.name}/zarr.json"
+        try:
+            content = self.location.read(path)
+        except FileNotFoundError:
+            raise ArchiveError(f"{self.location}/{path} is missing.") from None
+        if FileRecord.of(content) != self.manifest.files.get(path):
+            raise ArchiveError(
+                f"{self.location}/{path} is not the file that {MANIFEST} describes: it is damaged."
+            )
+        check_metadata(content, record, self.manifest, f"{self.location}/{path}")
+        prefix = f"{IMAGES}/{record.name}/"
+        records = {
+            key.removeprefix(prefix): each for key, each in self.manifest.files_of(prefix).items()
+        }
+        store = self.location.zarr_store(f"{IMAGES}/{record.name}", read_only=True)
+        return _CheckedStore(store, records, {"zarr.json": content})
 
 
 def open_archive(url: str | os.PathLike[str]) -> Archive:
@@ -55,5 +114,104 @@ def open_archive(url: str | os.PathLike[str]) -> Archive:
     location = Location(url)
     manifest = read_manifest(location)
     if manifest is None:
-        raise ArchiveError(f"{location} is not an archive: it has no archive.json.")
+        raise ArchiveError(f"{location} is not an archive: it has no {MANIFEST}.")
     return Archive(location, manifest)
+
+
+def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, place: str) -> None:
+    """Checks that a group's consolidated metadata describes the arrays of the schema, no more.
+
+    Args:
+        content: of the group's zarr.json.
+        record, manifest: what the group should be.
+        place: of the file, for the message.
+
+    Raises:
+        ArchiveError: where an array is missing, has another shape or type than it should, or
+            would be decoded by anything but plain codecs.
+    """
+    try:
+        arrays: dict[str, Any] = json.loads(content)["consolidated_metadata"]["metadata"]
+        frame = manifest.frame
+        sizes = {"sample": record.count, "y": frame.num_pix, "x": frame.num_pix}
+        expected: dict[str, tuple[str, tuple[str, ...]]] = {
+            column.name: (column.dtype, column.dimensions)
+            for column in columns_of(record.substructure_class)
+        }
+        expected |= {
+            axis: ("int64" if axis == "sample" else "float64", (axis,)) for axis in COORDINATES
+        }
+        if set(arrays) != set(expected):
+            odd = ", ".join(sorted(set(arrays) ^ set(expected)))
+            raise ArchiveError(f"{place}: it should not differ from the schema in {odd}.")
+        for name, (dtype, dimensions) in expected.items():
+            array = arrays[name]
+            shape = [sizes.get(dimension) for dimension in dimensions]
+            if dimensions[-1] == "subhalo":
+                sizes_held = array["shape"][-1:]
+                shape[-1:] = sizes_held if 0 <= sizes_held[0] <= MAXIMUM_SUBHALOS else [None]
+            if array["shape"] != shape:
+                raise ArchiveError(f"{place}: {name} has the shape {array['shape']}.")
+            codecs = {each["name"] for each in _codecs(array["codecs"])}
+            if array["data_type"] != dtype or not codecs <= _PLAIN_CODECS:
+                raise ArchiveError(
+                    f"{place}: {name} is {array['data_type']} by {', '.join(sorted(codecs))}, "
+                    f"not plain {dtype}."
+                )
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        raise ArchiveError(f"{place} is not the metadata of a group.") from None
+
+
+MAXIMUM_SUBHALOS = 100_000
+"""Subhalos that an image may have room for; the specification allows fewer."""
+
+
+def _codecs(codecs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Codecs of an array, with those inside a shard."""
+    found = list(codecs)
+    for codec in codecs:
+        inner = codec.get("configuration", {})
+        found += _codecs(inner.get("codecs", []) + inner.get("index_codecs", []))
+    return found
+
+
+class _CheckedStore(WrapperStore[Store]):
+    """A read-only store that checks what it hands over against the manifest.
+
+    A file that the manifest lists but that is not there raises, where Zarr would take the fill
+    value for granted.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        records: Mapping[str, FileRecord] | None = None,
+        read: Mapping[str, bytes] | None = None,
+    ) -> None:
+        super().__init__(store)
+        self._records = records or {}
+        self._read = read or {}
+
+    def _with_store(self, store: Store) -> _CheckedStore:
+        return _CheckedStore(store, self._records, self._read)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Content of a file, or of a range of it; None where there should be no such file."""
+        if key in self._read and byte_range is None:
+            return prototype.buffer.from_bytes(self._read[key])
+        record = self._records.get(key)
+        if record is None:
+            # nothing that the manifest does not list is part of the group
+            return None
+        buffer = await self._store.get(key, prototype, byte_range)
+        if buffer is None:
+            raise ArchiveError(f"{key} is missing, which {MANIFEST} lists.")
+        if byte_range is None and FileRecord.of(buffer.as_numpy_array().data) != record:
+            raise ArchiveError(f"{key} is damaged: it is not the file that {MANIFEST} describes.")
+        return buffer
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a file."""
+        return key in self._records

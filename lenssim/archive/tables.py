@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
+from lenssim.archive.content import INDEX, scalar_columns
 from lenssim.archive.manifest import GroupRecord
+from lenssim.archive.reader import Archive
 from lenssim.archive.schema import columns_of
 
 TABLES = "columns"
-INDEX = "sample"
 
 
 def table_path(group: GroupRecord) -> str:
@@ -30,20 +30,16 @@ def table_columns(group: GroupRecord) -> tuple[str, ...]:
     return (INDEX, *scalars)
 
 
-def table(group: GroupRecord, dataset: xr.Dataset) -> bytes:
+def table(archive: Archive, group: GroupRecord) -> bytes:
     """A group's table.
-
-    Args:
-        group: its record.
-        dataset: the group, opened.
 
     Returns:
         CSV with a header; numbers have as many digits as it takes to read the same number back,
         and NaN is empty.
     """
-    names = table_columns(group)
-    rows = zip(*(_texts(dataset[name].values) for name in names), strict=True)
-    lines = [",".join(names), *map(",".join, rows)]
+    columns = scalar_columns(archive, group)
+    rows = zip(*map(_texts, columns.values()), strict=True)
+    lines = [",".join(columns), *map(",".join, rows)]
     return ("\n".join(lines) + "\n").encode()
 
 

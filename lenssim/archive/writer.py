@@ -1,9 +1,10 @@
 """Writing the groups of an archive, shard by shard, so that any number of workers can share it.
 
-A group is created with its full shape; each shard is then one file a variable, written by one
-task and recorded, with checksums, in a progress file of its own. What has a progress file is
-done; a group whose shards are all done is finalised: its progress files become the manifest's
-records.
+A group's arrays are created with their full shape; each shard is then one file a variable, and one
+tar file where WebDataset shards are asked for, written by one task and recorded, with checksums,
+in a progress file of its own. What has a progress file is done. A group whose shards are all done
+is finalised: only then does it get the metadata that makes the arrays a group which readers can
+open, and its progress files become the manifest's records.
 """
 
 from __future__ import annotations
@@ -12,20 +13,30 @@ import asyncio
 import json
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import ByteRequest
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ShardingCodecIndexLocation
+from zarr.core.array import ShardsConfigParam
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.errors import ZarrUserWarning
 from zarr.storage import WrapperStore
 
 from lenssim.archive.location import Location, Store
-from lenssim.archive.manifest import IMAGES, FileRecord, GroupRecord, Manifest
+from lenssim.archive.manifest import (
+    FORMATS,
+    IMAGES,
+    SHARDS,
+    FileRecord,
+    GroupRecord,
+    Manifest,
+)
 from lenssim.archive.schema import COORDINATES, UNKNOWN_UNITS, Column, columns_of
+from lenssim.archive.webdataset import encode_shard, shard_path
+from lenssim.spec import SPLITS
 
 PROGRESS = ".progress"
 
@@ -72,6 +83,14 @@ class GroupLayout:
     record: GroupRecord
     chunk_size: int = CHUNK_SIZE
     shard_size: int = SHARD_SIZE
+    stage: Literal["generate", "export"] = "generate"
+    """What the shards are written for; an export adds a format to a group that is complete."""
+
+    @property
+    def progress_folder(self) -> str:
+        """Folder of the files that say what is done."""
+        below = "export/" if self.stage == "export" else ""
+        return f"{PROGRESS}/{below}{self.record.name}"
 
     @property
     def shards(self) -> int:
@@ -85,7 +104,7 @@ class GroupLayout:
 
     def progress_file(self, shard: int) -> str:
         """Path of the file that says that a shard is done."""
-        return f"{PROGRESS}/{self.record.name}/{shard:06d}.json"
+        return f"{self.progress_folder}/{shard:06d}.json"
 
 
 def _layout_file(name: str) -> str:
@@ -115,15 +134,15 @@ def create_group(
     Args:
         location: of the archive.
         layout: the group's split, class, count and shards.
-        manifest: decides the image size and the coordinates; its name, seed and hashes go into
-            the group's attributes.
+        manifest: decides the image size and the coordinates.
         subhalo_bound: length of the subhalo dimension.
     """
     record = layout.record
-    with location.writing():
-        _create_arrays(location, layout, manifest, subhalo_bound)
+    if "zarr" in record.formats:
+        with location.writing():
+            _create_arrays(location, layout, manifest, subhalo_bound)
     values = {
-        "record": record.model_dump(by_alias=True),
+        "record": record.model_dump(mode="json", by_alias=True),
         "chunk_size": layout.chunk_size,
         "shard_size": layout.shard_size,
     }
@@ -131,32 +150,13 @@ def create_group(
 
 
 def _create_arrays(
-    location: Location,
-    layout: GroupLayout,
-    manifest: Manifest,
-    subhalo_bound: int,
+    location: Location, layout: GroupLayout, manifest: Manifest, subhalo_bound: int
 ) -> None:
     record, frame = layout.record, manifest.frame
+    location.remove(f"{IMAGES}/{record.name}")
     store = location.zarr_store(IMAGES, read_only=False)
     zarr.open_group(store, mode="a", zarr_format=3)
-    group = zarr.create_group(
-        store,
-        path=record.name,
-        overwrite=True,
-        attributes={
-            "Conventions": "CF-1.11",
-            "title": f"lenssim {frame.name}: {record.name}",
-            "model": frame.name,
-            "spec_version": frame.version,
-            "spec_sha256": manifest.spec_sha256,
-            "split": record.split,
-            "class": record.substructure_class,
-            "seed": manifest.seed,
-            "pixel_scale": frame.pixel_scale,
-            "generator_version": manifest.generator_version,
-            "licence": frame.licence,
-        },
-    )
+    zarr.open_group(store, path=record.split, mode="a", zarr_format=3)
     sizes = {
         "sample": record.count,
         "y": frame.num_pix,
@@ -167,13 +167,13 @@ def _create_arrays(
         attributes = dict(column.attributes)
         if column.name == "image" and manifest.imported is not None:
             attributes["units"] = UNKNOWN_UNITS
-        _create_column(group, column, attributes, sizes, layout)
+        _create_column(store, record.name, column, attributes, sizes, layout)
     centres = np.arange(frame.num_pix) - 0.5 * (frame.num_pix - 1)
     scale, units = (1.0, "pixel") if frame.pixel_scale is None else (frame.pixel_scale, "arcsec")
     for axis in ("x", "y"):
         _create_coordinate(
-            group,
-            axis,
+            store,
+            f"{record.name}/{axis}",
             centres * scale,
             {"long_name": f"pixel centre from the lens, {axis}", "units": units},
         )
@@ -183,15 +183,34 @@ def _create_arrays(
         else "sample index"
     )
     _create_coordinate(
-        group,
-        "sample",
+        store,
+        f"{record.name}/sample",
         np.arange(record.count, dtype=np.int64),
         {"long_name": meaning, "units": "1"},
     )
 
 
+def group_attributes(record: GroupRecord, manifest: Manifest) -> dict[str, Any]:
+    """Attributes of a group: what it is, and from what it was made."""
+    frame = manifest.frame
+    return {
+        "Conventions": "CF-1.11",
+        "title": f"lenssim {frame.name}: {record.name}",
+        "model": frame.name,
+        "spec_version": frame.version,
+        "spec_sha256": manifest.spec_sha256,
+        "split": record.split,
+        "class": record.substructure_class,
+        "seed": manifest.seed,
+        "pixel_scale": frame.pixel_scale,
+        "generator_version": manifest.generator_version,
+        "licence": frame.licence,
+    }
+
+
 def _create_column(
-    group: zarr.Group,
+    store: Store,
+    group: str,
     column: Column,
     attributes: dict[str, Any],
     sizes: dict[str, int],
@@ -202,12 +221,17 @@ def _create_column(
     # scalars are read whole: a file is one chunk; images and subhalo lists are cut into more
     file_shape = (layout.shard_size, *rest)
     is_cut = not column.is_scalar and layout.chunk_size < layout.shard_size
-    group.create_array(
-        column.name,
+    zarr.create_array(
+        store,
+        name=f"{group}/{column.name}",
+        zarr_format=3,
         shape=shape,
         dtype=column.dtype,
         chunks=(layout.chunk_size, *rest) if is_cut else file_shape,
-        shards=file_shape if is_cut else None,
+        # the index of the chunks comes first, so that one request for a known range gets it
+        shards=ShardsConfigParam(shape=file_shape, index_location=ShardingCodecIndexLocation.start)
+        if is_cut
+        else None,
         compressors=_codecs(column),
         fill_value=np.nan if column.dtype.startswith("float") else 0,
         dimension_names=column.dimensions,
@@ -224,56 +248,71 @@ def _codecs(column: Column) -> list[Any]:
 
 
 def _create_coordinate(
-    group: zarr.Group, name: str, values: NDArray[Any], attributes: dict[str, Any]
+    store: Store, path: str, values: NDArray[Any], attributes: dict[str, Any]
 ) -> None:
-    group.create_array(
-        name,
+    zarr.create_array(
+        store,
+        name=path,
+        zarr_format=3,
         data=values,
         chunks=values.shape,
         compressors=None,
-        dimension_names=(name,),
+        dimension_names=(path.rpartition("/")[2],),
         attributes=attributes,
     )
 
 
 def write_shard(
-    location: Location, layout: GroupLayout, shard: int, columns: dict[str, NDArray[Any]]
+    location: Location,
+    layout: GroupLayout,
+    model: str,
+    shard: int,
+    columns: dict[str, NDArray[Any]],
 ) -> None:
     """Writes one shard of a group and its progress file; doing it again changes nothing.
 
     Args:
         location: of the archive.
-        layout: of the group, which must have been created.
+        layout: of the group, which must have been created, or be complete for an export.
+        model: name of the data set, which WebDataset keys begin with.
         shard: index of the shard.
         columns: every column of the group's class, for the shard's samples.
     """
-    store = _RecordingStore(location.zarr_store(IMAGES, read_only=False))
-    samples = layout.samples(shard)
-    with location.writing():
-        group = zarr.open_group(store, path=layout.record.name, mode="r+", zarr_format=3)
-        for name, values in columns.items():
-            array = group[name]
-            assert isinstance(array, zarr.Array)
-            array[samples.start : samples.stop] = values
-    records = {key: record.model_dump() for key, record in sorted(store.records.items())}
-    location.write(layout.progress_file(shard), json.dumps(records).encode())
+    record, samples = layout.record, layout.samples(shard)
+    records: dict[str, FileRecord] = {}
+    if "zarr" in record.formats:
+        store = _RecordingStore(location.zarr_store(IMAGES, read_only=False))
+        with location.writing():
+            for name, values in columns.items():
+                array_path = f"{record.name}/{name}"
+                array = zarr.open_array(store, path=array_path, mode="r+", zarr_format=3)
+                array[samples.start : samples.stop] = values
+        records |= {f"{IMAGES}/{key}": each for key, each in store.records.items()}
+    if "webdataset" in record.formats:
+        path = shard_path(record, shard)
+        content = encode_shard(model, record, samples, columns).data
+        location.write(path, content)
+        records[path] = FileRecord.of(content)
+    listed = {path: records[path].model_dump() for path in sorted(records)}
+    location.write(layout.progress_file(shard), json.dumps(listed).encode())
 
 
-def shards_done(location: Location, name: str) -> set[int]:
+def shards_done(location: Location, layout: GroupLayout) -> set[int]:
     """Indices of the shards of a group that are done.
 
     Those that have a progress file, and every file it records in its full size: after a power
     cut, a small file can have reached the disk before the large ones that were written first.
     """
-    done = set()
-    sizes = location.sizes(f"{IMAGES}/{name}")
-    for file in location.names(f"{PROGRESS}/{name}"):
-        stem = file.removesuffix(".json")
-        if not stem.isdigit():
-            continue
-        records = _read_records(location, f"{PROGRESS}/{name}/{file}")
+    done: set[int] = set()
+    folder, name = layout.progress_folder, layout.record.name
+    files = [file for file in location.names(folder) if file.removesuffix(".json").isdigit()]
+    if not files:
+        return done
+    sizes = location.sizes(f"{IMAGES}/{name}") | location.sizes(f"{SHARDS}/{layout.record.split}")
+    for file in files:
+        records = _read_records(location, f"{folder}/{file}")
         if records and all(sizes.get(path) == record.size for path, record in records.items()):
-            done.add(int(stem))
+            done.add(int(file.removesuffix(".json")))
     return done
 
 
@@ -283,7 +322,7 @@ def _read_records(location: Location, progress_file: str) -> dict[str, FileRecor
         values = json.loads(location.read(progress_file))
     except ValueError:
         return {}
-    return {f"{IMAGES}/{key}": FileRecord.model_validate(value) for key, value in values.items()}
+    return {path: FileRecord.model_validate(value) for path, value in values.items()}
 
 
 def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) -> Manifest:
@@ -292,25 +331,49 @@ def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) 
     Args:
         location: of the archive.
         layout: of the group.
-        manifest: as it is without the group.
+        manifest: as it is without the group, or for an export, without its new format.
 
     Returns:
         A new manifest; nothing is complete before it is written.
     """
-    name = layout.record.name
+    record = layout.record
     files = dict(manifest.files)
     for shard in range(layout.shards):
         files |= _read_records(location, layout.progress_file(shard))
+    if "zarr" in record.formats:
+        files |= _finalise_zarr(location, layout.record, manifest)
+    held = manifest.group(record.name)
+    if held is not None:
+        formats = tuple(each for each in FORMATS if each in held.formats + record.formats)
+        record = record.model_copy(update={"formats": formats})
+    groups = [group for group in manifest.groups if group.name != record.name] + [record]
+    groups.sort(key=lambda group: (group.split != "train", group.substructure_class))
+    return manifest.model_copy(update={"groups": groups, "files": dict(sorted(files.items()))})
+
+
+def _finalise_zarr(
+    location: Location, record: GroupRecord, manifest: Manifest
+) -> dict[str, FileRecord]:
+    """Makes the arrays a group that can be opened; records of all metadata and coordinates."""
     store = location.zarr_store(IMAGES, read_only=False)
     with location.writing(), warnings.catch_warnings():
         # not yet in the Zarr 3 specification, but what zarr-python and xarray read
         warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
-        for path in (name, layout.record.split, ""):
+        # groups beside this one that are not complete
+        warnings.filterwarnings("ignore", "Object at .* is not recognized", ZarrUserWarning)
+        group = zarr.open_group(store, path=record.name, mode="a", zarr_format=3)
+        group.attrs.update(group_attributes(record, manifest))
+        for path in (record.name, record.split, ""):
             zarr.consolidate_metadata(store, path=path or None, zarr_format=3)
-    coordinates = tuple(f"{IMAGES}/{name}/{axis}/" for axis in COORDINATES)
+    complete = [group.name for group in manifest.groups if "zarr" in group.formats] + [record.name]
+    coordinates = tuple(f"{IMAGES}/{record.name}/{axis}/" for axis in COORDINATES)
+    files = {}
     for path in location.sizes(IMAGES):
-        if path.endswith("/zarr.json") or path.startswith(coordinates):
+        folder = path.removeprefix(f"{IMAGES}/").rpartition("/")[0]
+        # metadata of complete groups, and of the nodes above them
+        is_metadata = path.endswith("/zarr.json") and (
+            folder in ("", *SPLITS) or folder.startswith(tuple(complete))
+        )
+        if is_metadata or path.startswith(coordinates):
             files[path] = FileRecord.of(location.read(path))
-    groups = [group for group in manifest.groups if group.name != name] + [layout.record]
-    groups.sort(key=lambda group: (group.split != "train", group.substructure_class))
-    return manifest.model_copy(update={"groups": groups, "files": dict(sorted(files.items()))})
+    return files

@@ -7,7 +7,6 @@ import io
 import json
 import subprocess
 import sys
-import tarfile
 import threading
 from pathlib import Path
 
@@ -17,8 +16,8 @@ import pytest
 import lenssim
 from lenssim.archive.croissant import croissant
 from lenssim.archive.documents import write_documents
-from lenssim.archive.manifest import FileRecord, write_manifest
 from lenssim.deeplense import import_deeplense
+from lenssim.export import export
 
 READ = """
 import json, pickle, sys
@@ -93,24 +92,6 @@ def test_imported_images_have_record_sets_too(tmp_path):
     }
 
 
-def add_shard(archive):
-    """A WebDataset shard of train/cdm, recorded in the manifest."""
-    images = archive.dataset("train", "cdm")["image"].values
-    path = Path(archive.location.url) / "shards" / "train" / "cdm-000000.tar"
-    path.parent.mkdir(parents=True)
-    with tarfile.open(path, "w") as tar:
-        for index, image in enumerate(images):
-            buffer = io.BytesIO()
-            np.save(buffer, image)
-            member = tarfile.TarInfo(f"B-train-cdm-{index:08d}.image.npy")
-            member.size = len(buffer.getvalue())
-            tar.addfile(member, io.BytesIO(buffer.getvalue()))
-    manifest = archive.manifest
-    manifest.files["shards/train/cdm-000000.tar"] = FileRecord.of(path.read_bytes())
-    write_manifest(archive.location, manifest)
-    return images
-
-
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -129,8 +110,8 @@ def served(copied):
 
 
 def test_published_shards_are_record_sets_of_images(copied, served, tmp_path):
-    images = add_shard(copied)
-    write_documents(copied, base_url=served)
+    images = copied.dataset("train", "cdm")["image"].values
+    write_documents(export(copied.location.url, shard_size=5), base_url=served)
     held, _ = records(f"{served}/croissant.json", tmp_path / "cache")
     rows = held["train/cdm/images"]
     assert len(rows) == len(images)
@@ -143,10 +124,12 @@ def test_published_shards_are_record_sets_of_images(copied, served, tmp_path):
 
 def test_local_shards_are_files_with_checksums_but_no_record_set(copied):
     # mlcroissant would unpack the shards of any two archives into the same place
-    add_shard(copied)
-    described = croissant(copied)
-    [shard] = [each for each in described["distribution"] if each["@id"].endswith(".tar")]
-    assert shard["sha256"] == copied.manifest.files["shards/train/cdm-000000.tar"].sha256
+    archive = export(copied.location.url, shard_size=5)
+    described = croissant(archive)
+    shards = {each["@id"]: each for each in described["distribution"] if ".tar" in each["@id"]}
+    assert "shards/train/cdm-000002.tar" in shards
+    for path, shard in shards.items():
+        assert shard["sha256"] == archive.manifest.files[path].sha256
     assert not [each for each in described["recordSet"] if each["@id"].endswith("/images")]
 
 
