@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ def import_deeplense(
         train, test: images of each class in the two splits, instead of `split`.
         seed: chooses the test images.
         pixel_scale: arcsec, where it is known.
-        name: of the data set; that of the folder where not given.
+        name: of the data set: letters, digits, dots, hyphens and underscores; that of the folder
+            where not given.
         licence: of the data, which is its makers'.
         workers: threads; all cores where not given.
         progress: called as images are converted.
@@ -272,7 +274,7 @@ def _record(
     """The manifest's record of the source; refuses settings that are not allowed."""
     listed = sorted((file for each in files.values() for file in each), key=lambda file: file.path)
     listing = "".join(f"{file.sha256}  {file.path}\n" for file in listed)
-    named = name or source.folder.resolve().name
+    named = name or re.sub(r"[^A-Za-z0-9._-]+", "_", source.folder.resolve().name)
     try:
         return ImportRecord(
             name=named,

@@ -167,6 +167,12 @@ def test_counts_instead_of_a_fraction(folder, tmp_path):
     assert held["test/cdm"] == 2
 
 
+def test_the_name_is_that_of_the_folder_as_far_as_a_name_can_be(folder, tmp_path):
+    folder.rename(tmp_path / "Model I (new)")
+    archive = import_deeplense(tmp_path / "Model I (new)", tmp_path / "out")
+    assert archive.manifest.name == "Model_I_new_"
+
+
 def test_workers_change_nothing(folder, tmp_path):
     import_deeplense(folder, tmp_path / "a", workers=1)
     import_deeplense(folder, tmp_path / "b", workers=3)
