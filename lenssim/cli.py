@@ -226,6 +226,24 @@ def verify(archive: str, deep: int, seed: int | None, workers: int | None) -> No
 
 
 @main.command()
+@click.argument("archive", metavar="DIR")
+@click.argument("url")
+@click.option("--version", metavar="X.Y.Z", help="[default: that of the specification]")
+def publish(archive: str, url: str, version: str | None) -> None:
+    """Upload an archive as a version of a data set: to a folder, s3://... or hf://...
+
+    A version is there as URL/X.Y.Z when it is complete, and never changes after.
+    """
+    from lenssim.archive import open_archive
+    from lenssim.archive.publish import publish as publish_archive
+
+    size = sum(file.size for file in open_archive(archive).manifest.files.values())
+    with _resumable(), _progress_bar("uploading", size, "MB", 1e-6) as report:
+        published = publish_archive(archive, url, version=version, report=report)
+    click.echo(published)
+
+
+@main.command()
 @click.argument("archive", metavar="DIR_OR_URL")
 @click.option("--out", required=True, metavar="FILE.png", help="Picture to write.")
 def preview(archive: str, out: str) -> None:

@@ -51,7 +51,7 @@ def file_problems(
 
     def check(item: tuple[str, FileRecord]) -> Problem | None:
         path, record = item
-        what = _file_problem(location, path, record, report)
+        what = file_problem(location, path, record, report)
         return Problem(path, what) if what else None
 
     # large files first, so that no worker is left with one at the end
@@ -62,9 +62,16 @@ def file_problems(
     return sorted(found, key=lambda problem: problem.place)
 
 
-def _file_problem(
-    location: Location, path: str, record: FileRecord, report: ReportBytes | None
+def file_problem(
+    location: Location, path: str, record: FileRecord, report: ReportBytes | None = None
 ) -> str | None:
+    """What is wrong with one file, in words that follow its name; None where nothing is.
+
+    Args:
+        location: of the archive.
+        path, record: of the file, as the manifest has them.
+        report: called as bytes are checked.
+    """
     if location.is_local:
         root = Path(location.path("")).resolve()
         if not Path(location.path(path)).resolve().is_relative_to(root):
