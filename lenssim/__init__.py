@@ -3,6 +3,9 @@
 load_spec      a specification, by name or from a YAML file
 generate       simulate a data set and archive it
 open_archive   read an archive, from a folder or a URL
+export         add WebDataset shards to an archive
+verify         check an archive, and render some of it again
+publish        upload an archive as an immutable version
 draw_preview   a picture of an archive
 simulate       one image with everything it was made from
 render         the noise-free image of one system, drawn or made by hand
@@ -20,10 +23,12 @@ __version__ = VERSION
 _HOMES = {
     "Archive": "lenssim.archive",
     "open_archive": "lenssim.archive",
+    "publish": "lenssim.archive.publish",
     "ArchiveError": "lenssim.errors",
     "LenssimError": "lenssim.errors",
     "SpecError": "lenssim.errors",
     "UsageError": "lenssim.errors",
+    "export": "lenssim.export",
     "generate": "lenssim.pipeline",
     "LensSystem": "lenssim.population",
     "draw_system": "lenssim.population",
@@ -38,6 +43,8 @@ _HOMES = {
     "Specification": "lenssim.spec",
     "load_spec": "lenssim.spec",
     "shipped_specs": "lenssim.spec",
+    "Verification": "lenssim.verification",
+    "verify": "lenssim.verification",
 }
 
 

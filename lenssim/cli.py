@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -27,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lenssim.archive.manifest import FORMATS
-from lenssim.errors import LenssimError, UsageError
+from lenssim.errors import ArchiveError, LenssimError, UsageError
 from lenssim.spec import CLASSES, load_spec, shipped_specs
 from lenssim.version import VERSION
 
@@ -212,6 +213,49 @@ def info(archive: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("archive", metavar="DIR_OR_URL")
+@click.option(
+    "--deep", default=0, metavar="N", help="Render N random images of each group again, too."
+)
+@click.option("--seed", type=int, help="Seed of that draw.  [default: another one each time]")
+@click.option("--workers", type=int, help="Files read at a time.  [default: all cores]")
+def verify(archive: str, deep: int, seed: int | None, workers: int | None) -> None:
+    """Check every file of an archive, its structure, its columns and, with --deep, its images."""
+    from lenssim.archive import open_archive
+    from lenssim.verification import verify as verify_archive
+
+    size = sum(file.size for file in open_archive(archive).manifest.files.values())
+    with _progress_bar("checking", size, "MB", 1e-6) as report:
+        found = verify_archive(archive, deep=deep, seed=seed, workers=workers, report=report)
+    if found.problems:
+        for problem in found.problems:
+            click.echo(f"{problem}", err=True)
+        raise ArchiveError(f"{archive} is not what its manifest says: see above.")
+    click.echo(f"{found.files} files, {found.size / 1e6:,.1f} MB: all as the manifest says.")
+    if deep:
+        how = "bit for bit" if found.is_same_platform else "within the tolerance"
+        click.echo(f"{found.images} images rendered again: the same {how}.")
+
+
+@main.command()
+@click.argument("archive", metavar="DIR")
+@click.argument("url")
+@click.option("--version", metavar="X.Y.Z", help="[default: that of the specification]")
+def publish(archive: str, url: str, version: str | None) -> None:
+    """Upload an archive as a version of a data set: to a folder, s3://... or hf://...
+
+    A version is there as URL/X.Y.Z when it is complete, and never changes after.
+    """
+    from lenssim.archive import open_archive
+    from lenssim.archive.publish import publish as publish_archive
+
+    size = sum(file.size for file in open_archive(archive).manifest.files.values())
+    with _resumable(), _progress_bar("uploading", size, "MB", 1e-6) as report:
+        published = publish_archive(archive, url, version=version, report=report)
+    click.echo(published)
+
+
+@main.command()
+@click.argument("archive", metavar="DIR_OR_URL")
 @click.option("--out", required=True, metavar="FILE.png", help="Picture to write.")
 def preview(archive: str, out: str) -> None:
     """Draw a few images of each class, and their residuals against the smooth lens."""
@@ -282,12 +326,16 @@ def import_deeplense(
 
 
 class _Rate(ProgressColumn):
-    """Images a second."""
+    """Images, or what else is counted, a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
         """The rate of a task, as text."""
         return Text(
-            f"{task.speed:,.0f} images/s" if task.speed else "", style="progress.data.speed"
+            f"{task.speed:,.0f} {self._unit}/s" if task.speed else "", style="progress.data.speed"
         )
 
 
@@ -302,18 +350,27 @@ def _resumable() -> Iterator[None]:
 
 
 @contextmanager
-def _progress_bar(doing: str, total: int) -> Iterator[Any]:
-    """A progress bar on stderr; gives the function to call with the number of new images."""
+def _progress_bar(
+    doing: str, total: int, unit: str = "images", scale: float = 1
+) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr; gives the function to call with what has been done since.
+
+    Args:
+        doing: what is being done.
+        total: how much there is to do; no bar where that is nothing.
+        unit: what is counted.
+        scale: one of what is counted, in that unit.
+    """
     if not total:
         yield lambda count: None
         return
     with Progress(
         TextColumn(doing),
         BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
+        MofNCompleteColumn() if scale == 1 else TaskProgressColumn(),
+        _Rate(unit),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as bar:
-        task = bar.add_task(doing, total=total)
-        yield lambda count: bar.advance(task, count)
+        task = bar.add_task(doing, total=total * scale)
+        yield lambda count: bar.advance(task, count * scale)

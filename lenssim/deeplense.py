@@ -35,6 +35,7 @@ from lenssim.archive.manifest import (
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import (
+    SHARD_SIZE,
     GroupLayout,
     create_group,
     read_layout,
@@ -208,7 +209,7 @@ def _missing(
     location: Location, manifest: Manifest, part: Split, name: SubstructureClass, count: int
 ) -> list[tuple[GroupLayout, list[int]]]:
     """A group with its missing shards; nothing where it is complete."""
-    record = GroupRecord(split=part, substructure_class=name, count=count)
+    record = GroupRecord(split=part, substructure_class=name, count=count, shard_size=SHARD_SIZE)
     held = manifest.group(record.name)
     begun = read_layout(location, record.name)
     for other in (held, begun.record if begun else None):
@@ -221,7 +222,7 @@ def _missing(
         return []
     layout = begun or GroupLayout(record)
     done = shards_done(location, layout)
-    return [(layout, [shard for shard in range(layout.shards) if shard not in done])]
+    return [(layout, [shard for shard in range(layout.record.shards) if shard not in done])]
 
 
 def split_counts(
@@ -325,7 +326,7 @@ def convert_shard(
     Returns:
         The number of images converted.
     """
-    samples, name = layout.samples(shard), layout.record.substructure_class
+    samples, name = layout.record.samples(shard), layout.record.substructure_class
     num_pix = manifest.frame.num_pix
     sizes = {"y": num_pix, "x": num_pix, "subhalo": _SUBHALOS}
     columns: dict[str, NDArray[Any]] = {}

@@ -7,7 +7,7 @@ from functools import partial
 
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
-from lenssim.archive.writer import SHARD_SIZE, GroupLayout, shards_done, write_shard
+from lenssim.archive.writer import GroupLayout, shards_done, write_shard
 from lenssim.errors import ArchiveError
 from lenssim.execution import Progress
 from lenssim.pipeline import work_on_groups
@@ -16,7 +16,6 @@ from lenssim.pipeline import work_on_groups
 def export(
     url: str | os.PathLike[str],
     *,
-    shard_size: int = SHARD_SIZE,
     workers: int | None = None,
     scheduler: str | None = None,
     progress: Progress | None = None,
@@ -25,7 +24,6 @@ def export(
 
     Args:
         url: folder or URL of the archive.
-        shard_size: samples in a shard.
         workers: threads on this machine; all cores where not given.
         scheduler: address of a dask.distributed scheduler that does the work instead.
         progress: called as images are written.
@@ -39,11 +37,12 @@ def export(
     """
     archive = open_archive(url)
     with archive.location.exclusive():
-        layouts = layouts_to_export(archive, shard_size)
+        layouts = layouts_to_export(archive)
         groups = []
         for layout in layouts:
             done = shards_done(archive.location, layout)
-            groups.append((layout, [shard for shard in range(layout.shards) if shard not in done]))
+            shards = range(layout.record.shards)
+            groups.append((layout, [shard for shard in shards if shard not in done]))
         work_on_groups(
             archive.location,
             archive.manifest,
@@ -56,7 +55,7 @@ def export(
     return open_archive(url)
 
 
-def layouts_to_export(archive: Archive, shard_size: int = SHARD_SIZE) -> list[GroupLayout]:
+def layouts_to_export(archive: Archive) -> list[GroupLayout]:
     """The groups that have no WebDataset shards yet, cut into shards.
 
     Raises:
@@ -65,12 +64,7 @@ def layouts_to_export(archive: Archive, shard_size: int = SHARD_SIZE) -> list[Gr
     if not archive.manifest.groups:
         raise ArchiveError(f"{archive.location} holds no complete group yet: run generate first.")
     return [
-        GroupLayout(
-            group.model_copy(update={"formats": ("webdataset",)}),
-            chunk_size=shard_size,
-            shard_size=shard_size,
-            stage="export",
-        )
+        GroupLayout(group.model_copy(update={"formats": ("webdataset",)}), stage="export")
         for group in archive.manifest.groups
         if "webdataset" not in group.formats
     ]
@@ -89,7 +83,7 @@ def export_shard(
     Returns:
         The number of images written.
     """
-    archive, record, samples = open_archive(url), layout.record, layout.samples(shard)
+    archive, record, samples = open_archive(url), layout.record, layout.record.samples(shard)
     dataset = archive.dataset(record.split, record.substructure_class)
     names = [c.name for c in columns_of(record.substructure_class) if c.is_scalar]
     rows = dataset[["image", *names]].isel(sample=slice(samples.start, samples.stop)).load()

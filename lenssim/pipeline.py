@@ -41,7 +41,7 @@ from lenssim.archive.writer import (
 from lenssim.errors import UsageError
 from lenssim.execution import Progress, executor
 from lenssim.population import subhalo_bound
-from lenssim.rendering import EngineName
+from lenssim.rendering import EngineName, platform
 from lenssim.simulation import Simulation, simulate_many
 from lenssim.spec import CLASSES, SPLITS, Specification, SubstructureClass, load_spec
 from lenssim.version import VERSION
@@ -68,7 +68,7 @@ class GroupPlan:
     @property
     def missing_images(self) -> int:
         """Images still to be made."""
-        return sum(len(self.layout.samples(shard)) for shard in self.missing_shards)
+        return sum(len(self.layout.record.samples(shard)) for shard in self.missing_shards)
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,7 @@ def planned(
         seed=seed,
         spec_sha256=spec.sha256,
         spec=spec.model_dump(mode="json"),
+        platform=platform(),
     )
     layouts = [
         GroupLayout(
@@ -184,10 +185,10 @@ def planned(
                 split=split,
                 substructure_class=name,
                 count=counts[split],
+                shard_size=shard_size,
                 formats=tuple(each for each in FORMATS if each in formats),
             ),
             chunk_size,
-            shard_size,
         )
         for split in SPLITS
         for name in wanted_classes
@@ -317,7 +318,7 @@ def make_shard(
         The number of images made.
     """
     assert manifest.engine != "imported"
-    record, samples = layout.record, layout.samples(shard)
+    record, samples = layout.record, layout.record.samples(shard)
     columns = _empty_columns(spec, layout, len(samples))
     for start in range(0, len(samples), SIMULATED_TOGETHER):
         indices = samples[start : start + SIMULATED_TOGETHER]
@@ -438,9 +439,9 @@ def _plan_group(location: Location, manifest: Manifest, layout: GroupLayout) -> 
     if complete is not None:
         return GroupPlan(layout, True, True, ())
     if begun is None:
-        return GroupPlan(layout, False, False, tuple(range(layout.shards)))
+        return GroupPlan(layout, False, False, tuple(range(layout.record.shards)))
     done = shards_done(location, begun)
-    missing = tuple(shard for shard in range(begun.shards) if shard not in done)
+    missing = tuple(shard for shard in range(begun.record.shards) if shard not in done)
     return GroupPlan(begun, True, False, missing)
 
 

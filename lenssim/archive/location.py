@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import socket
 import time
@@ -189,39 +190,78 @@ class Location:
 
     @contextmanager
     def _hold_remote(self) -> Iterator[None]:
-        holder = f"process {os.getpid()} on {socket.gethostname()}"
-        target = self.path(LOCK)
+        holder = {"host": socket.gethostname(), "process": os.getpid()}
+        content = json.dumps(holder).encode()
         try:
-            with self.writing():
-                self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
-                self._fs.pipe_file(target, holder.encode(), mode="create")
-        except ArchiveError as error:
-            if not isinstance(error.__cause__, FileExistsError):
-                raise
-            other = self.read(LOCK).decode(errors="replace")[:100]
-            raise ArchiveError(
-                f"Another run is writing into {self} ({other}): wait for it or, if it is dead, "
-                f"remove {self}/{LOCK}."
-            ) from None
+            self.create(LOCK, content)
+        except FileExistsError:
+            other = self._other_holder()
+            is_dead = other.get("host") == holder["host"] and not _is_alive(other.get("process"))
+            if not is_dead:
+                raise ArchiveError(
+                    f"Another run is writing into {self} (process {other.get('process')} on "
+                    f"{other.get('host')}): wait for it or, if it is dead, remove {self}/{LOCK}."
+                ) from None
+            self.write(LOCK, content)
         try:
             yield
         finally:
             self.remove(LOCK)
+
+    def _other_holder(self) -> dict[str, Any]:
+        """Who holds the location, as far as that can be told."""
+        try:
+            holder = json.loads(self.read(LOCK))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return holder if isinstance(holder, dict) else {}
+
+    def create(self, relative: str, content: bytes) -> None:
+        """Writes a file whole, where there is none.
+
+        Raises:
+            FileExistsError: where there is one.
+        """
+        target = self.path(relative)
+        with self.writing():
+            self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+            if not self.is_local:
+                try:
+                    self._fs.pipe_file(target, content, mode="create")
+                except FileExistsError:
+                    raise
+                except OSError as error:
+                    # how S3 says that its condition "only where there is none" does not hold
+                    if "PreconditionFailed" in str(error) or "412" in str(error):
+                        raise FileExistsError(target) from None
+                    raise
+                return
+            scratch = _scratch_beside(Path(target))
+            try:
+                scratch.write_bytes(content)
+                os.link(scratch, target)
+            finally:
+                scratch.unlink(missing_ok=True)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Turns errors of the file system, while writing here, into an `ArchiveError`."""
         try:
             yield
+        except FileExistsError:
+            raise
         except OSError as error:
             raise ArchiveError(
                 f"{self.url} cannot be written: {reason(error)}. What is done is kept: "
                 "mend that, and the same command goes on from there."
             ) from error
-        except NotImplementedError:
-            raise ArchiveError(
-                f"{self.url} can only be read: write to a folder or bucket."
-            ) from None
+        except Exception as error:
+            is_refusal = isinstance(getattr(error, "status", None), int)
+            if is_refusal or isinstance(error, NotImplementedError):
+                raise ArchiveError(
+                    f"{self.url} can only be read: write to a folder or bucket."
+                ) from error
+            raise
 
     def names(self, relative: str) -> list[str]:
         """Names of the files and folders in a sub-folder, sorted; none where it does not exist."""
@@ -334,10 +374,26 @@ def unreachable(place: str, error: Exception) -> ArchiveError:
     )
 
 
+def _is_alive(process: Any) -> bool:
+    """Whether a process of this machine is running; True where that cannot be told."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (TypeError, ValueError, OSError):
+        return True
+    return True
+
+
+def _scratch_beside(target: Path) -> Path:
+    """A new name beside a target, for what is not complete yet."""
+    return target.with_name(f"{target.name}.{uuid.uuid4().hex}{_SCRATCH}")
+
+
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     """A scratch file beside a target, which takes its place when it is complete."""
-    scratch = target.with_name(f"{target.name}.{uuid.uuid4().hex}{_SCRATCH}")
+    scratch = _scratch_beside(target)
     try:
         yield scratch
         scratch.replace(target)

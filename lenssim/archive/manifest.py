@@ -64,6 +64,8 @@ class GroupRecord(_Record):
     split: Split
     substructure_class: SubstructureClass = Field(alias="class")
     count: int = Field(ge=1, le=MAXIMUM_COUNT)
+    shard_size: int = Field(ge=1, le=MAXIMUM_COUNT)
+    """Images in a file, but for the last one."""
     formats: tuple[Format, ...] = ("zarr",)
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -72,6 +74,16 @@ class GroupRecord(_Record):
     def name(self) -> str:
         """Path of the group in the Zarr store, as in "train/cdm"."""
         return f"{self.split}/{self.substructure_class}"
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.count // self.shard_size)
+
+    def samples(self, shard: int) -> range:
+        """Sample indices of a shard."""
+        first = shard * self.shard_size
+        return range(first, min(first + self.shard_size, self.count))
 
 
 class ImportRecord(_Record):
@@ -116,6 +128,8 @@ class Manifest(_Record):
     seed: int = Field(ge=0)
     spec_sha256: str | None = None
     spec: dict[str, Any] | None = None
+    platform: str | None = None
+    """What the images were simulated on: the same one gives the same bits."""
     imported: ImportRecord | None = None
     groups: list[GroupRecord] = []
     files: dict[str, FileRecord] = {}
@@ -140,7 +154,7 @@ class Manifest(_Record):
     @model_serializer(mode="wrap")
     def _without_the_other_origin(self, serialise: SerializerFunctionWrapHandler) -> Any:
         values = serialise(self)
-        for key in ("spec_sha256", "spec", "imported"):
+        for key in ("spec_sha256", "spec", "platform", "imported"):
             if values.get(key, ...) is None:
                 del values[key]
         return values

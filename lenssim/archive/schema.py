@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -23,7 +24,8 @@ UNKNOWN_UNITS = "unknown"
 class Column:
     """One variable of a group.
 
-    `classes` are the groups that have it; `attributes` follow the CF conventions.
+    `classes` are the groups that have it, `least` and `most` what its values lie between, and
+    `attributes` follow the CF conventions.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Column:
     dimensions: tuple[Dimension, ...] = ("sample",)
     classes: Sequence[SubstructureClass] = CLASSES
     extra: dict[str, Any] = field(default_factory=dict)
+    least: float = -math.inf
+    most: float = math.inf
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -45,11 +49,11 @@ class Column:
         return self.dimensions == ("sample",)
 
 
-def _vortex(name: str, long_name: str, units: str) -> Column:
-    return Column(name, "float64", long_name, units, classes=("axion",))
+def _vortex(name: str, long_name: str, units: str, least: float = -math.inf) -> Column:
+    return Column(name, "float64", long_name, units, classes=("axion",), least=least)
 
 
-def _subhalo(name: str, long_name: str, units: str) -> Column:
+def _subhalo(name: str, long_name: str, units: str, least: float = -math.inf) -> Column:
     return Column(
         name,
         "float64",
@@ -57,6 +61,7 @@ def _subhalo(name: str, long_name: str, units: str) -> Column:
         units,
         dimensions=("sample", "subhalo"),
         classes=("cdm",),
+        least=least,
     )
 
 
@@ -69,36 +74,71 @@ COLUMNS: tuple[Column, ...] = (
         "1",
         extra={"flag_values": list(range(len(CLASSES))), "flag_meanings": " ".join(CLASSES)},
     ),
-    Column("axion_mass", "float64", "axion mass (NaN where there is no axion)", "eV"),
-    Column("substructure_mass", "float64", "mass in substructure", "Msun"),
+    Column("axion_mass", "float64", "axion mass (NaN where there is no axion)", "eV", least=0.0),
+    Column("substructure_mass", "float64", "mass in substructure", "Msun", least=0.0),
     Column(
         "substructure_snr",
         "float32",
         "signal to noise of the substructure against the smooth lens of the same total mass",
         "1",
+        least=0.0,
     ),
-    Column("einstein_mass", "float64", "mass of the smooth halo in its Einstein radius", "Msun"),
-    Column("lens_theta_e", "float64", "Einstein radius of the smooth halo", "arcsec"),
-    Column("lens_e1", "float64", "ellipticity of the smooth halo, first component", "1"),
-    Column("lens_e2", "float64", "ellipticity of the smooth halo, second component", "1"),
-    Column("lens_gamma1", "float64", "external shear, first component", "1"),
-    Column("lens_gamma2", "float64", "external shear, second component", "1"),
+    Column(
+        "einstein_mass",
+        "float64",
+        "mass of the smooth halo in its Einstein radius",
+        "Msun",
+        least=0.0,
+    ),
+    Column("lens_theta_e", "float64", "Einstein radius of the smooth halo", "arcsec", least=0.0),
+    Column(
+        "lens_e1",
+        "float64",
+        "ellipticity of the smooth halo, first component",
+        "1",
+        least=-1.0,
+        most=1.0,
+    ),
+    Column(
+        "lens_e2",
+        "float64",
+        "ellipticity of the smooth halo, second component",
+        "1",
+        least=-1.0,
+        most=1.0,
+    ),
+    Column("lens_gamma1", "float64", "external shear, first component", "1", least=-1.0, most=1.0),
+    Column("lens_gamma2", "float64", "external shear, second component", "1", least=-1.0, most=1.0),
     Column("source_x", "float64", "source position, x", "arcsec"),
     Column("source_y", "float64", "source position, y", "arcsec"),
     Column("source_magnitude", "float64", "unlensed magnitude of the source", "mag"),
-    Column("source_r_sersic", "float64", "half-light radius of the source", "arcsec"),
-    Column("source_n_sersic", "float64", "Sersic index of the source", "1"),
-    Column("source_e1", "float64", "ellipticity of the source, first component", "1"),
-    Column("source_e2", "float64", "ellipticity of the source, second component", "1"),
-    _vortex("vortex_theta_e", "Einstein radius of the vortex's whole mass", "arcsec"),
-    _vortex("vortex_length", "length of the vortex line", "arcsec"),
+    Column("source_r_sersic", "float64", "half-light radius of the source", "arcsec", least=0.0),
+    Column("source_n_sersic", "float64", "Sersic index of the source", "1", least=0.0),
+    Column(
+        "source_e1",
+        "float64",
+        "ellipticity of the source, first component",
+        "1",
+        least=-1.0,
+        most=1.0,
+    ),
+    Column(
+        "source_e2",
+        "float64",
+        "ellipticity of the source, second component",
+        "1",
+        least=-1.0,
+        most=1.0,
+    ),
+    _vortex("vortex_theta_e", "Einstein radius of the vortex's whole mass", "arcsec", least=0.0),
+    _vortex("vortex_length", "length of the vortex line", "arcsec", least=0.0),
     _vortex("vortex_angle", "angle of the vortex line from the x axis", "radian"),
     _vortex("vortex_x", "centre of the vortex line, x", "arcsec"),
     _vortex("vortex_y", "centre of the vortex line, y", "arcsec"),
     _subhalo("subhalo_x", "subhalo position, x", "arcsec"),
     _subhalo("subhalo_y", "subhalo position, y", "arcsec"),
-    _subhalo("subhalo_mass", "subhalo mass", "Msun"),
-    _subhalo("subhalo_theta_e", "Einstein radius of the subhalo", "arcsec"),
+    _subhalo("subhalo_mass", "subhalo mass", "Msun", least=0.0),
+    _subhalo("subhalo_theta_e", "Einstein radius of the subhalo", "arcsec", least=0.0),
 )
 
 

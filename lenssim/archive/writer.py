@@ -78,11 +78,10 @@ class _RecordingStore(WrapperStore[Store]):
 
 @dataclass(frozen=True)
 class GroupLayout:
-    """Where the pieces of one group are: shards of `shard_size` images, the last one shorter."""
+    """Where the pieces of one group are, and where it is noted which of them are done."""
 
     record: GroupRecord
     chunk_size: int = CHUNK_SIZE
-    shard_size: int = SHARD_SIZE
     stage: Literal["generate", "export"] = "generate"
     """What the shards are written for; an export adds a format to a group that is complete."""
 
@@ -91,16 +90,6 @@ class GroupLayout:
         """Folder of the files that say what is done."""
         below = "export/" if self.stage == "export" else ""
         return f"{PROGRESS}/{below}{self.record.name}"
-
-    @property
-    def shards(self) -> int:
-        """Number of shards."""
-        return -(-self.record.count // self.shard_size)
-
-    def samples(self, shard: int) -> range:
-        """Sample indices of a shard."""
-        first = shard * self.shard_size
-        return range(first, min(first + self.shard_size, self.record.count))
 
     def progress_file(self, shard: int) -> str:
         """Path of the file that says that a shard is done."""
@@ -118,9 +107,7 @@ def read_layout(location: Location, name: str) -> GroupLayout | None:
         values = json.loads(location.read(_layout_file(name)))
     except FileNotFoundError:
         return None
-    return GroupLayout(
-        GroupRecord.model_validate(values["record"]), values["chunk_size"], values["shard_size"]
-    )
+    return GroupLayout(GroupRecord.model_validate(values["record"]), values["chunk_size"])
 
 
 def create_group(
@@ -144,7 +131,6 @@ def create_group(
     values = {
         "record": record.model_dump(mode="json", by_alias=True),
         "chunk_size": layout.chunk_size,
-        "shard_size": layout.shard_size,
     }
     location.write(_layout_file(record.name), json.dumps(values).encode())
 
@@ -219,8 +205,8 @@ def _create_column(
     shape = tuple(sizes[dimension] for dimension in column.dimensions)
     rest = tuple(max(size, 1) for size in shape[1:])
     # scalars are read whole: a file is one chunk; images and subhalo lists are cut into more
-    file_shape = (layout.shard_size, *rest)
-    is_cut = not column.is_scalar and layout.chunk_size < layout.shard_size
+    file_shape = (layout.record.shard_size, *rest)
+    is_cut = not column.is_scalar and layout.chunk_size < layout.record.shard_size
     zarr.create_array(
         store,
         name=f"{group}/{column.name}",
@@ -278,7 +264,7 @@ def write_shard(
         shard: index of the shard.
         columns: every column of the group's class, for the shard's samples.
     """
-    record, samples = layout.record, layout.samples(shard)
+    record, samples = layout.record, layout.record.samples(shard)
     records: dict[str, FileRecord] = {}
     if "zarr" in record.formats:
         store = _RecordingStore(location.zarr_store(IMAGES, read_only=False))
@@ -338,7 +324,7 @@ def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) 
     """
     record = layout.record
     files = dict(manifest.files)
-    for shard in range(layout.shards):
+    for shard in range(layout.record.shards):
         files |= _read_records(location, layout.progress_file(shard))
     if "zarr" in record.formats:
         files |= _finalise_zarr(location, layout.record, manifest)

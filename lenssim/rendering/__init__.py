@@ -10,7 +10,8 @@ fast, reference      the two engines: the kernels above, and lenstronomy
 engines              the engines by name
 """
 
+from lenssim.rendering.compilation import platform
 from lenssim.rendering.contract import ENGINES, Engine, EngineName, PixelNoise
 from lenssim.rendering.engines import engine
 
-__all__ = ["ENGINES", "Engine", "EngineName", "PixelNoise", "engine"]
+__all__ = ["ENGINES", "Engine", "EngineName", "PixelNoise", "engine", "platform"]

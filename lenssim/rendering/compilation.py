@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import platform as machine
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
+import numba
+import numpy as np
+from llvmlite.binding import get_host_cpu_name
 from numba import njit
 
 _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
@@ -15,6 +20,19 @@ kernel = njit(fastmath=_FASTMATH, error_model="numpy", nogil=True, cache=True)
 
 inlined = njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
 """A small function that becomes part of the kernels that call it."""
+
+
+@cache
+def platform() -> str:
+    """What decides the last bits of an image, in words.
+
+    The kernels are compiled for the processor that they run on, so another one, or another
+    compiler, rounds differently.
+    """
+    return (
+        f"{machine.system()} {machine.machine()} {get_host_cpu_name()}, "
+        f"numpy {np.__version__}, numba {numba.__version__}"
+    )
 
 
 def _drop_stale_cache(folder: Path) -> None:

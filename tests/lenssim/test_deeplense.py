@@ -300,6 +300,8 @@ def test_the_command_imports_and_the_others_understand_it(folder, tmp_path):
         assert words in info.stdout
     assert json.loads(run("info", out, "--json").stdout)["imported"]["pixel_scale"] == 0.05
     assert run("preview", out, "--out", tmp_path / "p.png").exit_code == 0
+    assert run("export", out, "--to", "webdataset").exit_code == 0
+    assert run("verify", out).exit_code == 0
     card = (out / "README.md").read_text()
     assert "Model_I, imported" in card
     assert "not stated by its source" in card

@@ -111,7 +111,7 @@ def served(copied):
 
 def test_published_shards_are_record_sets_of_images(copied, served, tmp_path):
     images = copied.dataset("train", "cdm")["image"].values
-    write_documents(export(copied.location.url, shard_size=5), base_url=served)
+    write_documents(export(copied.location.url), base_url=served)
     held, _ = records(f"{served}/croissant.json", tmp_path / "cache")
     rows = held["train/cdm/images"]
     assert len(rows) == len(images)
@@ -124,10 +124,10 @@ def test_published_shards_are_record_sets_of_images(copied, served, tmp_path):
 
 def test_local_shards_are_files_with_checksums_but_no_record_set(copied):
     # mlcroissant would unpack the shards of any two archives into the same place
-    archive = export(copied.location.url, shard_size=5)
+    archive = export(copied.location.url)
     described = croissant(archive)
     shards = {each["@id"]: each for each in described["distribution"] if ".tar" in each["@id"]}
-    assert "shards/train/cdm-000002.tar" in shards
+    assert "shards/train/cdm-000000.tar" in shards
     for path, shard in shards.items():
         assert shard["sha256"] == archive.manifest.files[path].sha256
     assert not [each for each in described["recordSet"] if each["@id"].endswith("/images")]

@@ -1,0 +1,177 @@
+"""Publishing an archive: immutable versions in a folder or bucket, listed in an index.
+
+A version's manifest is the last of its files to be written, and without it there is no archive: a
+reader sees a version whole, or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from lenssim.archive.location import Location
+from lenssim.archive.manifest import MANIFEST, FileRecord
+from lenssim.archive.reader import Archive, open_archive
+from lenssim.archive.verify import ReportBytes, file_problem, file_problems
+from lenssim.errors import ArchiveError, UsageError
+
+INDEX = "versions.json"
+"""File that lists the versions of a published data set."""
+
+UPLOADS = 8
+"""Files that are uploaded, or read back, at a time."""
+
+_VERSION = re.compile(r"^\d+\.\d+\.\d+$")
+
+
+def publish(
+    source: str | os.PathLike[str],
+    url: str | os.PathLike[str],
+    *,
+    version: str | None = None,
+    report: ReportBytes | None = None,
+) -> str:
+    """Uploads an archive as one version of a published data set, and reads it back.
+
+    A run that was cut short is gone on with by the same call: what is there already, and sound, is
+    not uploaded again.
+
+    Args:
+        source: folder of the archive.
+        url: folder or URL that holds all versions: file://, s3://, hf://, or a path.
+        version: as in "1.0.0"; that of the specification where not given.
+        report: called as bytes are uploaded.
+
+    Returns:
+        URL of the version, which `open_archive` opens.
+
+    Raises:
+        UsageError: where the version is there already, or is no version.
+        ArchiveError: where the archive is not sound, or cannot be written there.
+    """
+    archive = open_archive(source)
+    if not archive.location.is_local:
+        raise UsageError(f"{source} must be a folder of this machine, to be published from.")
+    if not archive.manifest.groups:
+        raise ArchiveError(f"{source} holds no complete group yet: run generate first.")
+    chosen = version or archive.manifest.frame.version
+    if chosen is None or not _VERSION.match(chosen):
+        raise UsageError(f"version = {chosen} must be three numbers, as in 1.0.0: --version.")
+    home = Location(url)
+    target = home.below(chosen)
+    own = archive.location.read(MANIFEST)
+    listed = published_versions(home)
+    if _is_published(target, own, any(entry["version"] == chosen for entry in listed)):
+        raise UsageError(
+            f"{target} is published already, and a version never changes: publish this archive "
+            "under another --version."
+        )
+    _upload(archive, target, report)
+    try:
+        target.create(MANIFEST, own)
+    except FileExistsError:
+        if target.read(MANIFEST) != own:
+            raise ArchiveError(f"Another run has published {target} meanwhile.") from None
+    _list(home, archive, chosen)
+    return target.url
+
+
+def published_versions(home: Location) -> list[dict[str, Any]]:
+    """Entries of the index of a published data set; none where there is no index yet.
+
+    Raises:
+        ArchiveError: where there is one that cannot be understood.
+    """
+    try:
+        content = home.read(INDEX)
+    except FileNotFoundError:
+        return []
+    try:
+        entries = json.loads(content)["versions"]
+        if not all(isinstance(entry["version"], str) for entry in entries):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise ArchiveError(f"{home}/{INDEX} is damaged or no index of ours.") from None
+    return entries
+
+
+def _is_published(target: Location, own: bytes, is_listed: bool) -> bool:
+    """Whether a version is there; one that only the index lacks is gone on with."""
+    try:
+        return is_listed or target.read(MANIFEST) != own
+    except FileNotFoundError:
+        return False
+
+
+def _upload(archive: Archive, target: Location, report: ReportBytes | None) -> None:
+    """Brings every file of an archive to a place, where they are then found to be sound."""
+    files = archive.manifest.files
+    there = {
+        path.removeprefix("/"): size
+        for path, size in target.sizes("").items()
+        if path.removeprefix("/") != MANIFEST
+    }
+    foreign = sorted(path for path in there if path not in files)
+    if foreign:
+        raise ArchiveError(
+            f"{target} holds files of something else, such as {foreign[0]}: remove them, or "
+            "publish under another --version."
+        )
+    missing = [path for path, record in files.items() if there.get(path) != record.size]
+    if report is not None:
+        report(sum(record.size for path, record in files.items() if path not in set(missing)))
+    published = Archive(target, archive.manifest)
+    for _ in range(2):  # a second time for what an earlier, interrupted run left damaged
+        _in_parallel(lambda path: _upload_file(archive, path, target, report), missing)
+        problems = file_problems(published, workers=UPLOADS)
+        if not problems:
+            return
+        missing = [problem.place for problem in problems]
+    path = problems[0].place
+    own = file_problem(archive.location, path, files[path]) if path in files else None
+    if own is not None:
+        raise ArchiveError(f"{archive.location}/{path} {own}: it cannot be published.")
+    raise ArchiveError(f"{target} does not keep what is written to it: {problems[0]}.")
+
+
+def _upload_file(archive: Archive, path: str, target: Location, report: ReportBytes | None) -> None:
+    try:
+        target.upload(Path(archive.location.path(path)), path)
+    except FileNotFoundError:
+        raise ArchiveError(f"{archive.location}/{path} is missing: run lenssim verify.") from None
+    if report is not None:
+        report(archive.manifest.files[path].size)
+
+
+def _in_parallel(work: Callable[[str], None], items: Iterable[str]) -> None:
+    """Does something for every item; after a failure, what has not begun is left out."""
+    with ThreadPoolExecutor(UPLOADS) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _list(home: Location, archive: Archive, version: str) -> None:
+    """Adds a version to the index, which is sorted by version."""
+    manifest = archive.manifest
+    entry = {
+        "version": version,
+        "name": manifest.name,
+        "images": sum(group.count for group in manifest.groups),
+        "bytes": sum(file.size for file in manifest.files.values()),
+        "spec_sha256": manifest.spec_sha256,
+        "archive_json_sha256": FileRecord.of(archive.location.read(MANIFEST)).sha256,
+    }
+    others = [each for each in published_versions(home) if each["version"] != version]
+    entries = sorted(
+        [*others, entry], key=lambda each: [int(part) for part in each["version"].split(".")]
+    )
+    home.write(INDEX, (json.dumps({"versions": entries}, indent=1) + "\n").encode())

@@ -1,0 +1,101 @@
+"""Reading archives behind URLs: few requests, patience with servers, and no wrong pixel."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import lenssim
+from lenssim.archive import location
+from lenssim.errors import ArchiveError
+from lenssim.verification import verify
+
+
+def same_images(url, folder):
+    far = lenssim.open_archive(url).dataset("test", "cdm")["image"].values
+    near = lenssim.open_archive(folder).dataset("test", "cdm")["image"].values
+    return np.array_equal(far, near)
+
+
+def test_opening_a_group_takes_five_requests_and_its_first_chunk_two_more(web):
+    url, count = web
+    dataset = lenssim.open_archive(url).dataset("train", "cdm")
+    opened = count()
+    assert opened <= 5
+    dataset["image"].isel(sample=slice(0, 16)).load()
+    assert count() - opened <= 2
+
+
+def test_a_web_server_gives_the_same_images(web, archive_folder):
+    assert same_images(web[0], archive_folder)
+    assert not verify(web[0], deep=2, workers=2).problems
+
+
+def test_a_bucket_gives_the_same_images(bucket, archive_folder):
+    url = lenssim.publish(archive_folder, bucket)
+    assert url == f"{bucket}/1.0.0"
+    assert same_images(url, archive_folder)
+    assert not verify(url, deep=2).problems
+
+
+def test_plain_xarray_reads_a_bucket(bucket, archive_folder, s3_server):
+    url = lenssim.publish(archive_folder, bucket)
+    far = xr.open_zarr(f"{url}/images.zarr", group="train/cdm")
+    near = xr.open_zarr(archive_folder / "images.zarr", group="train/cdm")
+    xr.testing.assert_identical(far.load(), near.load())
+
+
+def test_an_archive_is_generated_into_a_bucket(bucket):
+    first = lenssim.generate("B", ["cdm"], train=4, test=0, out=f"{bucket}/a", chunk_size=2,
+                             shard_size=2)  # fmt: skip
+    assert first.dataset("train", "cdm").sizes["sample"] == 4
+    again = lenssim.generate("B", ["no_sub"], train=4, test=0, out=f"{bucket}/a")
+    assert [group.name for group in again.manifest.groups] == ["train/cdm", "train/no_sub"]
+    assert not verify(f"{bucket}/a", deep=1).problems
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(location, "FIRST_DELAY", 0.01)
+
+
+@pytest.mark.parametrize("fault", [{"busy": 3}, {"cut_short": 3}])
+def test_a_server_that_fails_for_a_while_is_asked_again(fault, faulty_web, impatient,
+                                                        archive_folder):  # fmt: skip
+    url, faults = faulty_web
+    for name, times in fault.items():
+        setattr(faults, name, times)
+    assert same_images(url, archive_folder)
+    dataset = lenssim.open_archive(url).dataset("train", "cdm")
+    for name, times in fault.items():
+        setattr(faults, name, times)
+    assert np.isfinite(dataset["image"].values).all()
+
+
+@pytest.mark.parametrize("fault", ["busy", "cut_short"])
+def test_a_server_that_keeps_failing_is_one_sentence(fault, faulty_web, impatient):
+    url, faults = faulty_web
+    dataset = lenssim.open_archive(url).dataset("train", "cdm")
+    setattr(faults, fault, 10_000)
+    with pytest.raises(ArchiveError, match=r"after 5 attempts") as caught:
+        lenssim.open_archive(url)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ArchiveError, match=r"after 5 attempts"):
+        dataset["image"].load()
+
+
+def test_a_server_that_stalls_is_given_up(faulty_web, impatient, monkeypatch):
+    monkeypatch.setattr(location, "SILENCE", 0.2)
+    url, faults = faulty_web
+    faults.stall = 1.0
+    with pytest.raises(ArchiveError, match=r"after 5 attempts"):
+        lenssim.open_archive(url)
+
+
+def test_a_place_that_can_only_be_read_is_one_sentence(faulty_web):
+    with pytest.raises(ArchiveError, match="can only be read"):
+        lenssim.generate("B", ["cdm"], train=1, test=0, out=f"{faulty_web[0]}/new")
+
+
+def test_a_url_that_nothing_speaks_is_one_sentence():
+    with pytest.raises(ArchiveError, match="cannot be opened"):
+        lenssim.open_archive("nonsense://bucket/archive")
