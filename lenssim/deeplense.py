@@ -35,6 +35,7 @@ from lenssim.archive.manifest import (
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import (
+    CHUNK_SIZE,
     SHARD_SIZE,
     GroupLayout,
     create_group,
@@ -51,6 +52,9 @@ from lenssim.version import VERSION
 
 TEST_FRACTION = 0.1
 """Share of each class that becomes its test split, where nothing else is asked for."""
+
+_SIMULATED_PIX = 64
+"""Pixels along each side of the images that shards are measured by."""
 
 _SUBHALOS = 1
 """Length of the subhalo dimension, all of it NaN: no subhalo is known."""
@@ -303,6 +307,15 @@ def _chosen(
     order = [file.path for file in sorted(files, key=key)]
     start = 0 if part == "test" else counts["test"]
     return tuple(sorted(order[start : start + counts[part]]))
+
+
+def _shard_size(num_pix: int) -> int:
+    """Images in a file: whole chunks of about as many bytes as simulated images fill.
+
+    A worker holds a shard in memory, so that larger images must not make larger shards.
+    """
+    alike = SHARD_SIZE * _SIMULATED_PIX**2 // num_pix**2
+    return max(min(alike, SHARD_SIZE) // CHUNK_SIZE, 1) * CHUNK_SIZE
 
 
 def convert_shard(

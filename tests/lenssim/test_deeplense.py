@@ -17,7 +17,7 @@ from lenssim.archive import open_archive
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import read_manifest
 from lenssim.cli import main
-from lenssim.deeplense import find_source, import_deeplense
+from lenssim.deeplense import _shard_size, find_source, import_deeplense
 from lenssim.errors import ArchiveError, ImportFileError, UsageError
 
 SIZE = 16
@@ -313,6 +313,11 @@ def test_the_command_fails_in_one_sentence(folder, tmp_path):
     assert result.exit_code == 1
     assert "cdm_sim_1.npy" in result.stderr.splitlines()[-1]
     assert run("import-deeplense", tmp_path / "none", "--out", tmp_path / "out").exit_code == 2
+
+
+def test_shards_of_larger_images_hold_fewer_of_them():
+    sizes = {num_pix: _shard_size(num_pix) for num_pix in (16, 64, 100, 150, 1024)}
+    assert sizes == {16: 2048, 64: 2048, 100: 768, 150: 256, 1024: 256}
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
