@@ -213,7 +213,8 @@ def _missing(
     location: Location, manifest: Manifest, part: Split, name: SubstructureClass, count: int
 ) -> list[tuple[GroupLayout, list[int]]]:
     """A group with its missing shards; nothing where it is complete."""
-    record = GroupRecord(split=part, substructure_class=name, count=count, shard_size=SHARD_SIZE)
+    shard_size = _shard_size(manifest.frame.num_pix)
+    record = GroupRecord(split=part, substructure_class=name, count=count, shard_size=shard_size)
     held = manifest.group(record.name)
     begun = read_layout(location, record.name)
     for other in (held, begun.record if begun else None):

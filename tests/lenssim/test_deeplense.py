@@ -315,9 +315,12 @@ def test_the_command_fails_in_one_sentence(folder, tmp_path):
     assert run("import-deeplense", tmp_path / "none", "--out", tmp_path / "out").exit_code == 2
 
 
-def test_shards_of_larger_images_hold_fewer_of_them():
+def test_shards_of_larger_images_hold_fewer_of_them(tmp_path):
     sizes = {num_pix: _shard_size(num_pix) for num_pix in (16, 64, 100, 150, 1024)}
     assert sizes == {16: 2048, 64: 2048, 100: 768, 150: 256, 1024: 256}
+    folder = make_folder(tmp_path / "source", count=1, size=150, classes=("cdm",))
+    archive = import_deeplense(folder, tmp_path / "out", split=0.0)
+    assert archive.manifest.groups[0].shard_size == 256
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
