@@ -28,7 +28,7 @@ _HOMES = {
     "LenssimError": "lenssim.errors",
     "SpecError": "lenssim.errors",
     "UsageError": "lenssim.errors",
-    "export": "lenssim.export",
+    "export": "lenssim.shard_export",
     "generate": "lenssim.pipeline",
     "LensSystem": "lenssim.population",
     "draw_system": "lenssim.population",

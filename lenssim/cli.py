@@ -156,8 +156,8 @@ def generate(
 def export(archive: str, to: str, workers: int | None, scheduler: str | None) -> None:
     """Write WebDataset shards of an archive, beside its Zarr groups."""
     from lenssim.archive import open_archive
-    from lenssim.export import export as export_archive
-    from lenssim.export import layouts_to_export
+    from lenssim.shard_export import export as export_archive
+    from lenssim.shard_export import layouts_to_export
 
     layouts = layouts_to_export(open_archive(archive))
     if not layouts:
