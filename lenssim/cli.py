@@ -1,4 +1,4 @@
-"""The commands: generate, info, preview, specs.
+"""The commands: generate, info, preview, specs, import-deeplense.
 
 Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one sentence on stderr;
 `--debug` shows the traceback.
@@ -184,7 +184,9 @@ def info(archive: str, as_json: bool) -> None:
         values = manifest.model_dump(mode="json", by_alias=True, exclude={"files"})
         click.echo(json.dumps({**values, "files": len(manifest.files), "bytes": size}, indent=1))
         return
-    table = Table(title=f"{archive}: model {manifest.name}")
+    frame, source = manifest.frame, manifest.imported
+    kind = f"model {frame.name} {frame.version}" if source is None else f"{frame.name}, imported"
+    table = Table(title=f"{archive}: {kind}")
     for heading in ("split", "class", "label"):
         table.add_column(heading)
     table.add_column("images", justify="right")
@@ -197,7 +199,16 @@ def info(archive: str, as_json: bool) -> None:
         f"seed {manifest.seed}, engine {manifest.engine}, {size / 1e6:,.1f} MB", highlight=False
     )
     console.print(f"made by lenssim {manifest.generator_version}", highlight=False)
-    console.print(f"spec sha256 {manifest.spec_sha256}", highlight=False, soft_wrap=True)
+    if source is None:
+        console.print(f"spec sha256 {manifest.spec_sha256}", highlight=False, soft_wrap=True)
+    else:
+        console.print(
+            f"imported from {source.source_files:,} files, no specification; "
+            f"licence: {source.licence}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print(f"listing sha256 {source.listing_sha256}", highlight=False, soft_wrap=True)
 
 
 @main.command()
@@ -263,6 +274,55 @@ def specs(name: str | None) -> None:
             click.echo(f"{shipped:12s} {load_spec(shipped).description.strip()}")
         return
     click.echo(load_spec(name).to_yaml(), nl=False)
+
+
+@main.command("import-deeplense")
+@click.argument("folder", metavar="FOLDER")
+@click.option("--out", required=True, metavar="DIR_OR_URL", help="Archive to write.")
+@click.option(
+    "--split", type=float, help="Share of each class that is kept for testing.  [default: 0.1]"
+)
+@click.option("--train", type=int, help="Training images of each class, instead of --split.")
+@click.option("--test", type=int, help="Test images of each class, instead of --split.")
+@click.option("--seed", default=0, show_default=True, help="Chooses the test images.")
+@click.option("--pixel-scale", type=float, metavar="ARCSEC", help="Of a pixel, where known.")
+@click.option("--name", help="Name of the data set.  [default: that of the folder]")
+@click.option("--licence", help="Licence of the images.  [default: not stated]")
+@click.option("--workers", type=int, help="Threads.  [default: all cores]")
+def import_deeplense(
+    folder: str,
+    out: str,
+    split: float | None,
+    train: int | None,
+    test: int | None,
+    licence: str | None,
+    **options: Any,
+) -> None:
+    """Convert a DeepLense-style folder: axion/, cdm/ and no_sub/ of .npy files.
+
+    Images keep their pixels; what the files do not tell is NaN. Nothing in them is executed.
+    """
+    from lenssim import deeplense
+    from lenssim.archive import open_archive
+    from lenssim.archive.documents import write_documents
+    from lenssim.preview import preview_png
+
+    source = deeplense.find_source(folder)
+    if source.others:
+        more = f" and {len(source.others) - 8} more" if len(source.others) > 8 else ""
+        click.echo(f"Left out: {', '.join(source.others[:8])}{more}.", err=True)
+    if licence is not None:
+        options["licence"] = licence
+    counts = deeplense.split_counts(source, split, train, test)
+    total = sum(number for each in counts.values() for number in each.values())
+    with _resumable(), _progress_bar("importing", total) as report:
+        archive = deeplense.import_deeplense(
+            source, out, split=split, train=train, test=test, progress=report, **options
+        )
+    with archive.location.exclusive():
+        archive = open_archive(out)
+        write_documents(archive, preview_png(archive))
+    click.echo(f"{archive.location}")
 
 
 class _Rate(ProgressColumn):

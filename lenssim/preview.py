@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def draw_preview(archive: str | os.PathLike[str] | Archive, out: str | os.PathLi
     """Draws a few images of each class, with their residuals against the smooth lens.
 
     The residual is (image - smooth) / sigma, where smooth is the noise-free image of the same
-    lens with all of its mass in the halo: noise alone for the class without substructure.
+    lens with all of its mass in the halo: noise alone for the class without substructure. Imported
+    images have no lens that could be rendered, so more of them are drawn instead.
 
     Args:
         archive: folder, URL, or an open archive.
@@ -63,6 +65,19 @@ def draw_preview(archive: str | os.PathLike[str] | Archive, out: str | os.PathLi
     return path
 
 
+def preview_png(archive: str | os.PathLike[str] | Archive) -> bytes:
+    """The picture of `draw_preview` as the bytes of a PNG file, the same for the same archive."""
+    opened = archive if isinstance(archive, Archive) else open_archive(archive)
+    groups = _groups_to_show(opened)
+    if not groups:
+        raise ArchiveError(f"{opened.location} holds no complete group yet: run generate first.")
+    picture = io.BytesIO()
+    _draw(opened, groups).savefig(
+        picture, format="png", facecolor=_PAPER, metadata={"Software": None}
+    )
+    return picture.getvalue()
+
+
 def _groups_to_show(archive: Archive) -> list[tuple[Split, SubstructureClass]]:
     """The training group of each class, or else its test group."""
     held = {(group.split, group.substructure_class) for group in archive.manifest.groups}
@@ -72,15 +87,19 @@ def _groups_to_show(archive: Archive) -> list[tuple[Split, SubstructureClass]]:
     return shown
 
 
-def _examples(dataset: xr.Dataset, substructure_class: SubstructureClass) -> NDArray[np.int64]:
+def _examples(
+    dataset: xr.Dataset, substructure_class: SubstructureClass, examples: int = EXAMPLES
+) -> NDArray[np.int64]:
     """Sample indices that span the class: by axion mass, or by how much there is to see."""
     count = min(dataset.sizes["sample"], _CONSIDERED)
     key = dataset[_SORTED_BY[substructure_class]].isel(sample=slice(count)).values
-    ranks = np.unique(np.linspace(0, count - 1, EXAMPLES + 2).round().astype(int)[1:-1])
+    ranks = np.unique(np.linspace(0, count - 1, examples + 2).round().astype(int)[1:-1])
     return np.argsort(key, kind="stable")[ranks]
 
 
 def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Figure:
+    if archive.manifest.imported is not None:
+        return _draw_imported(archive, groups)
     spec, seed = archive.spec, archive.manifest.seed
     noise = pixel_noise(spec.instrument)
     images: dict[tuple[int, int], NDArray[np.float64]] = {}
@@ -154,14 +173,52 @@ def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Fi
     return figure
 
 
+def _draw_imported(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Figure:
+    """Twice as many images of each class, without residuals."""
+    rows, columns = EXAMPLES, 2 * len(groups)
+    with mpl.rc_context({"text.color": _INK, "font.size": 10}):
+        figure = Figure(figsize=(2.05 * columns, 2.05 * rows + 0.75), dpi=150)
+        axes = figure.subplots(rows, columns, squeeze=False)
+        edge = 0.35 / columns
+        figure.subplots_adjust(edge / 2, 0.03, 1 - edge / 2, 0.885, wspace=0.03, hspace=0.03)
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for column, (split, name) in enumerate(groups):
+            dataset = archive.dataset(split, name)
+            for place, index in enumerate(_examples(dataset, name, 2 * EXAMPLES)):
+                sample = dataset.isel(sample=int(index)).load()
+                axis = axes[place // 2, 2 * column + place % 2]
+                image = sample["image"].values
+                limits = np.quantile(image, [0.01, 0.999])
+                axis.imshow(image, "inferno", vmin=limits[0], vmax=limits[1], origin="lower")
+                axis.text(
+                    0.04, 0.95, _caption(sample, name), transform=axis.transAxes, va="top",
+                    fontsize=8.5,
+                )  # fmt: skip
+            middle = (
+                axes[0, 2 * column].get_position().x0 + axes[0, 2 * column + 1].get_position().x1
+            )
+            figure.text(middle / 2, 0.905, _TITLES[name], ha="center", fontsize=13)
+        figure.text(
+            edge / 2,
+            0.965,
+            f"{archive.manifest.name}, imported: each image in its own range, 1% to 99.9%",
+            fontsize=11,
+            alpha=0.8,
+            va="center",
+        )
+    return figure
+
+
 def _caption(sample: xr.Dataset, substructure_class: SubstructureClass) -> str:
     """What tells one image from another of its class."""
     if substructure_class == "no_sub":
         return ""
-    snr = f"S/N {float(sample['substructure_snr']):.0f}"
+    ratio = float(sample["substructure_snr"])
+    snr = f"S/N {ratio:.0f}" if np.isfinite(ratio) else ""
     if substructure_class == "cdm":
         subhalos = int(np.isfinite(sample["subhalo_mass"].values).sum())
-        return f"{subhalos} subhalos\n{snr}"
+        return f"{subhalos} subhalos\n{snr}" if subhalos else snr
     mass = float(sample["axion_mass"])
     exponent = int(np.floor(np.log10(mass)))
     return rf"$m = {mass / 10.0**exponent:.1f}\times10^{{{exponent}}}$ eV" + f"\n{snr}"

@@ -1,6 +1,11 @@
 """Archives: the data sets on disk, or behind a URL, that everything else reads.
 
 schema      the columns
+tables      those that hold one number an image, as CSV
+card        README.md
+croissant   croissant.json
+content     what groups hold, in Zarr or in shards
+documents   writes all that goes beside the data
 location    files at a path or URL
 manifest    archive.json
 writer      groups, shard by shard

@@ -1,0 +1,294 @@
+"""The data-set card: Markdown with the front matter that the Hugging Face hub reads.
+
+The prose is in templates/; numbers come from the specification, units from the schema, counts from
+the manifest and statistics from the images. So a card says nothing that its data set does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from lenssim.archive.content import first_images, scalar_columns
+from lenssim.archive.manifest import (
+    IMAGES,
+    LICENCE,
+    NOT_STATED,
+    SHARDS,
+    GroupRecord,
+    Manifest,
+)
+from lenssim.archive.reader import Archive
+from lenssim.archive.schema import COLUMNS, UNKNOWN_UNITS, Column
+from lenssim.archive.tables import table_path
+from lenssim.spec import (
+    CLASSES,
+    SPLITS,
+    Prior,
+    Specification,
+    load_spec,
+    shipped_specs,
+)
+
+PICTURE = "preview.png"
+
+STATISTICS_IMAGES = 1024
+"""First images of a group that the flux percentiles are taken over."""
+
+_FLUX_PERCENTILES = (1, 50, 99, 99.9)
+_SNR_PERCENTILES = (5, 50, 95)
+_HUB_LICENCES = {
+    "CC-BY-4.0": "cc-by-4.0",
+    "CC0-1.0": "cc0-1.0",
+    "MIT": "mit",
+    NOT_STATED: "unknown",
+}
+_HUB_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    """One row of the table of statistics, as text."""
+
+    name: str
+    flux: list[str]
+    snr: list[str]
+
+
+def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
+    """The README.md of an archive.
+
+    Args:
+        archive: opened; its images are read for the statistics.
+        has_picture: whether preview.png is beside it.
+
+    Returns:
+        Markdown; the same for the same archive and version of this software.
+    """
+    manifest = archive.manifest
+    frame = manifest.frame
+    count = sum(group.count for group in manifest.groups)
+    facts = {
+        "groups": [_group_facts(group) for group in manifest.groups],
+        "count": count,
+        "data_bytes": sum(file.size for file in manifest.files_of(f"{IMAGES}/").values()),
+        "data_folder": data_folder(manifest),
+        "has_picture": has_picture,
+        "statistics": [_statistics(archive, group) for group in manifest.groups],
+        "fingerprint": data_fingerprint(manifest),
+        "spec_sha256": manifest.spec_sha256,
+        "seed": manifest.seed,
+        "engine": manifest.engine,
+        "generator_version": manifest.generator_version,
+    }
+    context: dict[str, Any] = {
+        "archive": facts,
+        "configs": _hub_configs(manifest),
+        "size_category": _hub_size(count),
+        "licence": frame.licence,
+        "num_pix": frame.num_pix,
+        "pixel_scale": frame.pixel_scale,
+        "example_group": manifest.groups[0].name if manifest.groups else "train/cdm",
+        "zarr_group": next((g.name for g in manifest.groups if "zarr" in g.formats), None),
+    }
+    if manifest.imported is not None:
+        context["imported"] = manifest.imported
+        context["source_classes"] = sorted({group.substructure_class for group in manifest.groups})
+        return _rendered("imported.md.jinja", f"{frame.name}, imported", context)
+    spec = manifest.specification()
+    return _rendered("simulated.md.jinja", title(spec), {**context, **_spec_context(spec)})
+
+
+def model_card(spec: Specification, default_counts: Mapping[str, int]) -> str:
+    """The card of a model, without any archive's facts.
+
+    Args:
+        spec: the model.
+        default_counts: images of each class, by split, that are made where nobody says more.
+    """
+    context = {
+        "archive": None,
+        "default_counts": default_counts,
+        "configs": _hub_configs(None),
+        "size_category": _hub_size(len(CLASSES) * sum(default_counts.values())),
+        "licence": LICENCE,
+        "num_pix": spec.instrument.num_pix,
+        "pixel_scale": spec.instrument.pixel_scale,
+        "example_group": "train/cdm",
+        "zarr_group": "train/cdm",
+    }
+    return _rendered("simulated.md.jinja", title(spec), {**context, **_spec_context(spec)})
+
+
+def title(spec: Specification) -> str:
+    """Title of a simulated data set."""
+    return f"Strong lenses with and without dark-matter substructure: model {spec.name}"
+
+
+def data_folder(manifest: Manifest) -> str:
+    """Folder of the files that the fingerprint is of: Zarr, or shards where there is no Zarr."""
+    return IMAGES if manifest.files_of(f"{IMAGES}/") else SHARDS
+
+
+def data_fingerprint(manifest: Manifest) -> str:
+    """SHA-256 of the listing of all data files: the same wherever the data are the same."""
+    files = manifest.files_of(f"{data_folder(manifest)}/")
+    listing = "".join(f"{files[path].sha256}  {path}\n" for path in sorted(files))
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def _rendered(template: str, heading: str, context: dict[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lenssim.archive"),
+        autoescape=False,  # noqa: S701 - Markdown, not HTML
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": _number, "prior": _prior, "megabytes": _megabytes}
+    is_imported = "imported" in context
+    values = {"imported": None, "title": heading, "classes": CLASSES, **context}
+    values["columns"] = [_column_facts(column, is_imported=is_imported) for column in COLUMNS]
+    known = values["columns"][0]["units"]
+    values["flux_units"] = "the source's own unit" if is_imported else f"{known} per pixel"
+    values["hub_licence"] = _HUB_LICENCES.get(values["licence"], "other")
+    values["statistics_images"] = STATISTICS_IMAGES
+    text = environment.get_template(template).render(values)
+    return _spaced(text)
+
+
+def _spaced(text: str) -> str:
+    """The text with one empty line where blocks leave several, and one before a heading."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(("## ", "### ", "![")) and lines and lines[-1]:
+            lines.append("")
+        if line.strip() or (lines and lines[-1]):
+            lines.append(line.rstrip())
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _spec_context(spec: Specification) -> dict[str, Any]:
+    lens, source = spec.lens, spec.source
+    vortex = spec.substructure.axion
+    fixed = {
+        "the Einstein mass": [lens.einstein_mass],
+        "a round halo": [lens.e1, lens.e2] if not _varies_or_acts(lens.e1, lens.e2) else [],
+        "the halo's ellipticity": [lens.e1, lens.e2] if _varies_or_acts(lens.e1, lens.e2) else [],
+        "no shear": [lens.gamma1] if not _varies_or_acts(lens.gamma1, lens.gamma2) else [],
+        "the shear": [lens.gamma1] if _varies_or_acts(lens.gamma1, lens.gamma2) else [],
+        "the source's magnitude": [source.magnitude],
+        "its radius": [source.r_sersic],
+        "its Sersic index": [source.n_sersic],
+        "its shape and orientation": [source.e1, source.e2],
+    }
+    return {
+        "spec": spec,
+        "shipped": any(load_spec(name).sha256 == spec.sha256 for name in shipped_specs()),
+        "published": spec.cosmology.distances == "luminosity_difference",
+        "elliptical": _varies_or_acts(lens.e1, lens.e2),
+        "sheared": _varies_or_acts(lens.gamma1, lens.gamma2),
+        "centred_vortex": not _varies_or_acts(vortex.x, vortex.y),
+        "fixed": [
+            name
+            for name, priors in fixed.items()
+            if priors and all(prior.kind == "fixed" for prior in priors)
+        ],
+    }
+
+
+def _varies_or_acts(*priors: Prior) -> bool:
+    """Whether any of them can be something else than zero."""
+    return any(prior.support != (0.0, 0.0) for prior in priors)
+
+
+def _group_facts(group: GroupRecord) -> dict[str, Any]:
+    label = CLASSES.index(group.substructure_class)
+    return {"name": group.name, "label": label, "count": group.count}
+
+
+def _column_facts(column: Column, *, is_imported: bool) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "dimensions": column.dimensions,
+        "dtype": column.dtype,
+        "units": UNKNOWN_UNITS if is_imported and column.name == "image" else column.units,
+        "long_name": column.long_name,
+        "classes": column.classes,
+    }
+
+
+def _statistics(archive: Archive, group: GroupRecord) -> _Statistics:
+    pixels = first_images(archive, group, STATISTICS_IMAGES)
+    snr = scalar_columns(archive, group)["substructure_snr"]
+    if group.substructure_class == "no_sub" or not np.isfinite(snr).any():
+        ratios = ["-"] * len(_SNR_PERCENTILES)
+    else:
+        ratios = [f"{value:.0f}" for value in np.nanpercentile(snr, _SNR_PERCENTILES)]
+    fluxes = [f"{value:.3g}" for value in np.percentile(pixels, _FLUX_PERCENTILES)]
+    return _Statistics(group.name, fluxes, ratios)
+
+
+def _hub_configs(manifest: Manifest | None) -> list[dict[str, Any]]:
+    """Data files that the hub's own reader loads: the shards, or where there are none, the tables.
+
+    It reads one format a repository, which it guesses from the first configuration. Tables of two
+    classes are two configurations, because their columns differ.
+    """
+    splits = [
+        split for split in SPLITS if manifest is None or manifest.files_of(f"{SHARDS}/{split}/")
+    ]
+    if manifest is None or splits:
+        files = [(split, f"{SHARDS}/{split}/*.tar") for split in splits]
+        return [{"name": "images", "files": files}]
+    configs = []
+    for name in CLASSES:
+        groups = [group for group in manifest.groups if group.substructure_class == name]
+        if groups:
+            files = [(group.split, table_path(group)) for group in groups]
+            configs.append({"name": f"columns-{name}", "files": files})
+    return configs
+
+
+def _hub_size(count: int) -> str | None:
+    """The hub's size category; none for an empty archive."""
+    if count == 0:
+        return None
+    powers = max(len(str(count)) - 3, 0)
+    return _HUB_SIZES[min(powers, len(_HUB_SIZES) - 1)]
+
+
+def _number(value: float) -> str:
+    """A number as people write it: 1e12, 0.25, 5400."""
+    if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
+        mantissa, exponent = f"{value:.6e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:.6g}"
+
+
+def _prior(prior: Prior) -> str:
+    """A prior in words."""
+    numbers = [_number(value) for value in prior.parameters]
+    match prior.kind:
+        case "fixed":
+            return numbers[0]
+        case "uniform":
+            return f"uniform in [{numbers[0]}, {numbers[1]}]"
+        case "log_uniform":
+            return f"uniform in log from {numbers[0]} to {numbers[1]}"
+        case "normal":
+            return f"normal, {numbers[0]} +/- {numbers[1]}"
+        case "poisson":
+            return f"Poisson with mean {numbers[0]}"
+        case "choice":
+            return f"one of {', '.join(numbers)}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,67 @@
+"""What goes beside the data: the card, the Croissant description, the tables, the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lenssim.archive.card import PICTURE, archive_card
+from lenssim.archive.croissant import CROISSANT, croissant_bytes
+from lenssim.archive.manifest import FileRecord, Manifest, write_manifest
+from lenssim.archive.reader import Archive
+from lenssim.archive.tables import TABLES, table, table_path
+
+CARD = "README.md"
+
+
+def document_paths(manifest: Manifest) -> list[str]:
+    """Paths of the documents that a manifest records."""
+    single = {CARD, CROISSANT, PICTURE}
+    return [path for path in manifest.files if path in single or path.startswith(f"{TABLES}/")]
+
+
+def write_documents(
+    archive: Archive, picture: bytes | None = None, *, base_url: str | None = None
+) -> Manifest:
+    """Writes README.md, croissant.json and the tables into an archive, and records them.
+
+    Doing it again writes the same bytes. It is to be done again when groups or shards are added,
+    and by one run at a time, which has opened the archive while it holds it.
+
+    Args:
+        archive: opened; only its complete groups are described.
+        picture: content of preview.png; where not given, one that is there stays.
+        base_url: where the archive will be published, for croissant.json.
+
+    Returns:
+        The manifest with the new files, as it is now in the archive.
+    """
+    location = archive.location
+    files = dict(archive.manifest.files)
+    for path in document_paths(archive.manifest):
+        if path != PICTURE:
+            del files[path]
+    for path, content in _contents(archive, picture):
+        location.write(path, content)
+        files[path] = FileRecord.of(content)
+    described = replace(archive, manifest=_with(archive.manifest, files))
+    for path, content in (
+        (CARD, archive_card(described, has_picture=PICTURE in files).encode()),
+        (CROISSANT, croissant_bytes(described, base_url=base_url)),
+    ):
+        location.write(path, content)
+        files[path] = FileRecord.of(content)
+    manifest = _with(archive.manifest, files)
+    write_manifest(location, manifest)
+    return manifest
+
+
+def _contents(archive: Archive, picture: bytes | None) -> Iterator[tuple[str, bytes]]:
+    for group in archive.manifest.groups:
+        yield table_path(group), table(archive, group)
+    if picture is not None:
+        yield PICTURE, picture
+
+
+def _with(manifest: Manifest, files: dict[str, FileRecord]) -> Manifest:
+    return manifest.model_copy(update={"files": dict(sorted(files.items()))})

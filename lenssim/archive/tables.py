@@ -1,0 +1,50 @@
+"""Columns that hold one number an image, as CSV: for tools that do not read Zarr.
+
+Croissant readers and the Hugging Face viewer can iterate CSV and not Zarr; CSV needs no library
+to write, and its bytes do not depend on one's version, as those of Parquet do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenssim.archive.content import INDEX, scalar_columns
+from lenssim.archive.manifest import GroupRecord
+from lenssim.archive.reader import Archive
+from lenssim.archive.schema import columns_of
+
+TABLES = "columns"
+
+
+def table_path(group: GroupRecord) -> str:
+    """Path of a group's table in the archive, as in columns/train/cdm.csv."""
+    return f"{TABLES}/{group.name}.csv"
+
+
+def table_columns(group: GroupRecord) -> tuple[str, ...]:
+    """Names of the columns of a group's table."""
+    scalars = (column.name for column in columns_of(group.substructure_class) if column.is_scalar)
+    return (INDEX, *scalars)
+
+
+def table(archive: Archive, group: GroupRecord) -> bytes:
+    """A group's table.
+
+    Returns:
+        CSV with a header; numbers have as many digits as it takes to read the same number back,
+        and NaN is empty.
+    """
+    columns = scalar_columns(archive, group)
+    rows = zip(*map(_texts, columns.values()), strict=True)
+    lines = [",".join(columns), *map(",".join, rows)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _texts(values: NDArray[Any]) -> list[str]:
+    """Shortest text of each number that reads back as itself, empty for NaN."""
+    if values.dtype.kind == "f":
+        return ["" if np.isnan(value) else str(value) for value in values]
+    return [str(value) for value in values]
