@@ -29,7 +29,7 @@ _HOMES = {
     "SpecError": "lenssim.errors",
     "UsageError": "lenssim.errors",
     "export": "lenssim.shard_export",
-    "generate": "lenssim.pipeline",
+    "generate": "lenssim.generation",
     "LensSystem": "lenssim.population",
     "draw_system": "lenssim.population",
     "random_stream": "lenssim.population",
