@@ -1,4 +1,4 @@
-"""The commands: generate, info, preview, specs, import-deeplense.
+"""The commands, each a thin layer over a function of the package.
 
 Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one sentence on stderr;
 `--debug` shows the traceback.
@@ -127,6 +127,7 @@ def generate(
     cut short.
     """
     from lenssim import pipeline
+    from lenssim.description import describe
 
     with pipeline.planned(
         load_spec(model, overrides),
@@ -145,6 +146,7 @@ def generate(
                 click.echo(f"{record.name}: {record.count} images, complete already.")
         with _resumable(), _progress_bar("simulating", work.missing_images) as report:
             pipeline.carry_out(work, workers=workers, scheduler=scheduler, progress=report)
+        describe(work.location.url)
     click.echo(f"{work.location}")
 
 
@@ -156,8 +158,8 @@ def generate(
 def export(archive: str, to: str, workers: int | None, scheduler: str | None) -> None:
     """Write WebDataset shards of an archive, beside its Zarr groups."""
     from lenssim.archive import open_archive
-    from lenssim.export import export as export_archive
-    from lenssim.export import layouts_to_export
+    from lenssim.shard_export import export as export_archive
+    from lenssim.shard_export import layouts_to_export
 
     layouts = layouts_to_export(open_archive(archive))
     if not layouts:
@@ -303,9 +305,7 @@ def import_deeplense(
     Images keep their pixels; what the files do not tell is NaN. Nothing in them is executed.
     """
     from lenssim import deeplense
-    from lenssim.archive import open_archive
-    from lenssim.archive.documents import write_documents
-    from lenssim.preview import preview_png
+    from lenssim.description import describe
 
     source = deeplense.find_source(folder)
     if source.others:
@@ -320,8 +320,7 @@ def import_deeplense(
             source, out, split=split, train=train, test=test, progress=report, **options
         )
     with archive.location.exclusive():
-        archive = open_archive(out)
-        write_documents(archive, preview_png(archive))
+        describe(out)
     click.echo(f"{archive.location}")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.archive.documents import without_documents
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import (
     FORMATS,
@@ -25,7 +26,6 @@ from lenssim.archive.manifest import (
     read_manifest,
     write_manifest,
 )
-from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import (
     CHUNK_SIZE,
@@ -43,7 +43,7 @@ from lenssim.execution import Progress, executor
 from lenssim.population import subhalo_bound
 from lenssim.rendering import EngineName, platform
 from lenssim.simulation import Simulation, simulate_many
-from lenssim.spec import CLASSES, SPLITS, Specification, SubstructureClass, load_spec
+from lenssim.spec import CLASSES, SPLITS, Specification, SubstructureClass
 from lenssim.version import VERSION
 
 DEFAULT_COUNTS = {"train": 30_000, "test": 5_000}
@@ -86,68 +86,6 @@ class Plan:
         return sum(group.missing_images for group in self.groups)
 
 
-def generate(
-    model: str | os.PathLike[str] | Specification,
-    classes: Iterable[SubstructureClass] = CLASSES,
-    *,
-    train: int = DEFAULT_COUNTS["train"],
-    test: int = DEFAULT_COUNTS["test"],
-    out: str | os.PathLike[str] | None = None,
-    seed: int = 0,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    formats: Sequence[Format] = ("zarr",),
-    engine: EngineName = "fast",
-    overrides: Iterable[str] = (),
-    overwrite: bool = False,
-    chunk_size: int = CHUNK_SIZE,
-    shard_size: int = SHARD_SIZE,
-    progress: Progress | None = None,
-) -> Archive:
-    """Simulates a data set and archives it; goes on where an earlier call was cut short.
-
-    Args:
-        model: name of a shipped specification, path of a YAML file, or a specification.
-        classes: substructure classes to make.
-        train, test: images of each class in the two splits; 0 leaves a split out.
-        out: folder or URL of the archive; archives/NAME where not given.
-        seed: with the specification, decides every bit of every image.
-        workers: threads on this machine; all cores where not given.
-        scheduler: address of a dask.distributed scheduler that does the work instead.
-        formats: what the images are stored as: "zarr", "webdataset", or both.
-        engine: "fast" or "lenstronomy".
-        overrides: KEY=VALUE strings for `load_spec`, where `model` is not a specification.
-        overwrite: replace what is there: the groups asked for, or the whole archive where its
-            specification, seed or engine differs.
-        chunk_size, shard_size: images in a chunk and in a file; they do not change the data.
-        progress: called as images are made.
-
-    Returns:
-        The archive, opened.
-
-    Raises:
-        UsageError: where the request is wrong, or does not fit the archive that is there.
-        ArchiveError: where the archive cannot be written, or another run is writing into it; a
-            later call goes on from there.
-    """
-    spec = model if isinstance(model, Specification) else load_spec(os.fspath(model), overrides)
-    with planned(
-        spec,
-        classes,
-        train=train,
-        test=test,
-        out=out,
-        seed=seed,
-        formats=formats,
-        engine=engine,
-        overwrite=overwrite,
-        chunk_size=chunk_size,
-        shard_size=shard_size,
-    ) as work:
-        carry_out(work, workers=workers, scheduler=scheduler, progress=progress)
-    return open_archive(work.location.url)
-
-
 @contextmanager
 def planned(
     spec: Specification,
@@ -165,7 +103,7 @@ def planned(
 ) -> Iterator[Plan]:
     """Compares what is asked for with what is there, and holds the archive for this run meanwhile.
 
-    Changes nothing but what is overwritten. Arguments and errors are those of `generate`.
+    Changes nothing but what is overwritten. Arguments and errors are those of `lenssim.generate`.
     """
     wanted_classes = [name for name in CLASSES if name in set(classes)]
     counts = {"train": train, "test": test}
@@ -232,7 +170,7 @@ def carry_out(
 ) -> None:
     """Makes everything that a plan says is missing; each group is complete when its last shard is.
 
-    Arguments and errors are those of `generate`.
+    Arguments and errors are those of `generation.generate`.
     """
     write_manifest(work.location, work.manifest)
     unfinished = [group for group in work.groups if not group.is_complete]
@@ -268,7 +206,7 @@ def work_on_groups(
         manifest: as it is before.
         groups: layouts, each with its missing shards; those with none are only finalised.
         task: called with a layout, a shard and a `Progress`; writes that shard.
-        workers, scheduler, progress: as for `generate`.
+        workers, scheduler, progress: as for `lenssim.generate`.
 
     Returns:
         The manifest with the groups, as it has been written.
@@ -279,7 +217,8 @@ def work_on_groups(
 
     def finalise(layout: GroupLayout) -> None:
         nonlocal manifest
-        manifest = finalise_group(location, layout, manifest)
+        # what the documents say of the archive is no longer true
+        manifest = finalise_group(location, layout, without_documents(manifest))
         write_manifest(location, manifest)
         location.remove(layout.progress_folder)
 

@@ -80,7 +80,11 @@ def preview_png(archive: str | os.PathLike[str] | Archive) -> bytes:
 
 def _groups_to_show(archive: Archive) -> list[tuple[Split, SubstructureClass]]:
     """The training group of each class, or else its test group."""
-    held = {(group.split, group.substructure_class) for group in archive.manifest.groups}
+    held = {
+        (group.split, group.substructure_class)
+        for group in archive.manifest.groups
+        if "zarr" in group.formats
+    }
     shown: list[tuple[Split, SubstructureClass]] = []
     for name in CLASSES:
         shown += [(split, name) for split in SPLITS if (split, name) in held][:1]

@@ -20,6 +20,14 @@ def document_paths(manifest: Manifest) -> list[str]:
     return [path for path in manifest.files if path in single or path.startswith(f"{TABLES}/")]
 
 
+def without_documents(manifest: Manifest) -> Manifest:
+    """The manifest of an archive whose documents are to be written anew."""
+    gone = set(document_paths(manifest))
+    return _with(
+        manifest, {path: file for path, file in manifest.files.items() if path not in gone}
+    )
+
+
 def write_documents(
     archive: Archive, picture: bytes | None = None, *, base_url: str | None = None
 ) -> Manifest:

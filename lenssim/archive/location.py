@@ -159,10 +159,14 @@ class Location:
         """
         hold = self._hold_folder() if self.is_local else self._hold_remote()
         with hold:
-            if self.is_local:
-                for scratch in Path(self._root).rglob(f"*{_SCRATCH}"):
-                    scratch.unlink(missing_ok=True)
+            self.clear_scratch()
             yield
+
+    def clear_scratch(self) -> None:
+        """Removes what killed runs left half written; a bucket has no such files."""
+        if self.is_local:
+            for scratch in Path(self._root).rglob(f"*{_SCRATCH}"):
+                scratch.unlink(missing_ok=True)
 
     @contextmanager
     def _hold_folder(self) -> Iterator[None]:

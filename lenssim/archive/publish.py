@@ -111,6 +111,7 @@ def _is_published(target: Location, own: bytes, is_listed: bool) -> bool:
 def _upload(archive: Archive, target: Location, report: ReportBytes | None) -> None:
     """Brings every file of an archive to a place, where they are then found to be sound."""
     files = archive.manifest.files
+    target.clear_scratch()
     there = {
         path.removeprefix("/"): size
         for path, size in target.sizes("").items()

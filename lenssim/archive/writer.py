@@ -76,6 +76,27 @@ class _RecordingStore(WrapperStore[Store]):
         self.records[key] = record
 
 
+class _HidingStore(WrapperStore[Store]):
+    """A store that does not write one file: the metadata that would show a group to readers.
+
+    Zarr writes it with the first array of the group; it is written when the group is complete.
+    """
+
+    def __init__(self, store: Store, hidden: str) -> None:
+        super().__init__(store)
+        self._hidden = hidden
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Writes a file, unless it is the hidden one."""
+        if key != self._hidden:
+            await self._store.set(key, value)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Writes a file where there is none, unless it is the hidden one."""
+        if key != self._hidden:
+            await self._store.set_if_not_exists(key, value)
+
+
 @dataclass(frozen=True)
 class GroupLayout:
     """Where the pieces of one group are, and where it is noted which of them are done."""
@@ -140,9 +161,9 @@ def _create_arrays(
 ) -> None:
     record, frame = layout.record, manifest.frame
     location.remove(f"{IMAGES}/{record.name}")
-    store = location.zarr_store(IMAGES, read_only=False)
-    zarr.open_group(store, mode="a", zarr_format=3)
-    zarr.open_group(store, path=record.split, mode="a", zarr_format=3)
+    store = _HidingStore(
+        location.zarr_store(IMAGES, read_only=False), hidden=f"{record.name}/zarr.json"
+    )
     sizes = {
         "sample": record.count,
         "y": frame.num_pix,

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -207,7 +208,7 @@ def web(archive_folder, faulty_web, tmp_path):
     root = folder / "root"
     shutil.copytree(archive_folder, root)
     for path in (*root.rglob("*"), root, *root.parents):
-        if path.is_relative_to("/tmp") or path.is_relative_to(tmp_path):
+        if path.is_relative_to(tempfile.gettempdir()):
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
     settings = folder / "nginx.conf"
     settings.write_text(NGINX.format(folder=folder, port=port, root=root))

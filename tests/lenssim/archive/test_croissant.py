@@ -17,7 +17,7 @@ import lenssim
 from lenssim.archive.croissant import croissant
 from lenssim.archive.documents import write_documents
 from lenssim.deeplense import import_deeplense
-from lenssim.export import export
+from lenssim.shard_export import export
 
 READ = """
 import json, pickle, sys

@@ -8,6 +8,7 @@ from functools import partial
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import GroupLayout, shards_done, write_shard
+from lenssim.description import describe
 from lenssim.errors import ArchiveError
 from lenssim.execution import Progress
 from lenssim.pipeline import work_on_groups
@@ -52,7 +53,7 @@ def export(
             scheduler=scheduler,
             progress=progress,
         )
-    return open_archive(url)
+        return describe(url)
 
 
 def layouts_to_export(archive: Archive) -> list[GroupLayout]:

@@ -1,0 +1,32 @@
+"""Describing an archive: its card, picture, tables and Croissant description."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from lenssim.archive.documents import CARD, write_documents
+from lenssim.archive.reader import Archive, open_archive
+from lenssim.preview import preview_png
+
+
+def describe(url: str | os.PathLike[str]) -> Archive:
+    """Writes what goes beside the data of an archive, where that is not there or no longer true.
+
+    To be called by the run that holds the archive.
+
+    Args:
+        url: folder or URL.
+
+    Returns:
+        The archive, opened, with the documents in its manifest.
+
+    Raises:
+        ArchiveError: where there is no archive, or it cannot be written.
+    """
+    archive = open_archive(url)
+    if CARD in archive.manifest.files or not archive.manifest.groups:
+        return archive
+    has_pictures = any("zarr" in group.formats for group in archive.manifest.groups)
+    picture = preview_png(archive) if has_pictures else None
+    return replace(archive, manifest=write_documents(archive, picture))

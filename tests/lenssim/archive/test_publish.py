@@ -1,0 +1,122 @@
+"""Publishing: whole versions or none, never changed, and resumed where it was cut short."""
+
+import json
+import shutil
+
+import pytest
+
+import lenssim
+from lenssim.archive import publish as module
+from lenssim.archive.location import Location
+from lenssim.errors import ArchiveError, UsageError
+
+
+def test_a_version_is_published_listed_and_the_same(archive_folder, tmp_path):
+    url = lenssim.publish(archive_folder, tmp_path / "data")
+    assert url == f"{tmp_path}/data/1.0.0"
+    published = lenssim.open_archive(url)
+    assert published.manifest == lenssim.open_archive(archive_folder).manifest
+    assert not lenssim.verify(url, deep=1).problems
+    [entry] = json.loads((tmp_path / "data/versions.json").read_text())["versions"]
+    assert entry["version"] == "1.0.0"
+    assert entry["images"] == 270
+
+
+def test_a_version_never_changes(archive_folder, tmp_path):
+    lenssim.publish(archive_folder, tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(UsageError, match="published already"):
+        lenssim.publish(archive_folder, tmp_path)
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_versions_are_listed_in_their_order(archive_folder, tmp_path):
+    for version in ("1.10.0", "1.2.0"):
+        lenssim.publish(archive_folder, tmp_path, version=version)
+    listed = module.published_versions(Location(tmp_path))
+    assert [entry["version"] for entry in listed] == ["1.2.0", "1.10.0"]
+
+
+@pytest.mark.parametrize("version", ["1.0", "latest", "../1.0.0", "1.0.0/x"])
+def test_a_version_is_three_numbers(archive_folder, tmp_path, version):
+    with pytest.raises(UsageError, match="three numbers"):
+        lenssim.publish(archive_folder, tmp_path, version=version)
+
+
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_a_half_published_version_is_no_archive_and_is_gone_on_with(
+    place, archive_folder, tmp_path, monkeypatch, request
+):
+    home = request.getfixturevalue("bucket") if place == "bucket" else str(tmp_path / "data")
+    upload, seen = Location.upload, []
+
+    def dies(self, source, relative):
+        if len(seen) == 40:
+            raise KeyboardInterrupt
+        seen.append(relative)
+        upload(self, source, relative)
+
+    monkeypatch.setattr(Location, "upload", dies)
+    with pytest.raises(KeyboardInterrupt):
+        lenssim.publish(archive_folder, home)
+    with pytest.raises(ArchiveError, match="not an archive"):
+        lenssim.open_archive(f"{home}/1.0.0")
+    assert module.published_versions(Location(home)) == []
+    again = []
+
+    def counts(self, source, relative):
+        again.append(relative)
+        upload(self, source, relative)
+
+    monkeypatch.setattr(Location, "upload", counts)
+    lenssim.publish(archive_folder, home)
+    files = lenssim.open_archive(archive_folder).manifest.files
+    assert len(again) <= len(files) - 40
+    assert not lenssim.verify(f"{home}/1.0.0").problems
+
+
+def test_what_an_earlier_run_left_damaged_is_uploaded_again(archive_folder, tmp_path):
+    path = "shards/train/cdm-000000.tar"
+    torn = tmp_path / "1.0.0" / path
+    torn.parent.mkdir(parents=True)
+    torn.write_bytes(bytes((archive_folder / path).stat().st_size))
+    lenssim.publish(archive_folder, tmp_path)
+    assert torn.read_bytes() == (archive_folder / path).read_bytes()
+
+
+def test_files_of_something_else_are_left_alone(archive_folder, tmp_path):
+    precious = tmp_path / "1.0.0" / "precious"
+    precious.parent.mkdir()
+    precious.write_text("data")
+    with pytest.raises(ArchiveError, match="something else, such as precious"):
+        lenssim.publish(archive_folder, tmp_path)
+    assert precious.read_text() == "data"
+
+
+def test_a_damaged_archive_is_not_published(archive_copy, tmp_path):
+    shard = archive_copy / "shards/train/cdm-000000.tar"
+    content = bytearray(shard.read_bytes())
+    content[2000] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"cdm-000000.tar is damaged"):
+        lenssim.publish(archive_copy, tmp_path / "data")
+    assert not (tmp_path / "data/1.0.0/archive.json").exists()
+
+
+def test_publishing_ends_though_only_the_index_was_missing(archive_folder, tmp_path):
+    shutil.copytree(archive_folder, tmp_path / "1.0.0")
+    lenssim.publish(archive_folder, tmp_path)
+    assert len(module.published_versions(Location(tmp_path))) == 1
+
+
+def test_a_bucket_refuses_to_replace_a_file_that_is_created(bucket):
+    location = Location(f"{bucket}/folder")
+    location.create("file", b"first")
+    with pytest.raises(FileExistsError):
+        location.create("file", b"second")
+    assert location.read("file") == b"first"
+
+
+def test_a_hub_address_is_understood():
+    pytest.importorskip("huggingface_hub")
+    assert Location("hf://datasets/someone/lenses").below("1.0.0").path("a").endswith("1.0.0/a")
