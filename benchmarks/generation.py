@@ -7,7 +7,8 @@ Everything is a ratio against something else in the same run, interleaved with i
    given to lenstronomy in closed form, and as 100 point masses, the way it was published.
 2. At equal sub-samples, without adaptivity: the fast engine's kernel, lenstronomy, and caustics
    (torch, float32, vmap over images), where caustics is installed.
-3. `generate` with two workers, against rendering the same noise-free images on two threads.
+3. `generate` with two workers, against rendering the same noise-free images on two threads: each
+   class, and the default of all three with the documents that end it.
 4. Peak memory of `generate` for two sizes of archive.
 """
 
@@ -19,14 +20,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from report import table, write
 
 import lenssim
-from lenssim.pipeline import SIMULATED_TOGETHER
+from lenssim.description import describe
+from lenssim.pipeline import SIMULATED_TOGETHER, carry_out, planned
 from lenssim.population import LensSystem, draw_system, random_stream
 from lenssim.rendering.reference import lenstronomy_image
 from lenssim.rendering.source import sersic_b
@@ -35,6 +37,7 @@ from lenssim.spec import Sampling, Specification
 
 MODELS = ("A", "B")
 ROUNDS = 5
+COMMAND_ROUNDS = 3
 SUBSAMPLES = 8
 
 MEMORY = """
@@ -165,9 +168,10 @@ def caustics_peer(
     return work
 
 
-def whole_command(spec: Specification, name: str, images: int) -> dict[str, float]:
+def whole_command(spec: Specification, classes: Sequence[str], images: int) -> dict[str, float]:
     """Seconds of `generate`, of rendering its images, and of rendering also their smooth twins."""
-    systems = draw(spec, name, images)
+    systems = [system for name in classes for system in draw(spec, name, images)]
+    twins = [smooth_system(each) for each in systems if each.substructure_class != "no_sub"]
 
     def rendered(batch: list[LensSystem]) -> None:
         parts = [
@@ -177,19 +181,25 @@ def whole_command(spec: Specification, name: str, images: int) -> dict[str, floa
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda part: render(part, spec), parts))
 
-    def generated() -> None:
+    def generated() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            lenssim.generate(spec, [name], train=images, test=0, out=folder, workers=2)
+            start = time.perf_counter()
+            with planned(spec, classes, train=images, test=0, out=folder) as work:
+                carry_out(work, workers=2)
+                simulated = time.perf_counter() - start
+                if len(classes) > 1:
+                    describe(folder)
+                    return time.perf_counter() - start
+        return simulated
 
-    twins = [] if name == "no_sub" else [smooth_system(system) for system in systems]
     generated()
     times = [
         (
-            seconds(generated),
+            generated(),
             seconds(lambda: rendered(systems)),
             seconds(lambda: rendered(systems + twins)),
         )
-        for _ in range(ROUNDS)
+        for _ in range(COMMAND_ROUNDS)
     ]
     command, images_alone, with_twins = np.median(times, axis=0)
     return {
@@ -214,7 +224,7 @@ def peak_memory(images: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=200, help="for each class, on one core")
-    parser.add_argument("--archive", type=int, default=4096, help="for each class, whole command")
+    parser.add_argument("--archive", type=int, default=16384, help="for each class, whole command")
     arguments = parser.parse_args()
     cores = os.sched_getaffinity(0)
 
@@ -225,12 +235,14 @@ def main() -> None:
         for name in lenssim.CLASSES
     ]
     os.sched_setaffinity(0, cores)
+    spec = lenssim.load_spec("B")
     command = [
-        {"class": name, **whole_command(lenssim.load_spec("B"), name, arguments.archive)}
-        for name in lenssim.CLASSES
+        {"class": label, **whole_command(spec, classes, arguments.archive)}
+        for label, classes in (
+            *((name, [name]) for name in lenssim.CLASSES),
+            ("all three, with card, picture and tables", lenssim.CLASSES),
+        )
     ]
-    total = {key: sum(row[key] for row in command) for key in command[0] if key != "class"}
-    command.append({"class": "all three", **total})
     memory = {images: peak_memory(images) for images in (2048, 8192)}
     os.sched_setaffinity(0, {min(cores)})
     for row in speed:
