@@ -9,13 +9,14 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import get_protocol
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
@@ -147,6 +148,31 @@ class Location:
                     self._fs.put_file(str(source), str(scratch))
             else:
                 self._ask(relative, lambda: self._fs.put_file(str(source), target))
+
+    @property
+    def hub(self) -> Any | None:
+        """The file system of the Hugging Face hub, where this is a place on it.
+
+        There, each file that is written alone is a commit of its own, of which the hub takes a
+        limited number an hour.
+        """
+        return self._fs if get_protocol(self.url) == "hf" else None
+
+    def commit_to_hub(self, folder: Path, paths: Sequence[str]) -> None:
+        """Copies files of a local folder to the hub, to the same paths here, in one commit."""
+        assert self.hub is not None
+        resolved = self.hub.resolve_path(self._root)
+        with self.writing():
+            self.hub._api.upload_folder(  # the file system's own client, with its token
+                repo_id=resolved.repo_id,
+                repo_type=resolved.repo_type,
+                revision=resolved.revision,
+                folder_path=folder,
+                path_in_repo=resolved.path_in_repo,
+                allow_patterns=list(paths),
+                commit_message=f"Files of {PurePosixPath(self._root).name}",
+            )
+            self.hub.invalidate_cache()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

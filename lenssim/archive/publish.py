@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from lenssim.archive.documents import CARD
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import MANIFEST, FileRecord
 from lenssim.archive.reader import Archive, open_archive
@@ -128,7 +129,7 @@ def _upload(archive: Archive, target: Location, report: ReportBytes | None) -> N
         report(sum(record.size for path, record in files.items() if path not in set(missing)))
     published = Archive(target, archive.manifest)
     for _ in range(2):  # a second time for what an earlier, interrupted run left damaged
-        _in_parallel(lambda path: _upload_file(archive, path, target, report), missing)
+        _upload_files(archive, missing, target, report)
         problems = file_problems(published, workers=UPLOADS)
         if not problems:
             return
@@ -138,6 +139,17 @@ def _upload(archive: Archive, target: Location, report: ReportBytes | None) -> N
     if own is not None:
         raise ArchiveError(f"{archive.location}/{path} {own}: it cannot be published.")
     raise ArchiveError(f"{target} does not keep what is written to it: {problems[0]}.")
+
+
+def _upload_files(
+    archive: Archive, paths: list[str], target: Location, report: ReportBytes | None
+) -> None:
+    if target.hub is None:
+        _in_parallel(lambda path: _upload_file(archive, path, target, report), paths)
+    elif paths:
+        target.commit_to_hub(Path(archive.location.path("")), paths)
+        if report is not None:
+            report(sum(archive.manifest.files[path].size for path in paths))
 
 
 def _upload_file(archive: Archive, path: str, target: Location, report: ReportBytes | None) -> None:
@@ -161,7 +173,7 @@ def _in_parallel(work: Callable[[str], None], items: Iterable[str]) -> None:
 
 
 def _list(home: Location, archive: Archive, version: str) -> None:
-    """Adds a version to the index, which is sorted by version."""
+    """Adds a version to the index, which is sorted by version, and shows the newest one's card."""
     manifest = archive.manifest
     entry = {
         "version": version,
@@ -175,4 +187,19 @@ def _list(home: Location, archive: Archive, version: str) -> None:
     entries = sorted(
         [*others, entry], key=lambda each: [int(part) for part in each["version"].split(".")]
     )
+    if entry == entries[-1] and CARD in manifest.files:
+        card = archive.location.read(CARD).decode()
+        home.write(CARD, card_of_newest(card, version).encode())
     home.write(INDEX, (json.dumps({"versions": entries}, indent=1) + "\n").encode())
+
+
+def card_of_newest(card: str, version: str) -> str:
+    """A version's card as that of the whole data set: its paths lead into the version's folder.
+
+    The Hugging Face hub shows the README.md at the top of a repository, and finds the data by it.
+    """
+    opening, matter, text = card.split("---\n", 2)
+    matter = re.sub(r"(?m)^(\s*path: )", rf"\g<1>{version}/", matter)
+    return "---\n".join(
+        [opening, matter, text.replace("](preview.png)", f"]({version}/preview.png)")]
+    )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -117,6 +118,36 @@ def test_a_bucket_refuses_to_replace_a_file_that_is_created(bucket):
     assert location.read("file") == b"first"
 
 
-def test_a_hub_address_is_understood():
-    pytest.importorskip("huggingface_hub")
-    assert Location("hf://datasets/someone/lenses").below("1.0.0").path("a").endswith("1.0.0/a")
+def test_the_newest_version_s_card_stands_at_the_top(archive_folder, tmp_path):
+    for version in ("1.1.0", "1.0.0"):
+        lenssim.publish(archive_folder, tmp_path, version=version)
+    card = (tmp_path / "README.md").read_text()
+    assert "path: 1.1.0/shards/train/*.tar" in card
+    assert "](1.1.0/preview.png)" in card
+    assert "path: shards/train/*.tar" in (tmp_path / "1.1.0/README.md").read_text()
+
+
+class Hub:
+    """Stands for the hub's client: keeps what is committed, in one commit a call."""
+
+    def __init__(self):
+        self.commits = []
+
+    def upload_folder(self, *, repo_id, repo_type, folder_path, path_in_repo, allow_patterns, **_):
+        for path in allow_patterns:
+            assert (folder_path / path).is_file()
+        self.commits.append((repo_type, repo_id, path_in_repo, sorted(allow_patterns)))
+
+
+def test_files_reach_the_hub_in_one_commit(archive_folder, monkeypatch):
+    hub = Hub()
+    target = Location("hf://datasets/someone/lenses").below("1.0.0")
+    resolved = SimpleNamespace(
+        repo_id="someone/lenses", repo_type="dataset", revision="main", path_in_repo="1.0.0"
+    )
+    monkeypatch.setattr(target.hub, "_api", hub)
+    monkeypatch.setattr(target.hub, "resolve_path", lambda *_, **__: resolved)
+    archive = lenssim.open_archive(archive_folder)
+    paths = sorted(archive.manifest.files)
+    module._upload_files(archive, paths, target, None)
+    assert hub.commits == [("dataset", "someone/lenses", "1.0.0", paths)]

@@ -1,0 +1,98 @@
+"""Puts the measured figures into README.md, from benchmarks/results; --check only compares."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from report import RESULTS, table
+
+README = Path(__file__).parent.parent / "README.md"
+MODELS = ("A", "B")
+
+
+def figures(name: str) -> Any:
+    """Everything that a benchmark measured."""
+    return json.loads((RESULTS / f"{name}.json").read_text())["figures"]
+
+
+def simulator() -> str:
+    """Error and speed of the fast engine, beside lenstronomy's."""
+    speed = {(row["model"], row["class"]): row for row in figures("generation")["engines_ms"]}
+    rows = []
+    for row in figures("accuracy"):
+        key = row["model"], row["class"]
+        if row["model"] in MODELS:
+            errors = [
+                f"{row[what]['median']:.2f} / {row[what]['p99']:.2f}"
+                for what in ("fast against converged", "lenstronomy 8x8 against converged")
+            ]
+            ratio = speed[key]["lenstronomy"] / speed[key]["fast"]
+            rows.append([*key, *errors, f"{ratio:.0f}x"])
+    headings = ["model", "class", "error of lenssim", "of lenstronomy, 8x8", "speed against it"]
+    return table(headings, rows)
+
+
+def archives() -> str:
+    """Cost of what surrounds the rendering."""
+    made, stored = figures("generation"), figures("archives")
+    whole = made["command_s"][-1]
+    shards, checked = stored["shard writing, images/s"], stored["checking, s"]
+    rows = [
+        [
+            "images/s of the whole `generate`, against rendering alone",
+            f"{whole['rendering'] / whole['generate']:.0%}",
+        ],
+        ["peak memory of `generate`", f"{max(made['peak_memory_mb'].values()):.0f} MB"],
+        [
+            "writing shards, against webdataset's ShardWriter",
+            f"{shards['ours'] / shards['ShardWriter']:.0f}x",
+        ],
+        [
+            "checking every file, against `sha256sum`",
+            f"{checked['sha256sum'] / checked['one worker']:.0%}",
+        ],
+        [
+            "requests to open a group on a web server, and for its first 256 images",
+            f"{stored['requests']['opening']} + {stored['requests']['first 256 images']}",
+        ],
+    ]
+    return table(["what", "measured"], rows)
+
+
+BLOCKS = {"simulator": simulator, "archives": archives}
+
+
+def with_figures(text: str) -> str:
+    """The text with everything between `<!-- NAME -->` and `<!-- end -->` made anew."""
+    for name, block in BLOCKS.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text, count = re.subn(
+            pattern,
+            lambda found, block=block: found[1] + block() + "\n" + found[2],
+            text,
+            flags=re.S,
+        )
+        if count != 1:
+            sys.exit(f"README.md must hold the block {name} once.")
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    text = README.read_text()
+    made = with_figures(text)
+    if parser.parse_args().check:
+        sys.exit(
+            "README.md is older than the results: python benchmarks/readme.py" * (made != text)
+        )
+    README.write_text(made)
+
+
+if __name__ == "__main__":
+    main()
