@@ -15,6 +15,7 @@ Everything is a ratio against something else in the same run, interleaved with i
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -22,9 +23,10 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
-from report import table, write
+from report import RESULTS, table, write
 
 import lenssim
 from lenssim.description import describe
@@ -221,32 +223,45 @@ def peak_memory(images: int) -> float:
     return float(run.stdout)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=200, help="for each class, on one core")
-    parser.add_argument("--archive", type=int, default=16384, help="for each class, whole command")
-    arguments = parser.parse_args()
+def engines_and_memory(images: int) -> dict[str, Any]:
+    """What is measured on one core, and in processes of their own."""
     cores = os.sched_getaffinity(0)
-
     os.sched_setaffinity(0, {min(cores)})
     speed = [
-        {"model": model, "class": name, **engines(lenssim.load_spec(model), name, arguments.images)}
+        {"model": model, "class": name, **engines(lenssim.load_spec(model), name, images)}
         for model in MODELS
         for name in lenssim.CLASSES
     ]
     os.sched_setaffinity(0, cores)
-    spec = lenssim.load_spec("B")
+    memory = {str(count): peak_memory(count) for count in (2048, 8192)}
+    os.sched_setaffinity(0, {min(cores)})
+    for row in speed:
+        row.update(equal_subsamples(lenssim.load_spec(row["model"]), row["class"]))
+    os.sched_setaffinity(0, cores)
+    return {"engines_ms": speed, "peak_memory_mb": memory}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=200, help="for each class, on one core")
+    parser.add_argument("--archive", type=int, default=16384, help="for each class, whole command")
+    parser.add_argument(
+        "--command", action="store_true", help="measure the whole command only, keep the rest"
+    )
+    arguments = parser.parse_args()
+    if arguments.command:
+        figures = json.loads((RESULTS / "generation.json").read_text())["figures"]
+    else:
+        figures = engines_and_memory(arguments.images)
     command = [
-        {"class": label, **whole_command(spec, classes, arguments.archive)}
+        {"class": label, **whole_command(lenssim.load_spec("B"), classes, arguments.archive)}
         for label, classes in (
             *((name, [name]) for name in lenssim.CLASSES),
             ("all three, with card, picture and tables", lenssim.CLASSES),
         )
     ]
-    memory = {images: peak_memory(images) for images in (2048, 8192)}
-    os.sched_setaffinity(0, {min(cores)})
-    for row in speed:
-        row.update(equal_subsamples(lenssim.load_spec(row["model"]), row["class"]))
+    figures["command_s"] = command
+    speed, memory = figures["engines_ms"], figures["peak_memory_mb"]
 
     def ratio(row: dict, peer: str, base: str = "fast") -> str:
         return f"{row[peer] / row[base]:.0f}" if peer in row else ""
@@ -300,7 +315,7 @@ def main() -> None:
     write(
         "generation",
         "Speed is given as ratios within one run, medians over interleaved rounds.",
-        {"engines_ms": speed, "command_s": command, "peak_memory_mb": memory},
+        figures,
         text,
         ["numpy", "numba", "lenstronomy", "zarr"],
     )
