@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -146,18 +148,11 @@ def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Fi
                 0.04, 0.95, captions[row, column], transform=left.transAxes, va="top", fontsize=8.5
             )
         _scale_bar(axes[0, 0], half)
-        for column, (_, name) in enumerate(groups):
-            middle = (
-                axes[0, 2 * column].get_position().x0 + axes[0, 2 * column + 1].get_position().x1
-            )
-            figure.text(middle / 2, 0.905, _TITLES[name], ha="center", fontsize=13)
-        figure.text(
-            edge / 2,
-            0.965,
+        _add_headings(
+            figure,
+            axes,
+            [name for _, name in groups],
             f"Model {spec.name}: image (left) and residual against the smooth lens (right)",
-            fontsize=11,
-            alpha=0.8,
-            va="center",
         )
         bars = (
             (shown, (0.06, 0.11, 0.4, 0.022), "surface flux, e$^-$/s per pixel (asinh stretch)"),
@@ -199,19 +194,23 @@ def _draw_imported(archive: Archive, groups: list[tuple[Split, SubstructureClass
                     0.04, 0.95, _caption(sample, name), transform=axis.transAxes, va="top",
                     fontsize=8.5,
                 )  # fmt: skip
-            middle = (
-                axes[0, 2 * column].get_position().x0 + axes[0, 2 * column + 1].get_position().x1
-            )
-            figure.text(middle / 2, 0.905, _TITLES[name], ha="center", fontsize=13)
-        figure.text(
-            edge / 2,
-            0.965,
+        _add_headings(
+            figure,
+            axes,
+            [name for _, name in groups],
             f"{archive.manifest.name}, imported: each image in its own range, 1% to 99.9%",
-            fontsize=11,
-            alpha=0.8,
-            va="center",
         )
     return figure
+
+
+def _add_headings(
+    figure: Figure, axes: NDArray[Any], classes: Sequence[SubstructureClass], title: str
+) -> None:
+    """Writes what the picture shows above it, and the name of each class above its two columns."""
+    for column, name in enumerate(classes):
+        left, right = (axes[0, place].get_position() for place in (2 * column, 2 * column + 1))
+        figure.text((left.x0 + right.x1) / 2, 0.905, _TITLES[name], ha="center", fontsize=13)
+    figure.text(axes[0, 0].get_position().x0, 0.965, title, fontsize=11, alpha=0.8, va="center")
 
 
 def _caption(sample: xr.Dataset, substructure_class: SubstructureClass) -> str:

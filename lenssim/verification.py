@@ -12,7 +12,6 @@ from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.verify import Problem, ReportBytes, file_problems, group_problems
-from lenssim.archive.webdataset import decode_shard, shard_path
 from lenssim.errors import ArchiveError, UsageError
 from lenssim.execution import thread_count
 from lenssim.observation import noise_sigma, pixel_noise
@@ -164,13 +163,7 @@ def _rows_from_shards(archive: Archive, record: GroupRecord, indices: Sequence[i
         held = [index for index in indices if index in samples]
         if not held:
             continue
-        path = shard_path(record, shard)
-        content = archive.location.read(path)
-        try:
-            num_pix = archive.manifest.frame.num_pix
-            images, scalars = decode_shard(content, archive.manifest.name, record, samples, num_pix)
-        except ArchiveError as error:
-            raise ArchiveError(f"{path}: {error}") from None
+        images, scalars = archive.read_shard(record, shard)
         for index in held:
             place = index - samples.start
             values = {name: np.asarray(value, float) for name, value in scalars[place].items()}

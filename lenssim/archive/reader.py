@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
@@ -23,6 +25,7 @@ from lenssim.archive.manifest import (
     read_manifest,
 )
 from lenssim.archive.schema import COORDINATES, columns_of
+from lenssim.archive.webdataset import decode_shard, shard_path
 from lenssim.errors import ArchiveError
 from lenssim.spec import Specification, Split, SubstructureClass
 
@@ -78,13 +81,32 @@ class Archive:
             )
         return xr.open_zarr(self.checked_store(record), consolidated=True, chunks=None)
 
-    def checked_store(self, record: GroupRecord) -> Store:
-        """Zarr store of one group, whose metadata has been found to be sound.
+    def read_shard(
+        self, record: GroupRecord, shard: int
+    ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
+        """One WebDataset shard of a group.
+
+        Args:
+            record: of a group that has shards.
+            shard: index of the shard.
+
+        Returns:
+            images: e-/s, shape (n, num_pix, num_pix).
+            scalars: for each sample, its index and the columns that hold one number an image.
 
         Raises:
-            ArchiveError: where that metadata is not what the manifest says.
+            ArchiveError: where it is not the file that the manifest describes, or no shard of ours.
         """
-        path = f"{IMAGES}/{record.name}/zarr.json"
+        path = shard_path(record, shard)
+        content = self._read_whole(path)
+        samples, num_pix = record.samples(shard), self.manifest.frame.num_pix
+        try:
+            return decode_shard(content, self.manifest.name, record, samples, num_pix)
+        except ArchiveError as error:
+            raise ArchiveError(f"{self.location}/{path}: {error}.") from None
+
+    def _read_whole(self, path: str) -> bytes:
+        """Content of a file that the manifest lists, found to be what it says."""
         try:
             content = self.location.read(path)
         except FileNotFoundError:
@@ -93,6 +115,16 @@ class Archive:
             raise ArchiveError(
                 f"{self.location}/{path} is not the file that {MANIFEST} describes: it is damaged."
             )
+        return content
+
+    def checked_store(self, record: GroupRecord) -> Store:
+        """Zarr store of one group, whose metadata has been found to be sound.
+
+        Raises:
+            ArchiveError: where that metadata is not what the manifest says.
+        """
+        path = f"{IMAGES}/{record.name}/zarr.json"
+        content = self._read_whole(path)
         check_metadata(content, record, self.manifest, f"{self.location}/{path}")
         prefix = f"{IMAGES}/{record.name}/"
         records = {
