@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,23 @@ from lenssim.rendering.ray_tracing import NUMBERS, RayTracer, with_masses
 from lenssim.rendering.source import sersic_amplitude, sersic_b
 from lenssim.spec import Sampling, Specification
 
+# Most images of a data set share these: numpy takes longer for one number than the look-up does.
+
+
+@lru_cache(maxsize=1024)
+def _axis_ratio_and_angle(e1: float, e2: float) -> tuple[float, float]:
+    axis_ratio, phi = axis_ratio_and_angle(e1, e2)
+    return float(axis_ratio), float(phi)
+
+
+@lru_cache(maxsize=1024)
+def _source_profile(
+    relative_magnitude: float, r_sersic: float, n_sersic: float
+) -> tuple[float, float]:
+    """Amplitude in e-/s/arcsec^2 and b_n of a profile, by its magnitude less the zero point."""
+    flux = 10 ** (-0.4 * relative_magnitude)
+    return float(sersic_amplitude(flux, r_sersic, n_sersic)), float(sersic_b(n_sersic))
+
 
 def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
     """A system in the form that the kernels take.
@@ -26,8 +44,11 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
         spec: its instrument's zero point turns the magnitude into e-/s, and its vortex may be
             made of point masses.
     """
-    axis_ratio, phi = axis_ratio_and_angle(system.lens_e1, system.lens_e2)
-    flux = 10 ** (0.4 * (spec.instrument.zero_point - system.source_magnitude))
+    axis_ratio, phi = _axis_ratio_and_angle(system.lens_e1, system.lens_e2)
+    relative_magnitude = system.source_magnitude - spec.instrument.zero_point
+    amplitude, b = _source_profile(
+        relative_magnitude, system.source_r_sersic, system.source_n_sersic
+    )
     half_x = 0.5 * system.vortex_length * math.cos(system.vortex_angle)
     half_y = 0.5 * system.vortex_length * math.sin(system.vortex_angle)
     mass_x, mass_y = system.subhalo_x, system.subhalo_y
@@ -39,7 +60,7 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
         vortex_theta_e = 0.0
     return RayTracer(
         theta_e=system.lens_theta_e,
-        axis_ratio=float(axis_ratio),
+        axis_ratio=axis_ratio,
         cos_phi=math.cos(phi),
         sin_phi=math.sin(phi),
         gamma1=system.lens_gamma1,
@@ -51,10 +72,10 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
         vortex_y=system.vortex_y,
         source_x=system.source_x,
         source_y=system.source_y,
-        amplitude=float(sersic_amplitude(flux, system.source_r_sersic, system.source_n_sersic)),
+        amplitude=amplitude,
         r_sersic=system.source_r_sersic,
         n_sersic=system.source_n_sersic,
-        b=float(sersic_b(system.source_n_sersic)),
+        b=b,
         source_e1=system.source_e1,
         source_e2=system.source_e2,
         mass_x=mass_x,
