@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lenssim.archive import open_archive
 from lensmodels.data.scaling import InputScaling
 from lensmodels.data.settings import DataSettings
+from lenssim.archive import open_archive
 
 Batch = dict[str, Tensor]
 
