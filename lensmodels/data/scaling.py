@@ -19,11 +19,11 @@ ScalingKind = Literal["asinh", "min-max"]
 MEASURED_IMAGES = 4096
 """Images that the constants are measured on: their scatter is then below a percent."""
 
-SOFTENING = 5.0
+SOFTENING = 50.0
 """Where the asinh stretch turns from linear to logarithmic, in units of the sky noise.
 
-Below it, noise stays noise; above it, where the photon noise of the arc grows with the root of its
-brightness, a change of the arc weighs about as much in the bright part as in the faint.
+With it, the noise of the scaled image is about the same in the sky and along the arc, where photon
+noise, which grows with the root of the brightness, overtakes the sky's at some 25 of its sigma.
 """
 
 _NORMAL_OVER_MAD = 1.4826

@@ -29,12 +29,15 @@ class DataSettings(BaseModel):
         labels: share of the training images, the same of every class, whose labels are used.
         seed: decides the order of every epoch and which images are labelled.
         workers: threads that read and assemble batches; 0 reads in the training thread.
-        cache: "memory" or "device" keeps every image there, as it was read in the first epoch;
-            "auto" does, where a quarter of what is free is enough; "none" reads it every epoch.
-        cache_dir: where the files of a remote archive are kept.
+        cache: where train images stay once they are read: "memory", of the host; "device", which
+            trains; "none", read again every epoch; "auto", the device or the host where a quarter
+            of its free memory is enough.
+        cache_dir: folder for copies of what a remote archive sends; one in the user's cache
+            directory where None.
         format: "zarr" or "shards"; "auto" is Zarr where the archive has it.
         scaling: input scaling, "asinh" or "min-max".
         softening: of the asinh scaling, in units of the sky noise.
+        num_pix: pixels a side that are expected; an archive of another size is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,3 +55,4 @@ class DataSettings(BaseModel):
     format: Literal["auto", "zarr", "shards"] = "auto"
     scaling: ScalingKind = "asinh"
     softening: float = Field(SOFTENING, gt=0)
+    num_pix: int = Field(64, ge=1)
