@@ -15,8 +15,8 @@ from lensmodels.data.files import default_cache_folder
 from lensmodels.data.order import Run, labelled_runs, split_run
 from lensmodels.data.scaling import InputScaling
 from lensmodels.data.settings import DataSettings
-from lensmodels.data.source import Source
 from lensmodels.data.shard_source import SHARDS, ShardSource
+from lensmodels.data.source import Source
 from lensmodels.data.stream import BatchStream, process_rank
 from lensmodels.data.zarr_source import ZarrSource
 from lensmodels.errors import DataError
@@ -171,12 +171,14 @@ class LensDataModule(lightning.LightningDataModule):
                 size = FLOAT32_SIZE * sum(counts) * self.num_pix**2
                 processes = int(os.environ.get("LOCAL_WORLD_SIZE", process_rank()[1]))
                 device = choose_cache(size, self._device, processes)
-        return device and ImageCache(self._source, self.groups, counts, device)
+        if device is None:
+            return None
+        return ImageCache(self._source, self.groups, counts, device)
 
 
 def _groups(archive: Archive, settings: DataSettings) -> list[str]:
     """Names of the groups to read: of each split that the archive has, every class asked for."""
-    groups = []
+    groups: list[str] = []
     for split in ("train", "test"):
         names = {name: f"{split}/{name}" for name in settings.classes}
         missing = [name for name, group in names.items() if archive.manifest.group(group) is None]

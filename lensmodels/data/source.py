@@ -21,9 +21,6 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
 }
 """Scalar columns of a batch that are stored, and their types in it."""
 
-CHUNK_SIZE = 256
-"""Images that are read at once where the storage does not say."""
-
 
 class Source(ABC):
     """Groups of an archive that can be read by runs of images, from several threads at once."""

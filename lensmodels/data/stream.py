@@ -45,7 +45,7 @@ Submit = Callable[[int, int], Future[Batch]]
 
 
 def process_rank() -> tuple[int, int]:
-    """This process's number among those that train together, and how many they are."""
+    """Number of this process among those that train together, and how many they are."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1

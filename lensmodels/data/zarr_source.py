@@ -112,9 +112,8 @@ class ZarrSource(Source):
         return np.append(np.arange(0, count, chunk), count)
 
     def _read(self, group: str, start: int, stop: int, images: Images) -> Columns:
-        self._arrays[group]["image"].get_basic_selection(
-            slice(start, stop), out=NDBuffer.from_ndarray_like(images)
-        )
+        room = NDBuffer(images)  # type: ignore[arg-type]
+        self._arrays[group]["image"].get_basic_selection(slice(start, stop), out=room)
         columns = self._group_columns(group)
         return {name: values[start:stop] for name, values in columns.items()}
 
