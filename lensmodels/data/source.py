@@ -75,7 +75,7 @@ def _check(where: str, group: str, images: Images, columns: Columns) -> None:
     mass = columns["axion_mass"]
     if not np.isfinite(images).all():
         problem = "pixels that are not finite (NaN where a file is missing)"
-    elif (columns["label"] != CLASSES.index(substructure_class)).any():  # type: ignore[arg-type]
+    elif (columns["label"] != CLASSES.index(substructure_class)).any():
         problem = "labels of another class"
     elif not np.isfinite(columns["substructure_snr"].astype(float)).all():
         problem = "a substructure S/N that is not finite"
