@@ -110,7 +110,7 @@ class InputScaling(nn.Module):
             softening: of the asinh, in units of the sky noise.
 
         Raises:
-            DataError: where the images are all of one value.
+            DataError: where there are no images, or they are all of one value.
         """
         collected, count = [], 0
         for batch in batches:
@@ -118,6 +118,8 @@ class InputScaling(nn.Module):
             count += len(collected[-1])
             if count >= MEASURED_IMAGES:
                 break
+        if not collected:
+            raise DataError("There are no train images to measure the input scaling on.")
         images = torch.cat(collected)[:MEASURED_IMAGES].float()
         sky_noise = estimate_sky_noise(images)
         peak = float(images.abs().amax((-2, -1)).median())

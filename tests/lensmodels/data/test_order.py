@@ -1,5 +1,7 @@
 """The order of an epoch: exactly once, mixed, and shared by ranks without changing a step."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,7 +58,7 @@ def test_ranks_together_take_every_image_once_and_each_step_is_that_of_one_proce
     steps = batch_sizes(len(order), batch, ranks, drop_last=False)
     bounds = np.concatenate([[0], np.cumsum(steps)])
     assert bounds[-1] == len(order)
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         step = []
         for rank in range(ranks):
             for window, places in window_shares(edges, start + rank, stop, ranks):
