@@ -22,6 +22,7 @@ from zarr.core.buffer.cpu import NDBuffer
 from zarr.storage import WrapperStore
 
 from lensmodels.data.files import replace_file
+from lensmodels.data.plain_chunks import PlainChunks
 from lensmodels.data.source import COLUMN_TYPES, Columns, Images, Source
 from lensmodels.errors import DataError
 from lenssim.archive import Archive
@@ -103,6 +104,13 @@ class ZarrSource(Source):
                     f"{archive.location}/{IMAGES}/{name} holds images of shape "
                     f"{arrays['image'].shape} where its manifest says {expected}."
                 )
+        self._plain: dict[str, PlainChunks | None] = dict.fromkeys(groups)
+        if archive.location.is_local:
+            folder = Path(archive.location.path(IMAGES))
+            self._plain = {
+                name: PlainChunks.of(folder / name / "image", arrays["image"])
+                for name, arrays in self._arrays.items()
+            }
         self._columns: dict[str, Columns] = {}
         self._lock = threading.Lock()
 
@@ -112,8 +120,12 @@ class ZarrSource(Source):
         return np.append(np.arange(0, count, chunk), count)
 
     def _read(self, group: str, start: int, stop: int, images: Images) -> Columns:
-        room = NDBuffer(images)  # type: ignore[arg-type]
-        self._arrays[group]["image"].get_basic_selection(slice(start, stop), out=room)
+        plain = self._plain[group]
+        if plain is not None:
+            plain.read(start, stop, images)
+        else:
+            room = NDBuffer(images)  # type: ignore[arg-type]
+            self._arrays[group]["image"].get_basic_selection(slice(start, stop), out=room)
         columns = self._group_columns(group)
         return {name: values[start:stop] for name, values in columns.items()}
 
