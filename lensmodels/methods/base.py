@@ -1,0 +1,235 @@
+"""What every method shares: its random numbers, optimiser, online probe and watch for collapse."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import lightning
+import numpy as np
+import torch
+from lightly.utils.scheduler import CosineWarmupScheduler
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lensmodels.data import CLASSES, Batch, InputScaling
+from lensmodels.encoders import Encoder
+from lensmodels.tasks import macro_auc
+from lensmodels.views import Draws, Recipe, Views
+
+NEIGHBOURS = 20
+TEMPERATURE = 0.07
+
+COLLAPSED_STD = 0.05
+"""Spread below which features count as collapsed, as a share of that of isotropic features."""
+
+
+class StageSettings(BaseModel):
+    """How long and how fast to train.
+
+    The papers train with SGD or LARS at batches of 256 to 4096 for hundreds of epochs. On sets
+    of ten thousand images and batches of 64 to 256, AdamW with warm-up and a cosine is what
+    works for ResNets and transformers alike without tuning, so that it is used for every method.
+
+    Attributes:
+        epochs: passes over the images; 0 skips the stage.
+        learning_rate: at a batch of 256; it is scaled by the root of the batch size over that,
+            as suits Adam.
+        weight_decay: of weights, not of biases or norms.
+        warmup: share of the steps in which the learning rate rises to its full value.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(ge=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: float = Field(0.1, ge=0, le=1)
+
+
+def step_seed(*numbers: int) -> int:
+    """One seed from several whole numbers, each of which changes it."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Module(lightning.LightningModule):
+    """A LightningModule whose randomness is a function of seed and step, with AdamW and a cosine.
+
+    So nothing random has to be saved for a resume, and the views do not depend on how many
+    processes share a batch.
+
+    Args:
+        stage: epochs, learning rate, weight decay.
+        batch_size: over all processes; it scales the learning rate.
+        seed: of the run.
+    """
+
+    def __init__(self, stage: StageSettings, *, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.stage, self.batch_size, self.seed = stage, batch_size, seed
+
+    def draws(self, images: Tensor) -> Draws:
+        """Random numbers of this step, for the views of this process's part of the batch."""
+        return Draws(
+            step_seed(self.seed, self.global_step),
+            len(images),
+            images.device,
+            rank=self.global_rank,
+            world_size=self.trainer.world_size,
+        )
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seeds what draws its own random numbers, such as dropout."""
+        torch.manual_seed(step_seed(self.seed, self.global_step, self.global_rank + 1))
+
+    def adamw(self) -> Any:
+        """AdamW over what is trained, its learning rate warmed up and then falling as a cosine."""
+        trained = [weights for weights in self.parameters() if weights.requires_grad]
+        groups = [
+            {"params": [weights for weights in trained if weights.ndim > 1]},
+            {"params": [weights for weights in trained if weights.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(
+            groups,
+            lr=self.stage.learning_rate * (self.batch_size / 256) ** 0.5,
+            weight_decay=self.stage.weight_decay,
+        )
+        steps = self.total_steps
+        schedule = CosineWarmupScheduler(optimiser, round(self.stage.warmup * steps), steps)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps in the whole stage."""
+        return int(self.trainer.estimated_stepping_batches)
+
+    @property
+    def progress(self) -> float:
+        """Share of the stage's steps that are done, for schedules."""
+        return self.global_step / max(1, self.total_steps)
+
+
+class Pretraining(Module, ABC):
+    """A self-supervised method, and how one sees from outside that it learns.
+
+    After every epoch the validation images are embedded. The labels of these, and of no other
+    image, are looked at, to show the score of a nearest-neighbour classifier: they steer
+    nothing. The spread and rank of the features show a collapse.
+
+    Args:
+        encoder: to be trained, in place.
+        views: what the method compares.
+        scaling: of the encoder's input.
+        stage: epochs, learning rate, weight decay.
+        batch_size: over all processes.
+        seed: of the run.
+
+    Attributes:
+        defaults: of the stage.
+        collapsed: whether the features of the last validation had collapsed.
+    """
+
+    defaults: ClassVar[StageSettings]
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        views: Recipe,
+        scaling: InputScaling,
+        stage: StageSettings,
+        *,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__(stage, batch_size=batch_size, seed=seed)
+        self.encoder = encoder
+        self.scaling = scaling
+        self.views = Views(views, scaling)
+        self.collapsed = False
+        self._features: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    @abstractmethod
+    def loss(self, views: list[Tensor]) -> Tensor:
+        """Loss of one batch, from its scaled views, each (n, 1, height, width)."""
+
+    @property
+    def trained_encoder(self) -> nn.Module:
+        """The encoder that is kept."""
+        return self.encoder
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Draws the views of a batch and gives their loss."""
+        loss = self.loss(self.views(batch["image"], self.draws(batch["image"])))
+        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keeps features and labels of a batch for the end of the epoch."""
+        self._features.append(self.trained_encoder(self.scaling(batch["image"])).float())
+        self._labels.append(batch["label"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the online probe and the figures that show a collapse."""
+        features, labels = torch.cat(self._features), torch.cat(self._labels)
+        self._features, self._labels = [], []
+        spread, rank = embedding_std(features), embedding_rank(features)
+        self.collapsed = spread < COLLAPSED_STD
+        figures = {"embedding_std": spread, "embedding_rank": rank}
+        if len(labels.unique()) > 1:
+            figures["knn_macro_auc"] = macro_auc(neighbour_probabilities(features, labels), labels)
+        self.log_dict(figures, prog_bar=True, sync_dist=True)
+
+
+def neighbour_probabilities(features: Tensor, labels: Tensor) -> Tensor:
+    """Class probabilities of each image from its nearest neighbours among the others.
+
+    Weighted by exp(cosine similarity / 0.07), as in Wu et al. 2018 (arXiv:1805.01978), section
+    3.4; leaving the image itself out makes every image both memory and test.
+
+    Args:
+        features: (n, d).
+        labels: (n,).
+
+    Returns:
+        (n, classes).
+    """
+    unit = functional.normalize(features - features.mean(0), dim=1)
+    similarity = (unit @ unit.T).fill_diagonal_(-torch.inf)
+    neighbours = min(NEIGHBOURS, len(features) - 1)
+    weight, index = similarity.topk(neighbours, dim=1)
+    votes = functional.one_hot(labels[index], len(CLASSES)) * torch.exp(
+        (weight - 1)[..., None] / TEMPERATURE
+    )
+    return votes.sum(1) / votes.sum((1, 2))[:, None].clamp_min(torch.finfo(votes.dtype).tiny)
+
+
+def embedding_std(features: Tensor) -> float:
+    """Spread of normalised features, 1 for isotropic ones and 0 for a collapse to a point.
+
+    The mean over dimensions of the standard deviation of features of length one, times the root
+    of their number (Chen & He 2021, arXiv:2011.10566, figure 2b).
+
+    Args:
+        features: (n, d).
+    """
+    unit = functional.normalize(features, dim=1)
+    return float(unit.std(0).mean() * features.shape[1] ** 0.5)
+
+
+def embedding_rank(features: Tensor) -> float:
+    """Effective rank of features: the exponential of the entropy of their singular values.
+
+    One for features along a line, d for isotropic ones (Garrido et al. 2023, RankMe,
+    arXiv:2210.02885, equation 1).
+
+    Args:
+        features: (n, d).
+    """
+    values = torch.linalg.svdvals((features - features.mean(0)).float().cpu())
+    share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
+    return float(torch.exp(torch.special.entr(share).sum()))

@@ -1,0 +1,66 @@
+"""DINO: a student learns the teacher's assignment of an image from smaller views of it.
+
+Caron et al. 2021, arXiv:2104.14294.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from lightly.loss import DINOLoss
+from lightly.models.modules import DINOProjectionHead
+from lightly.models.utils import deactivate_requires_grad, update_momentum
+from lightly.utils.scheduler import cosine_schedule
+from torch import Tensor, nn
+
+from lensmodels.data import Batch
+from lensmodels.methods.base import Pretraining, StageSettings
+
+
+class DINO(Pretraining):
+    """Self-distillation without labels; centring and a sharp teacher keep it from collapse."""
+
+    defaults = StageSettings(epochs=100, learning_rate=5e-4)
+
+    global_views = 2
+    # 1024 prototypes in place of 65,536: there are not more kinds of lens in ten thousand images
+    prototypes = 1024
+    # 0.996 in the paper, for a hundred times the steps; see byol.py
+    first_momentum = 0.99
+    # 0.04 rising to 0.07 over the first tenth, as in the paper's 30 epochs of 300
+    first_temperature, last_temperature, rise = 0.04, 0.07, 0.1
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        head = DINOProjectionHead(self.encoder.num_features, 512, 256, self.prototypes)
+        self.student = nn.Sequential(self.encoder, head)
+        self.teacher = copy.deepcopy(self.student)
+        deactivate_requires_grad(self.teacher)
+        self.criterion = DINOLoss(self.prototypes)
+
+    @property
+    def trained_encoder(self) -> nn.Module:
+        """The teacher's, which is better than the student's throughout (section 5.2 there)."""
+        return self.teacher[0]
+
+    def loss(self, views: list[Tensor]) -> Tensor:
+        """Cross-entropy of every student's view against the teacher's other global views."""
+        with torch.no_grad():
+            teacher = [self.teacher(view) for view in views[: self.global_views]]
+        student = [self.student(view) for view in views]
+        rise = min(1.0, self.progress / self.rise)
+        temperature = self.first_temperature + rise * (
+            self.last_temperature - self.first_temperature
+        )
+        return self.criterion(teacher, student, teacher_temp=temperature)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Moves the teacher towards the student, ever more slowly."""
+        momentum = cosine_schedule(self.global_step, self.total_steps, self.first_momentum, 1.0)
+        update_momentum(self.student, self.teacher, momentum)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, as in the paper."""
+        return self.adamw()
