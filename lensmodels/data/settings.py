@@ -14,6 +14,8 @@ ClassName = Literal["axion", "cdm", "no_sub"]
 CLASSES: tuple[ClassName, ...] = ("axion", "cdm", "no_sub")
 """Classes in the order of their labels."""
 
+LABELS: dict[str, int] = {name: label for label, name in enumerate(CLASSES)}
+
 
 class DataSettings(BaseModel):
     """Which images of an archive are streamed, and how.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmodels.data.settings import CLASSES
+from lensmodels.data.settings import LABELS
 from lensmodels.errors import DataError
 
 Images = NDArray[np.float32]
@@ -20,6 +20,9 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
     "substructure_snr": np.float32,
 }
 """Scalar columns of a batch that are stored, and their types in it."""
+
+
+_ADVICE = "find what is damaged with `lenssim verify` and fetch or generate it again."
 
 
 class Source(ABC):
@@ -62,28 +65,17 @@ class Source(ABC):
         except DataError:
             raise
         except Exception as error:  # a damaged file can fail anywhere in the decoding
-            raise DataError(
-                f"{where} cannot be read: {str(error).rstrip('.') or type(error).__name__}; "
-                "find what is damaged with `lenssim verify` and fetch or generate it again."
-            ) from error
+            reason = str(error).rstrip(".") or type(error).__name__
+            raise DataError(f"{where} cannot be read: {reason}; {_ADVICE}") from error
         _check(where, group, images, columns)
         return columns
 
 
 def _check(where: str, group: str, images: Images, columns: Columns) -> None:
-    substructure_class = group.split("/")[1]
-    mass = columns["axion_mass"]
     if not np.isfinite(images).all():
         problem = "pixels that are not finite (NaN where a file is missing)"
-    elif (columns["label"] != CLASSES.index(substructure_class)).any():
+    elif np.any(columns["label"] != LABELS[group.split("/")[1]]):
         problem = "labels of another class"
-    elif not np.isfinite(columns["substructure_snr"].astype(float)).all():
-        problem = "a substructure S/N that is not finite"
-    elif substructure_class == "axion" and not (mass > 0).all():  # type: ignore[operator]
-        problem = "an axion mass that is not above zero"
     else:
         return
-    raise DataError(
-        f"{where} hold {problem}; "
-        "find what is damaged with `lenssim verify` and fetch or generate it again."
-    )
+    raise DataError(f"{where} hold {problem}; {_ADVICE}")
