@@ -75,6 +75,9 @@ class BatchStream:
         rank, ranks: share of each batch that is taken; that of this process where not given.
     """
 
+    batch_sampler = None
+    """Lightning looks for it in what has a `sampler`."""
+
     def __init__(
         self,
         source: Source,
