@@ -54,6 +54,7 @@ class Encoder(nn.Module):
     def __init__(self, settings: EncoderSettings, num_pix: int) -> None:
         super().__init__()
         self.settings = settings
+        self.num_pix = num_pix
         self.network = _timm_model(settings, num_pix)
         if settings.small_stem:
             _replace_stem(self.network, settings.name)

@@ -119,7 +119,8 @@ class Draws:
         seed: of this step.
         count: images in this process's part of the batch.
         device: of the images.
-        rank, world_size: which part this is, of how many of equal size.
+        rank, world_size: which images of the whole batch these are: every `world_size`-th, as
+            the streams share a batch.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class Draws:
     ) -> None:
         self.generator = torch.Generator(device).manual_seed(seed)
         self.total = count * world_size
-        self.part = slice(rank * count, (rank + 1) * count)
+        self.part = slice(rank, None, world_size)
         self.device = device
 
     def uniform(self, low: float, high: float, columns: int = 1) -> Tensor:

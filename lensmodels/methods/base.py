@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from lensmodels.data import CLASSES, Batch, InputScaling
 from lensmodels.encoders import Encoder
+from lensmodels.errors import UsageError
 from lensmodels.tasks import macro_auc
 from lensmodels.views import Draws, Recipe, Views
 
@@ -130,10 +131,12 @@ class Pretraining(Module, ABC):
 
     Attributes:
         defaults: of the stage.
+        view_count: views of an image that it compares.
         collapsed: whether the features of the last validation had collapsed.
     """
 
     defaults: ClassVar[StageSettings]
+    view_count: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -152,6 +155,17 @@ class Pretraining(Module, ABC):
         self.collapsed = False
         self._features: list[Tensor] = []
         self._labels: list[Tensor] = []
+
+    @classmethod
+    def check_views(cls, recipe: Recipe) -> None:
+        """Refuses a recipe that the method cannot use.
+
+        Raises:
+            UsageError: saying how many views it compares.
+        """
+        count = sum(view.count for view in recipe)
+        if count != cls.view_count:
+            raise UsageError(f"{cls.__name__} compares {cls.view_count} views, not {count}.")
 
     @abstractmethod
     def loss(self, views: list[Tensor]) -> Tensor:

@@ -52,8 +52,9 @@ class BYOL(Pretraining):
             + self.criterion(second_prediction, first_target)
         )
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Moves the target towards the online network, ever more slowly, as in section 3.2."""
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Moves the target towards the online network of the step before, ever more slowly."""
+        super().on_train_batch_start(batch, batch_idx)
         momentum = cosine_schedule(self.global_step, self.total_steps, self.first_momentum, 1.0)
         update_momentum(self.online, self.target, momentum)
 

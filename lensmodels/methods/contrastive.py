@@ -17,7 +17,7 @@ from lensmodels.methods.base import Pretraining, StageSettings
 
 
 class Contrastive(Pretraining):
-    """NT-Xent between two views; every other image of the batch, of all processes, is a negative."""
+    """NT-Xent between two views; the other images of the batch, of all processes, are negatives."""
 
     defaults = StageSettings(epochs=100, learning_rate=1e-3)
 

@@ -16,7 +16,9 @@ from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
+from lensmodels.errors import UsageError
 from lensmodels.methods.base import Pretraining, StageSettings
+from lensmodels.views import Recipe
 
 
 class DINO(Pretraining):
@@ -24,6 +26,7 @@ class DINO(Pretraining):
 
     defaults = StageSettings(epochs=100, learning_rate=5e-4)
 
+    # the first two of the recipe are global, all others local
     global_views = 2
     # 1024 prototypes in place of 65,536: there are not more kinds of lens in ten thousand images
     prototypes = 1024
@@ -39,6 +42,13 @@ class DINO(Pretraining):
         self.teacher = copy.deepcopy(self.student)
         deactivate_requires_grad(self.teacher)
         self.criterion = DINOLoss(self.prototypes)
+
+    @classmethod
+    def check_views(cls, recipe: Recipe) -> None:
+        """Needs two global views; any number of local ones may follow."""
+        count = sum(view.count for view in recipe)
+        if count < cls.global_views:
+            raise UsageError(f"DINO compares {cls.global_views} views or more, not {count}.")
 
     @property
     def trained_encoder(self) -> nn.Module:
@@ -56,8 +66,9 @@ class DINO(Pretraining):
         )
         return self.criterion(teacher, student, teacher_temp=temperature)
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Moves the teacher towards the student, ever more slowly."""
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Moves the teacher towards the student of the step before, ever more slowly."""
+        super().on_train_batch_start(batch, batch_idx)
         momentum = cosine_schedule(self.global_step, self.total_steps, self.first_momentum, 1.0)
         update_momentum(self.student, self.teacher, momentum)
 
