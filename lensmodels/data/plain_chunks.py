@@ -1,7 +1,7 @@
 """Chunks of a local Zarr array that are stored as they are in memory, read without decoding.
 
 The images of an archive are not compressed: a chunk is its pixels and a CRC-32C, at a place that
-the index at the end of its file tells (Zarr 3, codec sharding_indexed). Reading it straight into
+the index at one end of its file tells (Zarr 3, codec sharding_indexed). Reading it straight into
 the memory that it is wanted in takes a quarter of the time of zarr's own reader, most of which is
 not spent on bytes (benchmarks/results/streaming.md). Every chunk's checksum is verified here too.
 """
@@ -17,7 +17,7 @@ import google_crc32c  # a dependency of zarr, for the same purpose
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
+from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, ShardingCodecIndexLocation
 
 from lensmodels.data.source import Images
 
@@ -30,27 +30,30 @@ class PlainChunks:
     Args:
         folder: of the array.
         array: the same, opened with zarr.
+        index_first: whether the index is at the beginning of the files, not at their end.
     """
 
-    def __init__(self, folder: Path, array: zarr.Array[Any]) -> None:
+    def __init__(self, folder: Path, array: zarr.Array[Any], *, index_first: bool) -> None:
         assert array.shards is not None
         self._folder = folder
         self._chunk_shape = array.chunks
         self._chunk_bytes = 4 * int(np.prod(array.chunks)) + _CHECKSUM_SIZE
         self._file_size = array.shards[0]
+        self._index_first = index_first
         self._indices: dict[int, NDArray[np.uint64]] = {}
         self._scratch = threading.local()
 
     @classmethod
     def of(cls, folder: Path, array: zarr.Array[Any]) -> Self | None:
         """The chunks of an array, or None where zarr has to decode them."""
-        plain = (BytesCodec(endian="little"), Crc32cCodec())
-        expected = ShardingCodec(
-            chunk_shape=array.chunks, codecs=plain, index_codecs=plain, index_location="end"
-        )
+        codecs: tuple[Any, ...] = getattr(array.metadata, "codecs", ())
+        if len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec):
+            return None
+        sharding, plain = codecs[0], (BytesCodec(endian="little"), Crc32cCodec())
         whole_images = array.chunks[1:] == array.shape[1:] and array.dtype == np.dtype("<f4")
-        if whole_images and getattr(array.metadata, "codecs", None) == (expected,):
-            return cls(folder, array)
+        if whole_images and sharding.codecs == sharding.index_codecs == plain:
+            first = sharding.index_location is ShardingCodecIndexLocation.start
+            return cls(folder, array, index_first=first)
         return None
 
     def read(self, start: int, stop: int, images: Images) -> None:
@@ -86,7 +89,8 @@ class PlainChunks:
         """Offset and size of the chunks of a file, (chunks, 2), read when it is first needed."""
         if number not in self._indices:
             size = 16 * (self._file_size // self._chunk_shape[0]) + _CHECKSUM_SIZE
-            content = os.pread(file, size, os.fstat(file).st_size - size)
+            place = 0 if self._index_first else os.fstat(file).st_size - size
+            content = os.pread(file, size, place)
             index = np.frombuffer(content[:-_CHECKSUM_SIZE], "<u8")
             _verify(index, content[-_CHECKSUM_SIZE:])
             self._indices[number] = index.reshape(-1, 2)

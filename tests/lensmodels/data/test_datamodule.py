@@ -10,6 +10,8 @@ import zarr
 import lenssim
 from lensmodels.data import CLASSES, DataSettings, LensDataModule
 from lensmodels.errors import DataError
+from lenssim.archive.location import Location
+from lenssim.archive.manifest import read_manifest, write_manifest
 
 TRAIN, TEST = 45, 7
 
@@ -154,7 +156,9 @@ def test_labels_of_another_class_are_refused(writable):
 
 
 def test_images_of_another_shape_than_the_manifest_says_are_refused(writable):
-    manifest = writable / "archive.json"
-    manifest.write_text(manifest.read_text().replace('"count": 45', '"count": 44'))
+    location = Location(writable)
+    manifest = read_manifest(location)
+    groups = [group.model_copy(update={"count": group.count - 1}) for group in manifest.groups]
+    write_manifest(location, manifest.model_copy(update={"groups": groups}))
     with pytest.raises(DataError, match=r"holds images of shape \(45, 16, 16\) where"):
         read_all(writable)

@@ -13,6 +13,8 @@ import pytest
 
 from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.errors import DataError
+from lenssim.archive.location import Location
+from lenssim.archive.manifest import read_manifest, write_manifest
 
 
 class RangeHandler(SimpleHTTPRequestHandler):
@@ -102,7 +104,9 @@ def test_another_archive_at_the_same_address_is_not_taken_for_the_first(archive,
     shutil.copytree(archive, folder)
     with served(folder) as server:
         samples(opened(address(server), cache))
-        (folder / "archive.json").write_text((folder / "archive.json").read_text() + "\n")
+        location = Location(folder)
+        other = read_manifest(location).model_copy(update={"seed": 1})
+        write_manifest(location, other)
         samples(opened(address(server), cache))
     assert len(list(cache.iterdir())) == 2
 

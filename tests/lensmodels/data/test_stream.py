@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import lenssim
 from lensmodels.data import CLASSES, DataSettings, LensDataModule
 from lensmodels.data.order import Run
 from lensmodels.data.stream import BatchStream
@@ -171,6 +172,24 @@ def test_a_cache_changes_no_batch_and_reads_once(either, monkeypatch, cache, wor
     monkeypatch.setattr(module._source, "read", None)
     assert len(keys_of(stream)) == len(expected)
     assert len(keys_of(module.train_dataloader())) > 0
+
+
+def test_the_share_is_that_of_this_process_where_several_train_together(archive, monkeypatch):
+    for name, value in (("is_initialized", True), ("get_rank", 1), ("get_world_size", 2)):
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    assert keys_of(stream_of(archive)) == keys_of(stream_of(archive, rank=1, ranks=2))
+
+
+def test_an_array_that_zarr_has_to_decode_gives_the_same_images(archive, tmp_path):
+    options = {"train": 45, "test": 0, "overrides": [f"instrument.num_pix={NUM_PIX}"]}
+    lenssim.generate("B", ["cdm"], out=tmp_path, chunk_size=20, shard_size=20, **options)
+    modules = [opened(url, classes=("cdm",)) for url in (tmp_path, archive)]
+    assert [module._source._plain["train/cdm"] is None for module in modules] == [True, False]
+    both = [
+        torch.cat([batch["image"] for batch in module.stream("train", shuffle=False)])
+        for module in modules
+    ]
+    assert torch.equal(*both)
 
 
 def test_devices_that_cannot_share_a_batch_are_refused(archive):
