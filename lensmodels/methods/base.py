@@ -199,27 +199,34 @@ class Pretraining(Module, ABC):
         self.log_dict(figures, prog_bar=True, sync_dist=True)
 
 
-def neighbour_probabilities(features: Tensor, labels: Tensor) -> Tensor:
-    """Class probabilities of each image from its nearest neighbours among the others.
+def neighbour_probabilities(
+    features: Tensor, labels: Tensor, queries: Tensor | None = None
+) -> Tensor:
+    """Class probabilities of images from their nearest neighbours.
 
     Weighted by exp(cosine similarity / 0.07), as in Wu et al. 2018 (arXiv:1805.01978), section
-    3.4; leaving the image itself out makes every image both memory and test.
+    3.4, after the mean feature is taken out.
 
     Args:
-        features: (n, d).
+        features: of the images whose labels are known, (n, d).
         labels: (n,).
+        queries: features of the images to classify, (m, d); where None, each of the n images is
+            classified by the others.
 
     Returns:
-        (n, classes).
+        (m, classes).
     """
-    unit = functional.normalize(features - features.mean(0), dim=1)
-    similarity = (unit @ unit.T).fill_diagonal_(-torch.inf)
-    neighbours = min(NEIGHBOURS, len(features) - 1)
-    weight, index = similarity.topk(neighbours, dim=1)
-    votes = functional.one_hot(labels[index], len(CLASSES)) * torch.exp(
-        (weight - 1)[..., None] / TEMPERATURE
-    )
-    return votes.sum(1) / votes.sum((1, 2))[:, None].clamp_min(torch.finfo(votes.dtype).tiny)
+    centre = features.mean(0)
+    known = functional.normalize(features - centre, dim=1)
+    if queries is None:
+        similarity = (known @ known.T).fill_diagonal_(-torch.inf)
+    else:
+        similarity = functional.normalize(queries - centre, dim=1) @ known.T
+    weight, index = similarity.topk(min(NEIGHBOURS, len(features) - 1), dim=1)
+    # against the nearest, so that the far do not vanish together
+    weight = torch.exp((weight - weight[:, :1]) / TEMPERATURE)
+    votes = functional.one_hot(labels[index], len(CLASSES)) * weight[..., None]
+    return votes.sum(1) / weight.sum(1, keepdim=True)
 
 
 def embedding_std(features: Tensor) -> float:
