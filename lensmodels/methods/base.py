@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import lightning
 import numpy as np
 import torch
-from lightly.utils.scheduler import CosineWarmupScheduler
+from lightly.utils.scheduler import CosineWarmupScheduler, cosine_schedule
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -175,6 +175,17 @@ class Pretraining(Module, ABC):
     def trained_encoder(self) -> nn.Module:
         """The encoder that is kept."""
         return self.encoder
+
+    @property
+    def average_momentum(self) -> float:
+        """Momentum of a network that is the moving average of another, rising to 1 as a cosine.
+
+        BYOL and DINO begin with 0.996, an average over 250 steps, in trainings of 100,000 steps and
+        more. Here it is over a 500th of the steps, at least 10 and at most 250: in a training of a
+        thousand steps, an average over 250 has hardly moved from its random weights.
+        """
+        steps_averaged = min(max(self.total_steps / 500, 10), 250)
+        return cosine_schedule(self.global_step, self.total_steps, 1 - 1 / steps_averaged, 1.0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Draws the views of a batch and gives their loss."""

@@ -12,7 +12,6 @@ import torch
 from lightly.loss import NegativeCosineSimilarity
 from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
-from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
@@ -23,10 +22,6 @@ class BYOL(Pretraining):
     """An online network predicts the target network's projection; the target is its average."""
 
     defaults = StageSettings(epochs=100, learning_rate=1e-3)
-
-    # the paper's 0.996 is for 300,000 steps, where the target is 250 steps behind; a set of ten
-    # thousand images gives a hundredth of the steps
-    first_momentum = 0.99
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -55,8 +50,7 @@ class BYOL(Pretraining):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Moves the target towards the online network of the step before, ever more slowly."""
         super().on_train_batch_start(batch, batch_idx)
-        momentum = cosine_schedule(self.global_step, self.total_steps, self.first_momentum, 1.0)
-        update_momentum(self.online, self.target, momentum)
+        update_momentum(self.online, self.target, self.average_momentum)
 
     def configure_optimizers(self) -> Any:
         """AdamW in place of LARS, which the paper needs for batches of thousands."""

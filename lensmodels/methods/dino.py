@@ -12,7 +12,6 @@ import torch
 from lightly.loss import DINOLoss
 from lightly.models.modules import DINOProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
-from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
@@ -30,18 +29,20 @@ class DINO(Pretraining):
     global_views = 2
     # 1024 prototypes in place of 65,536: there are not more kinds of lens in ten thousand images
     prototypes = 1024
-    # 0.996 in the paper, for a hundred times the steps; see byol.py
-    first_momentum = 0.99
     # 0.04 rising to 0.07 over the first tenth, as in the paper's 30 epochs of 300
     first_temperature, last_temperature, rise = 0.04, 0.07, 0.1
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        head = DINOProjectionHead(self.encoder.num_features, 512, 256, self.prototypes)
-        self.student = nn.Sequential(self.encoder, head)
-        self.teacher = copy.deepcopy(self.student)
+        size = self.encoder.num_features
+        self.student = nn.Sequential(self.encoder, self._head(size))
+        self.teacher = nn.Sequential(copy.deepcopy(self.encoder), self._head(size))
+        self.teacher.load_state_dict(self.student.state_dict())
         deactivate_requires_grad(self.teacher)
         self.criterion = DINOLoss(self.prototypes)
+
+    def _head(self, size: int) -> nn.Module:
+        return DINOProjectionHead(size, 512, 256, self.prototypes)
 
     @classmethod
     def check_views(cls, recipe: Recipe) -> None:
@@ -69,8 +70,7 @@ class DINO(Pretraining):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Moves the teacher towards the student of the step before, ever more slowly."""
         super().on_train_batch_start(batch, batch_idx)
-        momentum = cosine_schedule(self.global_step, self.total_steps, self.first_momentum, 1.0)
-        update_momentum(self.student, self.teacher, momentum)
+        update_momentum(self.student, self.teacher, self.average_momentum)
 
     def configure_optimizers(self) -> Any:
         """AdamW, as in the paper."""
