@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import pickle  # for the name of an error; nothing is unpickled
 import signal
 import sys
 import time
@@ -48,6 +49,17 @@ from lensmodels.tasks import measure_task
 StageName = Literal["pretrain", "finetune"]
 
 _LEAST_VALIDATION = 2
+
+
+_INDIFFERENT = {
+    "version",
+    "device",
+    "devices",
+    "data.workers",
+    "data.cache",
+    "data.cache_dir",
+}
+"""Settings that may change when a run goes on."""
 
 
 class InterruptedTrainingError(LensmodelsError):
@@ -101,16 +113,24 @@ def begin(config: RunConfig, run: Path, *, resume: bool) -> RunConfig:
 
 def first_difference(stored: RunConfig, wanted: RunConfig) -> tuple[str, Any, Any] | None:
     """Name and values of a setting that two runs differ in, of those that matter to the result."""
-    indifferent = {"version", "measured", "device", "devices"}
-    ours = stored.model_dump(mode="json", exclude=indifferent)
-    theirs = wanted.model_dump(mode="json", exclude=indifferent)
-    for values in (ours, theirs):
-        values["data"] = {
-            key: value
-            for key, value in values["data"].items()
-            if key not in ("workers", "cache", "cache_dir")
-        }
-    return next(((key, ours[key], theirs[key]) for key in ours if ours[key] != theirs[key]), None)
+    ours, theirs = (_flat(config.model_dump(mode="json")) for config in (stored, wanted))
+    for key in sorted(ours.keys() | theirs.keys()):
+        matters = key not in _INDIFFERENT and not key.startswith("measured")
+        if matters and ours.get(key) != theirs.get(key):
+            return key, ours.get(key), theirs.get(key)
+    return None
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings and lists, by dotted key."""
+    if isinstance(values, list):
+        values = dict(enumerate(values))
+    if not isinstance(values, dict):
+        return {prefix: values}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
 
 
 def pretrain(config: RunConfig, run: Path) -> None:
@@ -133,6 +153,7 @@ def pretrain(config: RunConfig, run: Path) -> None:
         InputScaling.from_dict(config.measured.scaling),
         config.pretrain,
         batch_size=config.data.batch_size,
+        total_steps=config.pretrain.epochs * len(data.unlabelled_dataloader()),
         seed=config.seed,
     )
     _fit("pretrain", config, run, method, data)
@@ -191,6 +212,7 @@ def finetune(config: RunConfig, run: Path) -> None:
         config.finetune,
         frozen=config.frozen,
         batch_size=config.data.batch_size,
+        total_steps=config.finetune.epochs * len(data.train_dataloader()),
         seed=config.seed,
     )
     _fit("finetune", config, run, module, data)
@@ -302,7 +324,7 @@ def _loggers(run: Path, stage: StageName, resumed: Path | None) -> list[Any]:
     folder = run / LOGS / stage
     rows: list[dict[str, Any]] = []
     if resumed is not None and rank_zero():
-        steps = torch.load(resumed, weights_only=True, map_location="cpu", mmap=True)["global_step"]
+        steps = _steps_done(resumed)
         with suppress(OSError), (folder / "metrics.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if int(row["step"]) < steps]
     text = CSVLogger(run / LOGS, name=stage, version="", flush_logs_every_n_steps=1)
@@ -312,6 +334,17 @@ def _loggers(run: Path, stage: StageName, resumed: Path | None) -> list[Any]:
         ]
         text.save()
     return [text, TensorBoardLogger(run / LOGS, name="tensorboard", version=stage)]
+
+
+def _steps_done(checkpoint: Path) -> int:
+    try:
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+        return int(state["global_step"])
+    except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError):
+        raise LensmodelsError(
+            f"{checkpoint} is damaged or not a checkpoint of this software; delete it to begin "
+            "the stage again."
+        ) from None
 
 
 class _Keep(Checkpoint):
@@ -365,9 +398,16 @@ class _Keep(Checkpoint):
 class _Throughput(Callback):
     """Logs images a second, over all devices, of every epoch."""
 
+    def __init__(self) -> None:
+        self.images, self.start, self.rate = 0, 0.0, 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Starts the clock, also in the middle of an epoch."""
+        self.images, self.start = 0, time.perf_counter()
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Starts the clock."""
-        self.images, self.start = 0, time.perf_counter()
+        self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any
@@ -389,7 +429,7 @@ class _Progress(TQDMProgressBar):
         shown: dict[str, Any] = super().get_metrics(trainer, pl_module)
         shown.pop("v_num", None)
         throughput = next(call for call in trainer.callbacks if isinstance(call, _Throughput))  # type: ignore[attr-defined]
-        return {"images/s": f"{getattr(throughput, 'rate', 0):,.0f}", **shown}
+        return {"images/s": f"{throughput.rate:,.0f}", **shown}
 
 
 class _Lines(Callback):

@@ -63,12 +63,17 @@ class Module(lightning.LightningModule):
     Args:
         stage: epochs, learning rate, weight decay.
         batch_size: over all processes; it scales the learning rate.
+        total_steps: optimiser steps in the whole stage. Lightning could tell, but asking it before
+            a checkpoint is loaded makes a resume in the middle of an epoch begin it again.
         seed: of the run.
     """
 
-    def __init__(self, stage: StageSettings, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, stage: StageSettings, *, batch_size: int, total_steps: int, seed: int
+    ) -> None:
         super().__init__()
         self.stage, self.batch_size, self.seed = stage, batch_size, seed
+        self.total_steps = total_steps
 
     def draws(self, images: Tensor) -> Draws:
         """Random numbers of this step, for the views of this process's part of the batch."""
@@ -104,11 +109,6 @@ class Module(lightning.LightningModule):
         }
 
     @property
-    def total_steps(self) -> int:
-        """Optimiser steps in the whole stage."""
-        return int(self.trainer.estimated_stepping_batches)
-
-    @property
     def progress(self) -> float:
         """Share of the stage's steps that are done, for schedules."""
         return self.global_step / max(1, self.total_steps)
@@ -127,6 +127,7 @@ class Pretraining(Module, ABC):
         scaling: of the encoder's input.
         stage: epochs, learning rate, weight decay.
         batch_size: over all processes.
+        total_steps: optimiser steps in the whole stage.
         seed: of the run.
 
     Attributes:
@@ -146,9 +147,10 @@ class Pretraining(Module, ABC):
         stage: StageSettings,
         *,
         batch_size: int,
+        total_steps: int,
         seed: int,
     ) -> None:
-        super().__init__(stage, batch_size=batch_size, seed=seed)
+        super().__init__(stage, batch_size=batch_size, total_steps=total_steps, seed=seed)
         self.encoder = encoder
         self.scaling = scaling
         self.views = Views(views, scaling)

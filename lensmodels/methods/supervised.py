@@ -27,6 +27,7 @@ class Supervised(Module):
         stage: epochs, learning rate, weight decay.
         frozen: whether only the head is trained: a linear probe.
         batch_size: over all processes.
+        total_steps: optimiser steps in the whole stage.
         seed: of the run.
     """
 
@@ -40,9 +41,10 @@ class Supervised(Module):
         *,
         frozen: bool = False,
         batch_size: int,
+        total_steps: int,
         seed: int,
     ) -> None:
-        super().__init__(stage, batch_size=batch_size, seed=seed)
+        super().__init__(stage, batch_size=batch_size, total_steps=total_steps, seed=seed)
         self.model = model
         self.views = Views(views, model.scaling)
         self.frozen = frozen

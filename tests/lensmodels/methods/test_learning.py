@@ -57,6 +57,7 @@ def test_a_pretraining_tells_64_images_apart(name, batch):
         InputScaling(sky_noise=0.1),
         StageSettings(epochs=1, learning_rate=6e-3),
         batch_size=COUNT,
+        total_steps=40,
         seed=0,
     )
     losses = fit(method, batch, 40)
@@ -72,7 +73,9 @@ def supervised(task, **settings):
     torch.manual_seed(0)
     model = LensModel(InputScaling(), Encoder(EncoderSettings(name="test_resnet"), 32), task)
     stage = StageSettings(epochs=1, learning_rate=4e-3)
-    return Supervised(model, (ViewSettings(),), stage, batch_size=COUNT, seed=0, **settings)
+    return Supervised(
+        model, (ViewSettings(),), stage, batch_size=COUNT, total_steps=30, seed=0, **settings
+    )
 
 
 @pytest.mark.parametrize(
