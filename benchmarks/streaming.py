@@ -121,7 +121,9 @@ def measure_reading(root: Path, repeats: int) -> dict[str, float]:
     assert isinstance(array, zarr.Array)
     plain = PlainChunks.of(root / IMAGES / "train/cdm/image", array)
     assert plain is not None
-    starts = np.random.default_rng(0).permutation(np.arange(len(array) // CHUNK_SIZE)) * CHUNK_SIZE
+    starts = (
+        np.random.default_rng(0).permutation(np.arange(array.shape[0] // CHUNK_SIZE)) * CHUNK_SIZE
+    )
     room = np.zeros((CHUNK_SIZE, *array.shape[1:]), np.float32)
 
     def by_zarr(start: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lensmodels.data.buffers import ImageBuffers
+from lensmodels.data.buffers import ImageBuffers, gather
 from lensmodels.data.order import Integers, Run, Window, window_shares
 from lensmodels.data.source import COLUMN_TYPES, Columns, Images, Source
 
@@ -159,8 +159,7 @@ class Assembly:
             for read in loaded.reads:
                 read.result()
             source = torch.from_numpy(loaded.images)[:, None]
-            out = images[place : place + len(rows)]
-            torch.index_select(source, 0, torch.from_numpy(rows), out=out)
+            gather(source, rows, out=images[place : place + len(rows)])
             place += len(rows)
             for name, values in loaded.columns.items():
                 columns.setdefault(name, []).append(values[rows])

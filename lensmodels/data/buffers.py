@@ -1,4 +1,4 @@
-"""Host memory for windows and batches, used again once nobody holds it."""
+"""Host memory for windows and batches: used again once nobody holds it, and filled."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import weakref
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 class ImageBuffers:
@@ -46,3 +47,19 @@ class _Lease:
 
     def __init__(self, buffer: NDArray[np.float32]) -> None:
         self.__array_interface__ = buffer.__array_interface__
+
+
+def gather(images: Tensor, rows: NDArray[np.int64], out: Tensor) -> None:
+    """Copies images at some places, on this thread alone.
+
+    torch would share the work with its own threads, and wait for them where the training, or
+    another process, has the cores: twice as fast on an idle machine, and several times slower on
+    a busy one.
+
+    Args:
+        images: on the host, to choose from.
+        rows: places in it.
+        out: filled, (len(rows), ...).
+    """
+    # "clip" because "raise" would buffer the output; the rows are ours and in range
+    np.take(images.numpy(), rows, axis=0, out=out.numpy(), mode="clip")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lensmodels.data.assembly import executor, make_columns, read_piece
+from lensmodels.data.buffers import gather
 from lensmodels.data.order import Integers, Run
 from lensmodels.data.source import Source
 
@@ -74,10 +75,14 @@ class ImageCache:
 
         Args:
             rows: places, from `rows`.
-            out: filled with the images; new memory where None.
+            out: on the host, filled with the images of a cache there; new memory where None.
         """
         index = torch.from_numpy(rows).to(self.device)
-        images = torch.index_select(self._images, 0, index, out=out)
+        if out is None:
+            images = self._images[index]
+        else:
+            gather(self._images, rows, out)
+            images = out
         return {"image": images} | {name: values[index] for name, values in self._columns.items()}
 
 
