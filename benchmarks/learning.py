@@ -33,11 +33,12 @@ import lenssim
 from lensmodels import runs, training
 from lensmodels.data import CLASSES, DataSettings, InputScaling, LensDataModule
 from lensmodels.encoders import Encoder
-from lensmodels.methods.base import (
+from lensmodels.methods.base import step_seed
+from lensmodels.methods.probes import (
     embedding_rank,
     embedding_std,
     neighbour_probabilities,
-    step_seed,
+    whiten,
 )
 from lensmodels.settings import config_from_words
 
@@ -315,7 +316,7 @@ def _pretrained(setting: Setting, run: Path, method: str, family: str) -> dict[s
         "embedding_rank": ours["rank"],
         "random_embedding_rank": theirs["rank"],
     }
-    for probe in ("knn", "linear"):
+    for probe in ("knn", "plain_knn", "linear"):
         trained, random = ours[probe], theirs[probe]
 
         def gain(chosen: np.ndarray, trained: Any = trained, random: Any = random) -> float:
@@ -355,8 +356,12 @@ def _probes(encoder: nn.Module, scaling: InputScaling, data: LensDataModule) -> 
     scaler = StandardScaler().fit(train["outputs"])
     linear = LogisticRegression(C=1.0, max_iter=1000)
     linear.fit(scaler.transform(train["outputs"]), train["label"])
+    white, white_test = whiten(train["outputs"], test["outputs"])
     return {
-        "knn": neighbour_probabilities(train["outputs"], train["label"], test["outputs"]).numpy(),
+        "knn": neighbour_probabilities(white, train["label"], white_test).numpy(),
+        "plain_knn": neighbour_probabilities(
+            train["outputs"], train["label"], test["outputs"]
+        ).numpy(),
         "linear": linear.predict_proba(scaler.transform(test["outputs"])),
         "labels": test["label"].numpy(),
         "std": embedding_std(test["outputs"]),

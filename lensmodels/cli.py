@@ -60,8 +60,6 @@ def main(debug: bool) -> None:
 
 Option = Callable[[Any], Any]
 
-_RUN = click.argument("run", type=click.Path(path_type=Path))
-
 _WHAT: Sequence[Option] = (
     click.option("--data", metavar="DIR_OR_URL", help="Archive to learn from."),
     click.option(
@@ -181,6 +179,72 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **words: Any) -> 
     training.finetune(config, out)
     if training.rank_zero():
         _evaluate(out)
+
+
+_RUN = click.argument("run", type=click.Path(path_type=Path))
+_TESTING: Sequence[Option] = (
+    click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto"),
+    click.option(
+        "--batch-size", type=int, default=512, show_default=True, help="Images at a time."
+    ),
+)
+
+
+@main.command()
+@_RUN
+@click.option("--data", metavar="DIR_OR_URL", help="Another archive than it was trained on.")
+@_options(_TESTING)
+def evaluate(run: Path, data: str | None, device: str, batch_size: int) -> None:
+    """Test a run's model, and write its metrics, predictions, plots and report."""
+    from lensmodels import evaluation
+
+    evaluation.evaluate(run, data, device=device, batch_size=batch_size)
+    click.echo(run / "report.html")
+
+
+@main.command()
+@_RUN
+@click.argument("inputs", nargs=-1, required=True, metavar="FILE_OR_ARCHIVE...")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="CSV to write."
+)
+@_options(_TESTING)
+def predict(run: Path, inputs: tuple[str, ...], out: Path, device: str, batch_size: int) -> None:
+    """Predict classes or masses of images: .npy, FITS or an archive; e-/s."""
+    from lensmodels import evaluation
+
+    evaluation.predict(run, inputs, out, device=device, batch_size=batch_size)
+    click.echo(out)
+
+
+@main.command()
+@_RUN
+@click.option("--data", required=True, metavar="DIR_OR_URL", help="Archive to embed.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help=".parquet or .zarr to write."
+)
+@_options(_TESTING)
+def embed(run: Path, data: str, out: Path, device: str, batch_size: int) -> None:
+    """Write the features of every image of an archive."""
+    from lensmodels import evaluation
+
+    evaluation.embed(run, data, out, device=device, batch_size=batch_size)
+    click.echo(out)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="HTML page to write.",
+)
+def report(runs: tuple[Path, ...], out: Path) -> None:
+    """Compare several runs side by side."""
+    from lensmodels import evaluation
+
+    click.echo(evaluation.compare(list(runs), out))
 
 
 def _config(out: Path, resume: bool, words: dict[str, Any]) -> Any:

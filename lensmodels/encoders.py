@@ -89,13 +89,18 @@ def _timm_model(settings: EncoderSettings, num_pix: int) -> nn.Module:
         similar = timm.list_models(f"*{name}*")[:5]
         hint = f"did you mean {', '.join(similar)}?" if similar else "see timm.list_models()."
         raise UsageError(f"There is no encoder {name!r} in timm; {hint}")
-    arguments = dict(settings.arguments)
+    arguments: dict[str, Any] = dict(settings.arguments)
     if settings.patch_size is not None:
         arguments["patch_size"] = settings.patch_size
     refusal: Exception | None = None
     # models that do not care for the image's size refuse to be told it; those that do may also
     # take the smaller crops of a multi-crop method
-    for size in ({"img_size": num_pix, "dynamic_img_size": True}, {"img_size": num_pix}, {}):
+    sizes: tuple[dict[str, Any], ...] = (
+        {"img_size": num_pix, "dynamic_img_size": True},
+        {"img_size": num_pix},
+        {},
+    )
+    for size in sizes:
         try:
             return timm.create_model(
                 name, pretrained=False, num_classes=0, in_chans=1, **size, **arguments
@@ -108,6 +113,8 @@ def _timm_model(settings: EncoderSettings, num_pix: int) -> nn.Module:
 def _replace_stem(network: nn.Module, name: str) -> None:
     if not isinstance(network, ResNet):
         raise UsageError(f"--small-stem is for ResNets; {name} is none.")
-    network.conv1 = nn.Conv2d(1, network.bn1.num_features, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-    network.maxpool = nn.Identity()
+    channels: Any = network.bn1.num_features
+    stem = nn.Conv2d(1, channels, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    setattr(network, "conv1", stem)  # noqa: B010  timm types it as another kind of layer
+    setattr(network, "maxpool", nn.Identity())  # noqa: B010

@@ -273,9 +273,6 @@ def _fit(
     """Trains a module for a stage, from its checkpoint where there is one."""
     settings: Any = getattr(config, stage)
     checkpoint = _Keep(run / CHECKPOINTS / f"{stage}.ckpt")
-    part = "train" if stage == "pretrain" else "labelled"
-    if data.sizes[part] < config.devices:
-        raise UsageError(f"There are only {data.sizes[part]} images to train on.")
     has_validation = data.sizes["validation"] >= _LEAST_VALIDATION
     resumed = checkpoint.file if checkpoint.file.exists() else None
     callbacks: list[Callback] = [checkpoint, _Throughput()]

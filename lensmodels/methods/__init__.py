@@ -1,6 +1,7 @@
 """Methods, one a file: how an encoder is trained.
 
 base          what they share
+probes        what frozen features say of the class, and whether they have collapsed
 contrastive   NT-Xent between an image and its rotation, or its noisier self
 byol          predict a moving average's view
 simsiam       predict one's own other view

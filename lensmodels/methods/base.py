@@ -11,16 +11,19 @@ import torch
 from lightly.utils.scheduler import CosineWarmupScheduler, cosine_schedule
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.nn import functional
 
-from lensmodels.data import CLASSES, Batch, InputScaling
+from lensmodels.data import Batch, InputScaling
 from lensmodels.encoders import Encoder
 from lensmodels.errors import UsageError
+from lensmodels.methods.probes import (
+    embedding_rank,
+    embedding_std,
+    linear_scores,
+    neighbour_probabilities,
+    whiten,
+)
 from lensmodels.tasks import macro_auc
 from lensmodels.views import Draws, Recipe, Views
-
-NEIGHBOURS = 20
-TEMPERATURE = 0.07
 
 COLLAPSED_STD = 0.05
 """Spread below which features count as collapsed, as a share of that of isotropic features."""
@@ -92,7 +95,7 @@ class Module(lightning.LightningModule):
     def adamw(self) -> Any:
         """AdamW over what is trained, its learning rate warmed up and then falling as a cosine."""
         trained = [weights for weights in self.parameters() if weights.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [weights for weights in trained if weights.ndim > 1]},
             {"params": [weights for weights in trained if weights.ndim <= 1], "weight_decay": 0.0},
         ]
@@ -118,8 +121,8 @@ class Pretraining(Module, ABC):
     """A self-supervised method, and how one sees from outside that it learns.
 
     After every epoch the validation images are embedded. The labels of these, and of no other
-    image, are looked at, to show the score of a nearest-neighbour classifier: they steer
-    nothing. The spread and rank of the features show a collapse.
+    image, are looked at, to show the scores of a nearest-neighbour and a linear classifier: they
+    steer nothing. The spread and rank of the features show a collapse.
 
     Args:
         encoder: to be trained, in place.
@@ -208,62 +211,7 @@ class Pretraining(Module, ABC):
         self.collapsed = spread < COLLAPSED_STD
         figures = {"embedding_std": spread, "embedding_rank": rank}
         if len(labels.unique()) > 1:
-            figures["knn_macro_auc"] = macro_auc(neighbour_probabilities(features, labels), labels)
+            white, _ = whiten(features, features)
+            figures["knn_macro_auc"] = macro_auc(neighbour_probabilities(white, labels), labels)
+            figures["linear_macro_auc"] = macro_auc(linear_scores(features, labels), labels)
         self.log_dict(figures, prog_bar=True, sync_dist=True)
-
-
-def neighbour_probabilities(
-    features: Tensor, labels: Tensor, queries: Tensor | None = None
-) -> Tensor:
-    """Class probabilities of images from their nearest neighbours.
-
-    Weighted by exp(cosine similarity / 0.07), as in Wu et al. 2018 (arXiv:1805.01978), section
-    3.4, after the mean feature is taken out.
-
-    Args:
-        features: of the images whose labels are known, (n, d).
-        labels: (n,).
-        queries: features of the images to classify, (m, d); where None, each of the n images is
-            classified by the others.
-
-    Returns:
-        (m, classes).
-    """
-    centre = features.mean(0)
-    known = functional.normalize(features - centre, dim=1)
-    if queries is None:
-        similarity = (known @ known.T).fill_diagonal_(-torch.inf)
-    else:
-        similarity = functional.normalize(queries - centre, dim=1) @ known.T
-    weight, index = similarity.topk(min(NEIGHBOURS, len(features) - 1), dim=1)
-    # against the nearest, so that the far do not vanish together
-    weight = torch.exp((weight - weight[:, :1]) / TEMPERATURE)
-    votes = functional.one_hot(labels[index], len(CLASSES)) * weight[..., None]
-    return votes.sum(1) / weight.sum(1, keepdim=True)
-
-
-def embedding_std(features: Tensor) -> float:
-    """Spread of normalised features, 1 for isotropic ones and 0 for a collapse to a point.
-
-    The mean over dimensions of the standard deviation of features of length one, times the root
-    of their number (Chen & He 2021, arXiv:2011.10566, figure 2b).
-
-    Args:
-        features: (n, d).
-    """
-    unit = functional.normalize(features, dim=1)
-    return float(unit.std(0).mean() * features.shape[1] ** 0.5)
-
-
-def embedding_rank(features: Tensor) -> float:
-    """Effective rank of features: the exponential of the entropy of their singular values.
-
-    One for features along a line, d for isotropic ones (Garrido et al. 2023, RankMe,
-    arXiv:2210.02885, equation 1).
-
-    Args:
-        features: (n, d).
-    """
-    values = torch.linalg.svdvals((features - features.mean(0)).float().cpu())
-    share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
-    return float(torch.exp(torch.special.entr(share).sum()))

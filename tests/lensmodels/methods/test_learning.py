@@ -8,7 +8,8 @@ from torch.utils.data import DataLoader
 from lensmodels.data import InputScaling
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.methods import PRETRAINING, StageSettings, Supervised
-from lensmodels.methods.base import COLLAPSED_STD, embedding_std
+from lensmodels.methods.base import COLLAPSED_STD
+from lensmodels.methods.probes import embedding_std
 from lensmodels.model import LensModel
 from lensmodels.tasks import AxionMass, Classification, TaskSettings
 from lensmodels.views import ViewSettings, default_recipe
@@ -65,7 +66,8 @@ def test_a_pretraining_tells_64_images_apart(name, batch):
         assert losses[-1] < -0.85
     else:  # an entropy: from the logarithm of the number of images, or of prototypes
         assert losses[-1] < (0.85 if name == "dino" else 0.6) * losses[0]
-    features = method.trained_encoder.eval()(method.scaling(batch["image"]))
+    with torch.no_grad():
+        features = method.trained_encoder.eval()(method.scaling(batch["image"]))
     assert embedding_std(features) > COLLAPSED_STD
 
 

@@ -10,7 +10,6 @@ from torch import nn
 from lensmodels.data import InputScaling
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.methods import PRETRAINING, StageSettings
-from lensmodels.methods.base import embedding_rank, embedding_std, neighbour_probabilities
 from lensmodels.views import default_recipe
 
 
@@ -174,24 +173,3 @@ def test_dino_teacher_gets_no_gradient_and_sees_no_local_view(make, views):
     assert len(seen) == 2
     assert all(map(torch.equal, seen, views))
     assert all(weights.grad is None for weights in method.teacher.parameters())
-
-
-def test_figures_of_collapse():
-    generator = torch.Generator().manual_seed(0)
-    isotropic = torch.randn(4000, 16, generator=generator)
-    assert embedding_std(isotropic) == pytest.approx(1.0, abs=0.02)
-    assert embedding_rank(isotropic) == pytest.approx(16, abs=0.1)
-    point = torch.ones(100, 16) + 1e-4 * isotropic[:100]
-    assert embedding_std(point) < 0.01
-    line = torch.outer(isotropic[:, 0], torch.ones(16))
-    assert embedding_rank(line) == pytest.approx(1.0, abs=0.01)
-
-
-def test_neighbours_vote_with_the_image_itself_left_out():
-    features = torch.tensor([[1.0, 0], [1, 0.01], [-1, 0], [-1, 0.01]])
-    labels = torch.tensor([0, 0, 1, 1])
-    assert neighbour_probabilities(features, labels).argmax(1).tolist() == [0, 0, 1, 1]
-    alone = torch.tensor([0, 1, 2, 2])
-    assert neighbour_probabilities(features, alone)[0].argmax() == 1
-    asked = neighbour_probabilities(features, labels, torch.tensor([[2.0, 0.0]]))
-    assert torch.allclose(asked, torch.tensor([[1.0, 0, 0]]), atol=1e-6)
