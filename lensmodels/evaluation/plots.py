@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.ticker import MultipleLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
@@ -28,7 +28,7 @@ LOG_MASS = r"$\log_{10}(m\,/\,\mathrm{eV})$"
 _FEW = 1500
 """Predictions up to which each is a point; more are shown by their density."""
 
-_STRIP_BINS = 24
+_STRIPS = 24
 """Columns of the running median."""
 
 _LEAST_IN_STRIP = 8
@@ -189,19 +189,8 @@ def draw_predicted_mass(table: pd.DataFrame, limit: InformationLimit | None) -> 
     true, predicted = true_log_mass(table), table["log10_mass"].to_numpy(np.float64)
     figure = style.new_figure(5.6, 4.9)
     axes = figure.subplots()
-    _mass_panel(axes, true, predicted, limit, figure)
-    axes.legend(loc="upper left")
-    return figure
-
-
-def _mass_panel(
-    axes: Axes,
-    true: FloatArray,
-    predicted: FloatArray,
-    limit: InformationLimit | None,
-    figure: Figure,
-) -> None:
-    low, high = _frame(true)
+    margin = 0.06 * max(0.5, float(np.ptp(true)))
+    low, high = float(true.min()) - margin, float(true.max()) + margin
     if len(true) > _FEW:
         edges = np.linspace(low, high, 81)
         counts, _, _ = np.histogram2d(true, np.clip(predicted, low, high), bins=(edges, edges))
@@ -229,32 +218,30 @@ def _mass_panel(
                 linewidth=1.4,
                 label=r"$\pm$ Cramér-Rao bound" if sign > 0 else None,
             )
-    strips = np.linspace(true.min(), true.max() + 1e-9, _STRIP_BINS + 1)
-    place = np.digitize(true, strips) - 1
-    filled = [strip for strip in range(_STRIP_BINS) if (place == strip).sum() >= _LEAST_IN_STRIP]
-    if filled:
-        middle = 0.5 * (strips[1:] + strips[:-1])[filled]
-        low_q, median, high_q = np.array(
-            [np.quantile(predicted[place == strip], [0.1587, 0.5, 0.8413]) for strip in filled]
-        ).T
-        axes.plot(middle, median, color=style.INK, linewidth=2, marker="o", markersize=3)
-        axes.plot(
-            middle,
-            low_q,
-            color=style.INK,
-            linewidth=0.9,
-            alpha=0.8,
-            label="median and 68% of images",
-        )
-        axes.plot(middle, high_q, color=style.INK, linewidth=0.9, alpha=0.8)
+    _draw_running_quantiles(axes, true, predicted)
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MultipleLocator(0.5))
     axes.set_xlabel(f"true {LOG_MASS}")
     axes.set_ylabel(f"predicted {LOG_MASS}")
+    axes.legend(loc="lower right")
+    return figure
 
 
-def _frame(true: FloatArray) -> tuple[float, float]:
-    margin = 0.06 * max(0.5, float(np.ptp(true)))
-    return float(true.min()) - margin, float(true.max()) + margin
+def _draw_running_quantiles(axes: Axes, true: FloatArray, predicted: FloatArray) -> None:
+    """Median of the predictions, and the central 68% of them, in strips of the true mass."""
+    edges = np.linspace(true.min(), true.max() + 1e-9, _STRIPS + 1)
+    place = np.digitize(true, edges) - 1
+    filled = [strip for strip in range(_STRIPS) if (place == strip).sum() >= _LEAST_IN_STRIP]
+    if not filled:
+        return
+    middle = 0.5 * (edges[1:] + edges[:-1])[filled]
+    below, median, above = np.array(
+        [np.quantile(predicted[place == strip], [0.1587, 0.5, 0.8413]) for strip in filled]
+    ).T
+    axes.plot(middle, median, color=style.INK, marker="o", markersize=3, label="median and 68%")
+    for edge in (below, above):
+        axes.plot(middle, edge, color=style.INK, linewidth=0.9, alpha=0.8)
 
 
 def draw_rmse_by_mass(
@@ -301,6 +288,7 @@ def draw_rmse_by_mass(
         lowest.append(float(limit.bound.min()))
     axes.set(yscale="log", ylim=(0.6 * min([*lowest, 0.05]), ceiling))
     _plain_ticks(axes, "y")
+    axes.xaxis.set_major_locator(MultipleLocator(0.5))
     axes.set_xlabel(f"true {LOG_MASS}")
     axes.set_ylabel("RMSE, dex")
     axes.legend(loc="lower right")
@@ -355,13 +343,15 @@ def draw_training(logs: Mapping[str, pd.DataFrame]) -> Figure | None:
 
 _CURVES: dict[str, tuple[str, ...]] = {
     "loss": ("train_loss", "val_loss"),
-    "score": ("knn_macro_auc", "val_macro_auc", "val_rmse_dex"),
-    "spread of the embedding": ("embedding_std", "embedding_rank"),
+    "score": ("knn_macro_auc", "linear_macro_auc", "val_macro_auc", "val_rmse_dex"),
+    "spread of the embedding": ("embedding_std",),
+    "dimensions in use": ("embedding_rank",),
 }
 _CURVE_NAMES = {
     "train_loss": "train",
     "val_loss": "validation",
-    "knn_macro_auc": "macro AUC of neighbours",
+    "knn_macro_auc": "macro AUC of nearest neighbours",
+    "linear_macro_auc": "macro AUC of a linear probe",
     "val_macro_auc": "validation macro AUC",
     "val_rmse_dex": "validation RMSE, dex",
     "embedding_std": "standard deviation",
@@ -404,15 +394,9 @@ def draw_embedding(mapped: EmbeddingMap, table: pd.DataFrame) -> Figure:
         right = next(axes)
         right.scatter(*positions[~has_mass].T, s=size, color="#dfe1e5", linewidths=0)
         shown = right.scatter(
-            *positions[has_mass].T,
-            s=size,
-            c=masses[has_mass],
-            cmap=style.SEQUENTIAL,
-            alpha=0.8,
-            linewidths=0,
+            *positions[has_mass].T, s=size, c=masses[has_mass], cmap=style.SEQUENTIAL, linewidths=0
         )
         bar = figure.colorbar(shown, ax=right, pad=0.02, aspect=30)
-        bar.solids.set_alpha(1)
         bar.outline.set_visible(False)
         bar.set_label(f"true {LOG_MASS}")
         right.set_title(f"{mapped.method}, by axion mass")

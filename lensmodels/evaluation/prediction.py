@@ -24,6 +24,7 @@ from lensmodels.runs import RunConfig, load_model, read_config
 Images = NDArray[np.float32]
 
 FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+SPLITS = ("train", "test")
 EMBEDDING_SUFFIXES = (".parquet", ".zarr")
 
 
@@ -96,8 +97,9 @@ def embed(
         run: folder of a run.
         data: folder or URL of an archive.
         out: by its suffix, .parquet: one row an image, column `embedding` a list of float32; or
-            .zarr: an xarray Dataset with `embedding` (image, feature).
-            Both with split, class, sample, label, axion_mass (eV) and substructure_snr.
+            .zarr: an xarray Dataset with `embedding` (image, feature). Both with split, sample,
+            label, axion_mass (eV) and substructure_snr; parquet also with the name of the class,
+            Zarr with what the values of its flags mean.
         device: "auto", "cpu" or "gpu".
         batch_size: images at a time.
 
@@ -275,9 +277,14 @@ def _write_parquet(out: Path, table: pd.DataFrame, embeddings: NDArray[np.float3
 def _write_zarr(out: Path, table: pd.DataFrame, embeddings: NDArray[np.float32]) -> None:
     import xarray as xr
 
-    variables: dict[str, Any] = {
-        name: ("image", table[name].to_numpy().astype("U" if name in ("split", "class") else None))
-        for name in table
-    }
-    variables["embedding"] = (("image", "feature"), embeddings)
+    variables: dict[str, Any] = {"embedding": (("image", "feature"), embeddings)}
+    for name in ("sample", "axion_mass", "substructure_snr"):
+        variables[name] = ("image", table[name].to_numpy())
+    # strings have no settled form in Zarr 3; flags, as in the archive, do
+    for name, values, meanings in (
+        ("split", table["split"], SPLITS),
+        ("label", table["class"], CLASSES),
+    ):
+        flags = {"flag_values": list(range(len(meanings))), "flag_meanings": " ".join(meanings)}
+        variables[name] = ("image", values.map(meanings.index).to_numpy(np.int8), flags)
     xr.Dataset(variables).to_zarr(out, mode="w", zarr_format=3, consolidated=False)

@@ -36,6 +36,9 @@ _TRUTH = ["split", "class", "sample", "label", "axion_mass", "substructure_snr"]
 
 _PIXELS_PER_INCH = 96
 
+_COLUMN = 560
+"""Width of a column of figures, CSS pixels."""
+
 
 @dataclass(frozen=True)
 class PageFigure:
@@ -44,7 +47,6 @@ class PageFigure:
     heading: str
     caption: str
     png: bytes
-    is_wide: bool = False
 
     @property
     def data_uri(self) -> str:
@@ -54,8 +56,13 @@ class PageFigure:
     @property
     def shown_width(self) -> int:
         """Width at which its text has the size of the page's, in CSS pixels."""
-        [width] = struct.unpack(">I", self.png[16:20])
+        [width] = struct.unpack(">I", self.png[16:20])  # of the PNG's header
         return round(width * _PIXELS_PER_INCH / style.RESOLUTION)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it is too wide for one of two columns."""
+        return self.shown_width > _COLUMN
 
 
 @dataclass(frozen=True)
@@ -73,67 +80,58 @@ class EvaluatedRun:
         return self.folder.resolve().name
 
 
-_FIGURES: dict[str, tuple[str, str, bool]] = {
+_FIGURES: dict[str, tuple[str, str]] = {
     "predicted_mass": (
         "Predicted against true mass",
         "Each test image with an axion vortex. The closer to the diagonal, the better; dashed, one "
         "standard deviation of the best estimate without bias. Where these part, the mass is no "
         "longer in the image, and predictions gather at the mean of what is left.",
-        False,
     ),
     "rmse_by_mass": (
         "Error by mass",
         "RMSE in bins of a quarter dex, with 95% intervals. Dashed, the Cramér-Rao bound; grey, "
         "the best estimate that knows the prior.",
-        False,
     ),
     "roc": (
         "ROC curves",
         "Share of a class that is found, against the share of all other images taken for it by "
         "mistake. The axis of the mistakes is logarithmic: on the left is what matters for a "
         "search in which most lenses are of another class.",
-        False,
     ),
     "confusion": (
         "Confusion",
         "Rows are the truth, columns what the model takes for most probable: share of the row, and "
         "number of images.",
-        False,
     ),
     "auc_by_snr": (
         "By signal to noise",
         "AUC of images with substructure against those without, in bins of about equal count in "
         "the S/N of the substructure. A detector that is limited by the noise rises with S/N; one "
         "that does not has something else to learn.",
-        False,
     ),
     "calibration": (
         "Calibration",
         "Whether the model's own statements of confidence hold: on the diagonal, as often as "
         "stated; below it, less often.",
-        False,
     ),
     "embedding": (
         "Embedding",
         "The encoder's features of test images, laid out so that neighbours stay neighbours. "
         "Distances between clusters and axes mean nothing. Classes that are apart can be told by a "
         "linear head; a gradient in mass means that the mass is encoded.",
-        True,
     ),
     "mistakes": (
         "Worst mistakes",
         "The test images that the model was most wrong about, in an asinh stretch, with the S/N of "
         "their substructure. Low S/N is noise; high S/N is something that was not learned.",
-        True,
     ),
     "training": (
         "Training",
         "Loss and scores by epoch. A validation loss that rises while that of training falls is "
         "overfitting; a spread of the embedding that goes to zero is collapse.",
-        True,
     ),
 }
-"""Figures of a run in the order of the page: heading, caption, whether it takes the full width."""
+"""Figures of a run in the order of the page: heading and caption."""
 
 
 def write_report(run: Path) -> Path:
@@ -168,14 +166,14 @@ def write_report(run: Path) -> Path:
 
 
 def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
-    """Writes a page with several runs side by side, and which differences are real.
+    """Puts several runs side by side on a page, and says which differences are real.
 
     Differences are by paired bootstrap, where the runs were tested on the same images.
 
     Args:
         runs: folders of evaluated runs of one task, two or more; the first is what the others are
             compared with in words.
-        out: the page to write.
+        out: folder to write: report.html, and comparison.json with the differences.
         seed: of the bootstrap.
 
     Returns:
@@ -217,7 +215,7 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
         table=_comparison_table(evaluated, names),
         names=names,
         score_name=score[0].upper() + score[1:],
-        differences=_difference_rows(names, paired, 4 if key == "macro_auc" else 3),
+        differences=_difference_rows(names, paired, wording.DIFFERENCE_DIGITS[task]),
         figures=_comparison_figures(evaluated, names),
         details=[
             {"name": name, "facts": _facts(each), "settings": _settings(each.config)}
@@ -226,7 +224,22 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
         methods=[*wording.METHOD_NOTES, wording.PAIRING_NOTE, *wording.TASK_NOTES[task]],
         version=evaluated[0].config.version,
     )
-    return _write(Path(out), page)
+    compared = {
+        "score": key,
+        "runs": {name: each.metrics for name, each in zip(names, evaluated, strict=True)},
+        "differences": [
+            {
+                "run": names[first],
+                "less": names[second],
+                "difference": value,
+                "ci95": interval.as_list(),
+                "is_real": interval.excludes_zero,
+            }
+            for (first, second), (value, interval) in paired.items()
+        ],
+    }
+    _write(Path(out) / "comparison.json", json.dumps(compared, indent=1) + "\n")
+    return _write(Path(out) / REPORT, page)
 
 
 def read_evaluated(run: Path) -> EvaluatedRun:
@@ -300,10 +313,10 @@ def _render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def _write(path: Path, page: str) -> Path:
+def _write(path: Path, text: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise LensmodelsError(f"{path} cannot be written: {error.strerror}.") from None
     return path
@@ -339,7 +352,7 @@ def _cards(metrics: Mapping[str, Any], limit: Any) -> list[dict[str, str]]:
         cards.append(
             _card(
                 "best possible, dex",
-                f"{limit.limit:.2f}",
+                f"{limit.limit:.3f}",
                 "from the information in the images and the prior",
             )
         )
@@ -347,7 +360,7 @@ def _cards(metrics: Mapping[str, Any], limit: Any) -> list[dict[str, str]]:
     if resolved is not None:
         cards.append(
             _card(
-                f"RMSE below 10^{resolved['below']:.0f} eV",
+                f"RMSE below {wording.power(resolved['below'])} eV",
                 f"{resolved['rmse_dex']:.3f}",
                 f"{resolved['count']:,} images",
             )
@@ -357,10 +370,10 @@ def _cards(metrics: Mapping[str, Any], limit: Any) -> list[dict[str, str]]:
 
 def _run_figures(run: EvaluatedRun) -> list[PageFigure]:
     found = []
-    for name, (heading, caption, is_wide) in _FIGURES.items():
+    for name, (heading, caption) in _FIGURES.items():
         file = run.folder / PLOTS / f"{name}.png"
         if file.exists():
-            found.append(PageFigure(heading, caption, file.read_bytes(), is_wide))
+            found.append(PageFigure(heading, caption, file.read_bytes()))
     return found
 
 
@@ -398,7 +411,7 @@ def _table(metrics: Mapping[str, Any]) -> dict[str, Any]:
                 f"{row['rmse_dex']:.3f}",
                 wording.span(row["ci95"]["rmse_dex"], 3),
                 f"{row['mae_dex']:.3f}",
-                f"{row['bias_dex']:+.3f}",
+                wording.signed(row["bias_dex"], 3),
             ]
             for row in metrics["by_mass"]
         ],
@@ -465,7 +478,9 @@ def _comparison_table(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> dic
         cells = [{"value": value, "interval": ""} for value in plain]
         cells += [
             {
-                "value": wording.figure(run.metrics[key], digits),
+                "value": (wording.signed if key == "bias_dex" else wording.figure)(
+                    run.metrics[key], digits
+                ),
                 "interval": wording.span(run.metrics["ci95"][key], digits),
             }
             for key in scores
@@ -500,8 +515,8 @@ def _difference_cell(
         return None
     value, interval = found
     return {
-        "value": f"{value:+.{digits}f}",
-        "interval": f"{interval.low:+.{digits}f} to {interval.high:+.{digits}f}",
+        "value": wording.signed(value, digits),
+        "interval": wording.span(interval.as_list(), digits),
         "is_real": interval.excludes_zero,
     }
 
@@ -517,7 +532,6 @@ def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> l
                 "Each run with its own 95% interval. Intervals that overlap can still belong to a "
                 "difference that is real: the paired differences above decide.",
                 _png(plots.draw_scores(measured)),
-                is_wide=True,
             )
         ]
         if classification:
@@ -528,14 +542,15 @@ def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> l
             limit = information_limit(specifications.pop()) if len(specifications) == 1 else None
             overlay = plots.draw_rmse_by_mass(measured, limit)
             name = "rmse_by_mass"
-        heading, caption, _ = _FIGURES[name]
-        found.append(PageFigure(heading, caption, _png(overlay), is_wide=True))
+        heading, caption = _FIGURES[name]
+        found.append(PageFigure(heading, caption, _png(overlay)))
     own = "confusion" if classification else "predicted_mass"
-    heading, caption, _ = _FIGURES[own]
+    heading, caption = _FIGURES[own]
     for name, run in zip(names, runs, strict=True):
         file = run.folder / PLOTS / f"{own}.png"
         if file.exists():
             found.append(PageFigure(f"{heading}: {name}", caption, file.read_bytes()))
+            caption = ""  # once is enough
     return found
 
 

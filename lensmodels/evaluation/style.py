@@ -40,7 +40,7 @@ DENSITY = "Blues"
 RESOLUTION = 160
 """Dots per inch of the PNGs."""
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
@@ -60,7 +60,8 @@ _SETTINGS: dict[str, Any] = {
     "ytick.color": "#b9bdc4",
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
     "legend.fontsize": 9,
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
@@ -121,5 +122,5 @@ def with_error_bars(
     ends = np.asarray(intervals, np.float64)
     # a percentile interval need not contain the estimate, and matplotlib takes no negative bar
     spans = np.clip([np.subtract(y, ends[:, 0]), np.subtract(ends[:, 1], y)], 0, None)
-    settings = {"fmt": "o-", "markersize": 4.5, "elinewidth": 1.2, "capsize": 0} | marks
+    settings: dict[str, Any] = {"fmt": "o-", "markersize": 4.5, "elinewidth": 1.2} | marks
     axes.errorbar(x, y, spans, color=colour, label=label, **settings)

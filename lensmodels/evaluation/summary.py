@@ -126,7 +126,9 @@ def auc_by_snr(
             chosen = np.concatenate([members, empty])
             positive = np.arange(len(chosen)) < len(members)
             area = bootstrap.weighted_auc(positive, evidence[chosen])
-            [interval] = bootstrap.intervals([area], positive, seed=seed, count=resamples)
+            [interval] = bootstrap.intervals(
+                [area], positive.astype(int), seed=seed, count=resamples
+            )
             rows.append(
                 {
                     "low": each.low,

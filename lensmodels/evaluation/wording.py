@@ -37,9 +37,32 @@ SCORES = {"classification": ("macro_auc", "macro AUC"), "axion-mass": ("rmse_dex
 """Key and name of the figure by which runs of a task are compared."""
 
 
+DIFFERENCE_DIGITS = {"classification": 5, "axion-mass": 4}
+"""Digits of a difference of scores: one more than the scores have."""
+
+
 def span(ends: Sequence[float] | None, digits: int = 4) -> str:
     """An interval as text; empty where there is none."""
-    return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}" if ends else ""
+    return " to ".join(_with_minus(f"{end:.{digits}f}") for end in ends) if ends else ""
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference as text, always with its sign."""
+    return _with_minus(f"{value:+.{digits}f}")
+
+
+def power(exponent: float) -> str:
+    """A power of ten as text."""
+    return f"10{f'{exponent:g}'.translate(_SUPERSCRIPTS)}"
+
+
+_SUPERSCRIPTS = str.maketrans(
+    "-.0123456789", "\u207b\u00b7\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
+
+
+def _with_minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def figure(value: float | None, digits: int = 4) -> str:
@@ -152,7 +175,7 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
     elif ends[1] < limit.limit:
         found.append(
             Sentence(
-                f"That is below the {limit.limit:.2f} dex that the best estimator can reach on "
+                f"That is below the {limit.limit:.3f} dex that the best estimator can reach on "
                 "images like these: something other than the image gives the mass away. Check "
                 "that no test image was trained on.",
                 is_warning=True,
@@ -161,29 +184,28 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
     else:
         found.append(
             Sentence(
-                f"The best estimator can reach {limit.limit:.2f} dex on images like these "
-                f"({limit.limit_lens_unknown:.2f} if the masses of lens and vortex were unknown "
+                f"The best estimator can reach {limit.limit:.3f} dex on images like these "
+                f"({limit.limit_lens_unknown:.3f} if the masses of lens and vortex were unknown "
                 f"too): this one is at {rmse / limit.limit:.2f} times that. A vortex shorter than "
-                "its own Einstein radius looks like a point, so that above about 10^-22.7 eV the "
-                "mass is not in the image."
+                "its own Einstein radius looks like a point, so that above about "
+                f"{power(-22.7)} eV the mass is not in the image."
             )
         )
     resolved = metrics["resolved"]
     if resolved is not None:
         found.append(
             Sentence(
-                f"Where the vortex is long enough to be seen, below 10^{resolved['below']:.0f} eV, "
+                f"Where the vortex is long enough to be seen, below {power(resolved['below'])} eV, "
                 f"the RMSE is {resolved['rmse_dex']:.3f} dex ({resolved['count']:,} images)."
             )
         )
-    low, high = metrics["ci95"]["bias_dex"]
-    bias = metrics["bias_dex"]
-    side = "too heavy" if bias > 0 else "too light"
-    real = "is" if Interval(low, high).excludes_zero else "is compatible with none, and"
-    text = f"The mean error {real} {bias:+.3f} dex ({span([low, high], 3)})"
-    text += f": {side} on average." if real == "is" else "."
-    text = text.replace("none, and", "none:")
-    found.append(Sentence(text))
+    bias, ends = metrics["bias_dex"], metrics["ci95"]["bias_dex"]
+    numbers = f"{signed(bias, 3)} dex (95% interval {span(ends, 3)})"
+    if Interval(*ends).excludes_zero:
+        side = "heavy" if bias > 0 else "light"
+        found.append(Sentence(f"Masses come out too {side} on average, by {numbers}."))
+    else:
+        found.append(Sentence(f"No bias is seen: the mean error is {numbers}."))
     if metrics["r2"] is not None:
         found.append(
             Sentence(
@@ -219,7 +241,7 @@ def difference_sentence(
         interval: of the difference.
     """
     _, score = SCORES[task]
-    digits = 4 if task == "classification" else 3
+    digits = DIFFERENCE_DIGITS[task]
     gain = difference if task == "classification" else -difference
     numbers = (
         f"{difference:+.{digits}f} in {score}, 95% interval {span(interval.as_list(), digits)}"
