@@ -237,8 +237,8 @@ def embed(run: Path, data: str, out: Path, device: str, batch_size: int) -> None
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="HTML page to write.",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write.",
 )
 def report(runs: tuple[Path, ...], out: Path) -> None:
     """Compare several runs side by side."""

@@ -245,7 +245,7 @@ def _measure(data: LensDataModule) -> Measured:
     return Measured(num_pix=data.num_pix, scaling=data.scaling.to_dict(), sizes=dict(data.sizes))
 
 
-class _StageData(lightning.LightningDataModule):
+class StageData(lightning.LightningDataModule):
     """What a stage trains on: all train images, or the labelled ones."""
 
     def __init__(self, stage: StageName, data: LensDataModule) -> None:
@@ -276,11 +276,14 @@ def _fit(
     has_validation = data.sizes["validation"] >= _LEAST_VALIDATION
     resumed = checkpoint.file if checkpoint.file.exists() else None
     callbacks: list[Callback] = [checkpoint, _Throughput()]
+    accelerator = _accelerator(config)
     with _sentences(config), _quiet():
         trainer = lightning.Trainer(
-            accelerator=_accelerator(config),
+            accelerator=accelerator,
             devices=config.devices,
             strategy="ddp" if config.devices > 1 else "auto",
+            # a method sees the statistics of the whole batch; on CPUs torch has no such norm
+            sync_batchnorm=config.devices > 1 and accelerator == "gpu",
             precision=config.precision,
             deterministic="warn" if config.deterministic else False,
             max_epochs=settings.epochs,
@@ -292,7 +295,7 @@ def _fit(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, _StageData(stage, data), ckpt_path=resumed, weights_only=True)
+        trainer.fit(module, StageData(stage, data), ckpt_path=resumed, weights_only=True)
     if checkpoint.interrupted:
         raise InterruptedTrainingError(
             f"Stopped in epoch {trainer.current_epoch + 1} of {settings.epochs}; what is done is "

@@ -10,13 +10,13 @@ import lenssim
 TRAIN, TEST = 40, 8
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Tiny networks gain nothing from more, and lose much where other work shares the cores."""
-    threads = torch.get_num_threads()
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny networks gain nothing from more, and lose much where other work shares the cores.
+
+    Before every test: libraries that share torch's threads change their number.
+    """
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
