@@ -3,7 +3,8 @@
 The images of an archive are not compressed: a chunk is its pixels and a CRC-32C, at a place that
 the index at one end of its file tells (Zarr 3, codec sharding_indexed). Reading it straight into
 the memory that it is wanted in takes about a seventh of the time of zarr's own reader, most of
-which is not spent on bytes (benchmarks/results/streaming.md). Every chunk's checksum is verified here too.
+which is not spent on bytes (benchmarks/results/streaming.md). Every chunk's checksum is verified
+here, too.
 """
 
 from __future__ import annotations
