@@ -1,0 +1,26 @@
+"""Streams of batches from an archive.
+
+settings       which images, and how
+scaling        raw images to the range that networks learn from
+order          which image comes when: pure functions
+source         what a stream reads from: zarr_source, shard_source
+assembly       reading ahead and gathering batches
+stream         one epoch after another, and resuming
+cache          images kept in memory
+datamodule     the parts of an archive as streams
+"""
+
+from lensmodels.data.datamodule import LensDataModule
+from lensmodels.data.scaling import InputScaling
+from lensmodels.data.settings import CLASSES, ClassName, DataSettings
+from lensmodels.data.stream import Batch, BatchStream
+
+__all__ = [
+    "CLASSES",
+    "Batch",
+    "BatchStream",
+    "ClassName",
+    "DataSettings",
+    "InputScaling",
+    "LensDataModule",
+]

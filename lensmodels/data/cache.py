@@ -1,0 +1,119 @@
+"""Images kept in memory, on the host or on an accelerator, after they were read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lensmodels.data.assembly import executor, make_columns, read_piece
+from lensmodels.data.buffers import gather
+from lensmodels.data.order import Integers, Run
+from lensmodels.data.source import Source
+
+SHARE_OF_FREE = 0.25
+"""Share of the free memory that an automatic cache takes at most, over all processes here."""
+
+
+class ImageCache:
+    """Every image of some groups that was asked for, and its columns, as tensors.
+
+    Memory is touched only where images are put, so that room for a whole group costs nothing on
+    the host until it is used.
+
+    Args:
+        source: that is read.
+        groups: names of the groups that pieces count.
+        counts: images of each group that there is room for.
+        device: that holds them.
+    """
+
+    def __init__(
+        self, source: Source, groups: Sequence[str], counts: Sequence[int], device: torch.device
+    ) -> None:
+        self.device = device
+        self._source = source
+        self._groups = list(groups)
+        self._bases = np.concatenate([[0], np.cumsum(counts)])
+        total = int(self._bases[-1])
+        shape = (total, 1, source.num_pix, source.num_pix)
+        self._images = torch.empty(shape, device=device)
+        self._columns = {name: values.to(device) for name, values in _tensors(total).items()}
+        self._held = np.zeros(total, bool)
+
+    def rows(self, pieces: Sequence[Run]) -> Integers:
+        """Where the images of pieces are, one piece after another."""
+        bases = self._bases
+        runs = [np.arange(p.start, p.stop) + bases[p.group] for p in pieces]
+        return np.concatenate(runs) if runs else np.empty(0, np.int64)
+
+    def fill(self, pieces: Sequence[Run], workers: int) -> None:
+        """Reads what is not held yet, with so many threads."""
+        missing = [piece for piece in pieces if not self._held[self.rows([piece])].all()]
+        with executor(workers) as pool:
+            for done in [pool.submit(self._put, piece) for piece in missing]:
+                done.result()
+
+    def _put(self, piece: Run) -> None:
+        count = len(piece)
+        first = int(self._bases[piece.group]) + piece.start
+        images = np.empty((count, self._source.num_pix, self._source.num_pix), np.float32)
+        columns = make_columns([piece])
+        read_piece(self._source, self._groups, piece, images, columns, 0)
+        place = slice(first, first + count)
+        self._images[place, 0] = torch.from_numpy(images).to(self.device)
+        for name, values in columns.items():
+            self._columns[name][place] = torch.from_numpy(values).to(self.device)
+        self._held[place] = True
+
+    def batch(self, rows: Integers, out: Tensor | None) -> dict[str, Tensor]:
+        """The images at some places, with their columns.
+
+        Args:
+            rows: places, from `rows`.
+            out: on the host, filled with the images of a cache there; new memory where None.
+        """
+        index = torch.from_numpy(rows).to(self.device)
+        if out is None:
+            images = self._images[index]
+        else:
+            gather(self._images, rows, out)
+            images = out
+        return {"image": images} | {name: values[index] for name, values in self._columns.items()}
+
+
+def _tensors(count: int) -> dict[str, Tensor]:
+    columns = make_columns([Run(0, 0, count)])
+    return {name: torch.from_numpy(values) for name, values in columns.items()}
+
+
+def free_host_memory() -> int:
+    """Bytes that processes here can still take: of the machine, or of the container if less."""
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and used.exists() and (most := limit.read_text().strip()) != "max":
+        free = min(free, int(most) - int(used.read_text()))
+    return free
+
+
+def choose_cache(size: int, device: torch.device, processes: int) -> torch.device | None:
+    """Where images fit with room to spare: the accelerator, else the host, else nowhere.
+
+    Args:
+        size: bytes of all images.
+        device: that trains.
+        processes: on this machine, each with a cache of its own.
+    """
+    if device.type == "cuda" and size < SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0]:
+        return device
+    if size * processes < SHARE_OF_FREE * free_host_memory():
+        return torch.device("cpu")
+    return None

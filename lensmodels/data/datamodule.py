@@ -1,0 +1,241 @@
+"""The data module: the splits of an archive as streams of batches."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cached_property
+from typing import Literal
+
+import lightning
+import torch
+
+from lensmodels.data.cache import ImageCache, choose_cache
+from lensmodels.data.files import default_cache_folder
+from lensmodels.data.order import Run, labelled_runs, split_run
+from lensmodels.data.scaling import InputScaling
+from lensmodels.data.settings import DataSettings
+from lensmodels.data.shard_source import SHARDS, ShardSource
+from lensmodels.data.source import Source
+from lensmodels.data.stream import BatchStream, process_rank
+from lensmodels.data.zarr_source import ZarrSource
+from lensmodels.errors import DataError
+from lenssim.archive import Archive, open_archive
+from lenssim.archive.manifest import IMAGES, MANIFEST
+from lenssim.archive.reader import ArchiveError
+
+Part = Literal["train", "labelled", "validation", "test"]
+
+FLOAT32_SIZE = 4
+
+
+class LensDataModule(lightning.LightningDataModule):
+    """Batches of an archive's images, to train on, to validate on and to test with.
+
+    The train split is cut by index: its last images, of each class, are the validation images;
+    the test split is never trained or validated on.
+
+    Attributes, once set up:
+        groups: names of the groups, as in "train/cdm", that the "group" of a batch counts.
+        num_pix, pixel_scale: size of the images in pixels a side, and of a pixel in arcsec.
+        sizes: images of each part: "train", "labelled" (those of them whose labels are used),
+            "validation" and "test".
+    """
+
+    def __init__(self, settings: DataSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.groups: list[str] = []
+        self.num_pix = 0
+        self.pixel_scale = 0.0
+        self._runs: dict[Part, list[Run]] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Opens the archive; once is enough, for all stages.
+
+        Raises:
+            DataError: where there is no archive, or a class or the image size is not the one
+                asked for.
+        """
+        if self.groups:
+            return
+        settings = self.settings
+        try:
+            archive = open_archive(settings.url)
+            instrument = archive.spec.instrument
+        except ArchiveError as error:
+            raise DataError(str(error)) from None
+        groups = _groups(archive, settings)
+        if instrument.num_pix != settings.num_pix:
+            raise DataError(
+                f"{archive.location} has images of {instrument.num_pix} pixels a side, where "
+                f"{settings.num_pix} are expected; use an archive of that size or set num_pix."
+            )
+        self._source = _open_source(archive, groups, settings)
+        self._runs = _cut_into_parts(groups, self._source, settings)
+        self.num_pix, self.pixel_scale = instrument.num_pix, instrument.pixel_scale
+        self.groups = groups
+
+    @property
+    def sizes(self) -> dict[Part, int]:
+        """Images of each part."""
+        return {part: sum(map(len, runs)) for part, runs in self._runs.items()}
+
+    @cached_property
+    def scaling(self) -> InputScaling:
+        """The input scaling, measured on the train images when first asked for."""
+        # the same images whatever the seed, the labels, the batch size and the number of devices
+        stream = BatchStream(
+            self._source,
+            self.groups,
+            self._part("train"),
+            batch_size=256,
+            seed=0,
+            workers=self.settings.workers,
+            rank=0,
+            ranks=1,
+        )
+        return InputScaling.measure(
+            stream, self.settings.scaling, softening=self.settings.softening
+        )
+
+    def stream(self, part: Part, *, shuffle: bool, drop_last: bool = False) -> BatchStream:
+        """Batches of a part.
+
+        Args:
+            part: "train", "labelled", "validation" or "test".
+            shuffle: in a new order every epoch; else in that of the archive.
+            drop_last: leave out what does not fill a batch; see `order.batch_sizes`.
+
+        Raises:
+            DataError: where the archive does not hold that split.
+        """
+        settings = self.settings
+        return BatchStream(
+            self._source,
+            self.groups,
+            self._part(part),
+            batch_size=settings.batch_size,
+            seed=settings.seed if shuffle else None,
+            drop_last=drop_last,
+            workers=settings.workers,
+            cache=None if part == "test" else self._cache,  # the test images are seen once
+            pin=self._device.type == "cuda",
+        )
+
+    def train_dataloader(self) -> BatchStream:
+        """The labelled train images, shuffled."""
+        return self.stream("labelled", shuffle=True, drop_last=True)
+
+    def unlabelled_dataloader(self) -> BatchStream:
+        """All train images, shuffled, for pretraining."""
+        return self.stream("train", shuffle=True, drop_last=True)
+
+    def val_dataloader(self) -> BatchStream:
+        """The validation images, in order."""
+        return self.stream("validation", shuffle=False)
+
+    def test_dataloader(self) -> BatchStream:
+        """The test images, in order."""
+        return self.stream("test", shuffle=False)
+
+    def _part(self, part: Part) -> list[Run]:
+        if part not in self._runs:
+            split = "test" if part == "test" else "train"
+            raise DataError(
+                f"{self.settings.url} does not hold the {split} split; make it with "
+                f"`lenssim generate --{split} N`."
+            )
+        return self._runs[part]
+
+    @property
+    def _device(self) -> torch.device:
+        """Where the batches go."""
+        if self.trainer is not None:
+            return self.trainer.strategy.root_device
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    @cached_property
+    def _cache(self) -> ImageCache | None:
+        """One cache for all parts of the train split, where there is to be one."""
+        device: torch.device | None = self._device
+        counts = [0] * len(self.groups)
+        for run in (run for part in ("train", "validation") for run in self._runs[part]):
+            counts[run.group] = max(counts[run.group], run.stop)
+        match self.settings.cache:
+            case "none":
+                return None
+            case "memory":
+                device = torch.device("cpu")
+            case "auto":
+                size = FLOAT32_SIZE * sum(counts) * self.num_pix**2
+                processes = int(os.environ.get("LOCAL_WORLD_SIZE", process_rank()[1]))
+                device = choose_cache(size, self._device, processes)
+        if device is None:
+            return None
+        return ImageCache(self._source, self.groups, counts, device)
+
+
+def _groups(archive: Archive, settings: DataSettings) -> list[str]:
+    """Names of the groups to read: of each split that the archive has, every class asked for."""
+    groups: list[str] = []
+    for split in ("train", "test"):
+        names = {name: f"{split}/{name}" for name in settings.classes}
+        missing = [name for name, group in names.items() if archive.manifest.group(group) is None]
+        if not missing:
+            groups += names.values()
+        elif len(missing) < len(names):
+            raise DataError(
+                f"{archive.location} has no {split} images of class {' and '.join(missing)}; add "
+                f"them with `lenssim generate --class {missing[0]}` or choose other classes."
+            )
+    if not groups:
+        held = ", ".join(group.name for group in archive.manifest.groups) or "no complete group"
+        raise DataError(
+            f"{archive.location} holds {held}, and nothing of class "
+            f"{' or '.join(settings.classes)}; add it with `lenssim generate`."
+        )
+    return groups
+
+
+def _open_source(archive: Archive, groups: list[str], settings: DataSettings) -> Source:
+    """The groups in the format that is asked for, or else that the archive has."""
+    held = {
+        "zarr": any(name.startswith(f"{IMAGES}/") for name in archive.manifest.files),
+        "shards": any(name.startswith(f"{SHARDS}/") for name in archive.manifest.files),
+    }
+    wanted = settings.format
+    if wanted == "auto":
+        wanted = "zarr" if held["zarr"] else "shards"
+    if not held[wanted]:
+        raise DataError(
+            f"{archive.location} is not in the format {wanted}; choose another --format or "
+            "convert it with `lenssim export`."
+        )
+    cache = None
+    if not archive.location.is_local:
+        # an archive that changes at its URL has another manifest, and so another folder
+        identity = hashlib.sha256(archive.location.read(MANIFEST)).hexdigest()[:16]
+        cache = (settings.cache_dir or default_cache_folder()) / identity
+    kind = ZarrSource if wanted == "zarr" else ShardSource
+    return kind(archive, groups, cache)
+
+
+def _cut_into_parts(
+    groups: list[str], source: Source, settings: DataSettings
+) -> dict[Part, list[Run]]:
+    """The runs of each part, for the splits that there are."""
+    parts: dict[Part, list[Run]] = {}
+    for number, name in enumerate(groups):
+        count = source.counts[name]
+        if name.startswith("test/"):
+            parts.setdefault("test", []).append(Run(number, 0, count))
+            continue
+        used = Run(number, 0, min(count, settings.train_size or count))
+        train, validation = split_run(used, settings.validation_fraction)
+        parts.setdefault("train", []).append(train)
+        parts.setdefault("labelled", []).extend(
+            labelled_runs(train, settings.labels, settings.seed)
+        )
+        parts.setdefault("validation", []).append(validation)
+    return parts

@@ -1,0 +1,165 @@
+"""Scaling of images, in e-/s per pixel, to the range that networks learn from.
+
+The constants are measured once, on the train split, and travel with the model: an image is scaled
+the same way in training, in evaluation and on the night a new one is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lensmodels.errors import DataError, UsageError
+
+ScalingKind = Literal["asinh", "min-max"]
+
+MEASURED_IMAGES = 4096
+"""Images that the constants are measured on: their scatter is then below a percent."""
+
+SOFTENING = 50.0
+"""Where the asinh stretch turns from linear to logarithmic, in units of the sky noise.
+
+With it, the noise of the scaled image is about the same in the sky and along the arc, where photon
+noise, which grows with the root of the brightness, overtakes the sky's at some 25 of its sigma.
+"""
+
+_NORMAL_OVER_MAD = 1.4826
+"""Standard deviation over median absolute deviation, of a normal distribution."""
+
+_LEAST_SOFTENING = 1e-3
+"""Least softening, as a share of the median peak: simulations without noise are scaled too."""
+
+
+def estimate_sky_noise(images: Tensor) -> float:
+    """Standard deviation of the background in one pixel, from the images alone.
+
+    From the differences of neighbours in the outermost eighth of the image, where there is least
+    light: a smooth background drops out of a difference, and the median absolute deviation does
+    not feel the few pixels that a bright arc reaches.
+
+    Args:
+        images: e-/s, (n, 1, height, width).
+
+    Returns:
+        Noise in e-/s; 0 where the images have none.
+    """
+    width = max(2, images.shape[-2] // 8)
+    edges = torch.cat([images[..., :width, :], images[..., -width:, :]], dim=-2)
+    differences = (edges[..., 1:] - edges[..., :-1]).flatten().double()
+    deviation = (differences - differences.median()).abs().median()
+    return float(_NORMAL_OVER_MAD * deviation / 2**0.5)
+
+
+class InputScaling(nn.Module):
+    """Scales raw images, e-/s, (n, 1, height, width), to float32 of order one.
+
+    Kinds:
+        asinh: asinh(image / softening), less its mean, over its standard deviation, the same three
+            constants for every image, so that brightness is kept.
+        min-max: each image to [0, 1] by its own extremes, as in Deshmukh et al. 2023.
+
+    Args:
+        kind: "asinh" or "min-max".
+        sky_noise: standard deviation of the background in one pixel, e-/s.
+        softening: e-/s, of the asinh.
+        mean, standard_deviation: of the stretched pixels of the train split.
+    """
+
+    def __init__(
+        self,
+        kind: ScalingKind = "asinh",
+        *,
+        sky_noise: float = 0.0,
+        softening: float = 1.0,
+        mean: float = 0.0,
+        standard_deviation: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if kind not in get_args(ScalingKind):
+            raise UsageError(f"Input scaling {kind!r} is unknown; choose asinh or min-max.")
+        self.kind = kind
+        self.sky_noise = sky_noise
+        self.softening = softening
+        self.mean = mean
+        self.standard_deviation = standard_deviation
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scaled images, float32, of the same shape."""
+        images = images.float()
+        if self.kind == "min-max":
+            low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
+            return (images - low) / (high - low).clamp_min(torch.finfo(images.dtype).tiny)
+        return (torch.asinh(images / self.softening) - self.mean) / self.standard_deviation
+
+    @classmethod
+    def measure(
+        cls,
+        batches: Iterable[Mapping[str, Tensor]],
+        kind: ScalingKind = "asinh",
+        *,
+        softening: float = SOFTENING,
+    ) -> InputScaling:
+        """The scaling for a data set, from the first images of a stream of it.
+
+        Args:
+            batches: of the train split, in a random order, with "image" in each.
+            kind: "asinh" or "min-max".
+            softening: of the asinh, in units of the sky noise.
+
+        Raises:
+            DataError: where there are no images, or they are all of one value.
+        """
+        collected, count = [], 0
+        for batch in batches:
+            collected.append(batch["image"].cpu())
+            count += len(collected[-1])
+            if count >= MEASURED_IMAGES:
+                break
+        if not collected:
+            raise DataError("There are no train images to measure the input scaling on.")
+        images = torch.cat(collected)[:MEASURED_IMAGES].float()
+        sky_noise = estimate_sky_noise(images)
+        peak = float(images.abs().amax((-2, -1)).median())
+        scale = max(softening * sky_noise, _LEAST_SOFTENING * peak)
+        if scale == 0 or images.std() == 0:
+            raise DataError("The train images are blank: every pixel has the same value.")
+        stretched = torch.asinh(images / scale).double()
+        return cls(
+            kind,
+            sky_noise=sky_noise,
+            softening=scale,
+            mean=float(stretched.mean()),
+            standard_deviation=float(stretched.std()),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The kind and every constant, for a YAML or JSON file."""
+        return {
+            "kind": self.kind,
+            "sky_noise": self.sky_noise,
+            "softening": self.softening,
+            "mean": self.mean,
+            "standard_deviation": self.standard_deviation,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> InputScaling:
+        """The scaling that `to_dict` described.
+
+        Raises:
+            UsageError: where a constant is missing or unknown.
+        """
+        try:
+            return cls(**values)
+        except TypeError:
+            raise UsageError(
+                f"An input scaling has {', '.join(cls().to_dict())}; this one has "
+                f"{', '.join(values) or 'nothing'}."
+            ) from None
+
+    def extra_repr(self) -> str:
+        """Constants, as shown when a model is printed."""
+        return ", ".join(f"{name}={value}" for name, value in self.to_dict().items())

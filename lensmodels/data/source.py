@@ -1,0 +1,81 @@
+"""What a stream reads from: the groups of an archive, as images and the columns of each image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmodels.data.settings import LABELS
+from lensmodels.errors import DataError
+
+Images = NDArray[np.float32]
+Columns = dict[str, NDArray[np.generic]]
+
+COLUMN_TYPES: dict[str, type[np.generic]] = {
+    "label": np.int64,
+    "axion_mass": np.float64,
+    "substructure_snr": np.float32,
+}
+"""Scalar columns of a batch that are stored, and their types in it."""
+
+
+_ADVICE = "find what is damaged with `lenssim verify` and fetch or generate it again."
+
+
+class Source(ABC):
+    """Groups of an archive that can be read by runs of images, from several threads at once."""
+
+    def __init__(self, counts: Mapping[str, int], num_pix: int) -> None:
+        self.counts = dict(counts)
+        self.num_pix = num_pix
+
+    @abstractmethod
+    def edges(self, group: str) -> NDArray[np.int64]:
+        """Where the chunks of a group begin, and its end."""
+
+    @abstractmethod
+    def _read(self, group: str, start: int, stop: int, images: Images) -> Columns:
+        """Reads a run of images into `images`; returns its stored columns."""
+
+    @abstractmethod
+    def _place(self, group: str, start: int) -> str:
+        """File that holds an image, as its name in the archive."""
+
+    def read(self, group: str, start: int, stop: int, images: Images) -> Columns:
+        """Reads a run of images, which lies in one chunk, and checks it.
+
+        Args:
+            group: as in "train/cdm".
+            start: first image.
+            stop: where the run ends, excluded.
+            images: (stop - start, num_pix, num_pix), filled with e-/s.
+
+        Returns:
+            The columns of `COLUMN_TYPES`, each (stop - start,).
+
+        Raises:
+            DataError: where the file is damaged or missing, or a value cannot be.
+        """
+        where = f"images {start} to {stop - 1} of {group} ({self._place(group, start)})"
+        try:
+            columns = self._read(group, start, stop, images)
+        except DataError:
+            raise
+        except Exception as error:  # a damaged file can fail anywhere in the decoding
+            reason = str(error).rstrip(".") or type(error).__name__
+            raise DataError(f"{where} cannot be read: {reason}; {_ADVICE}") from error
+        _check(where, group, images, columns)
+        return columns
+
+
+def _check(where: str, group: str, images: Images, columns: Columns) -> None:
+    if not np.isfinite(images).all():
+        problem = "pixels that are not finite (NaN where a file is missing)"
+    elif np.any(columns["label"] != LABELS[group.split("/")[1]]):
+        problem = "labels of another class"
+    else:
+        return
+    raise DataError(f"{where} hold {problem}; {_ADVICE}")

@@ -1,0 +1,18 @@
+"""Evaluation: what a trained model is worth, and what it says of new images.
+
+metrics        scores: pure functions of arrays
+bootstrap      their 95% intervals, and those of the difference of two runs
+summary        from a table of predictions to metrics.json
+information    what the images can tell at best
+inference      running a model over images
+evaluate       testing a run
+prediction     new images: predictions and embeddings
+style, plots, embedding_map, figures   the figures
+report         report.html, of one run or of several
+"""
+
+from lensmodels.evaluation.evaluate import evaluate
+from lensmodels.evaluation.prediction import embed, predict
+from lensmodels.evaluation.report import compare, write_report
+
+__all__ = ["compare", "embed", "evaluate", "predict", "write_report"]

@@ -1,0 +1,113 @@
+"""Running a trained model over images: on which device, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lensmodels.data import CLASSES, ClassName, DataSettings, LensDataModule
+from lensmodels.errors import DataError, LensmodelsError, UsageError
+from lensmodels.runs import MODEL, RunConfig, load_encoder, load_model
+from lenssim.archive import Manifest, open_archive
+from lenssim.archive.reader import ArchiveError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name: "auto", "cpu" or "gpu"; "auto" is a GPU where there is one.
+
+    Raises:
+        UsageError: where a GPU is asked for and there is none.
+    """
+    if name not in ("auto", "cpu", "gpu"):
+        raise UsageError(f"Device {name!r} is unknown; choose auto, cpu or gpu.")
+    if name == "gpu" and not torch.cuda.is_available():
+        raise UsageError("A GPU was asked for, and there is none here; choose --device cpu.")
+    return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
+
+
+@contextmanager
+def enough_memory(batch_size: int) -> Iterator[None]:
+    """Turns memory that runs out into one sentence."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise LensmodelsError(
+            f"Memory ran out with batches of {batch_size} images; choose a smaller --batch-size."
+        ) from None
+
+
+def progress(total: int, about: str) -> tqdm:
+    """A progress bar in images, with images/s; none where nobody watches."""
+    return tqdm(total=total, desc=about, unit=" images", unit_scale=False, disable=None)
+
+
+def read_manifest(url: str) -> Manifest:
+    """The manifest of an archive.
+
+    Raises:
+        DataError: where there is none, or it cannot be read.
+    """
+    try:
+        return open_archive(url).manifest
+    except ArchiveError as error:
+        raise DataError(str(error)) from None
+
+
+def whole_archive(
+    url: str, config: RunConfig, num_pix: int, batch_size: int
+) -> Iterator[tuple[str, Iterable[dict[str, Tensor]]]]:
+    """Every group of an archive, as its name, as in "train/cdm", and its batches in order."""
+    manifest = read_manifest(url)
+    for name in CLASSES:
+        splits = [split for split in ("train", "test") if manifest.group(f"{split}/{name}")]
+        if not splits:
+            continue
+        data = open_data(url, (name,), config, num_pix, batch_size)
+        for split in splits:
+            part = "train" if split == "train" else "test"
+            yield f"{split}/{name}", data.stream(part, shuffle=False)  # type: ignore[arg-type]
+
+
+def open_data(
+    url: str, classes: tuple[ClassName, ...], config: RunConfig, num_pix: int, batch_size: int
+) -> LensDataModule:
+    """The data module of an archive, for looking at each image once.
+
+    Args:
+        url: folder or URL of the archive.
+        classes: which.
+        config: of the run, for how it reads.
+        num_pix: side of the images that the model takes, pixels.
+        batch_size: images at a time.
+    """
+    data = LensDataModule(
+        DataSettings(
+            url=url,
+            batch_size=batch_size,
+            classes=classes,
+            validation_fraction=0.0,
+            workers=config.data.workers,
+            cache="none",
+            cache_dir=config.data.cache_dir,
+            num_pix=num_pix,
+        )
+    )
+    data.setup()
+    return data
+
+
+def embedder(run: Path, device: torch.device) -> tuple[Callable[[Tensor], Tensor], int]:
+    """What turns raw images, e-/s, into embeddings, and the side of its images in pixels.
+
+    The finetuned encoder, or the pretrained one where a run was only pretrained.
+    """
+    if (Path(run) / MODEL).exists():
+        model = load_model(run, device)
+        return model.embed, model.encoder.num_pix
+    encoder, scaling = load_encoder(run, device)
+    return nn.Sequential(scaling, encoder).eval(), encoder.num_pix

@@ -1,0 +1,202 @@
+"""From a table of predictions to metrics.json: every figure, with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lensmodels.data import CLASSES
+from lensmodels.evaluation import bootstrap, metrics
+from lensmodels.tasks import TaskName
+
+PROBABILITIES = [f"p_{name}" for name in CLASSES]
+"""Columns of the predicted probabilities, in the order of the labels."""
+
+NO_SUBSTRUCTURE = CLASSES.index("no_sub")
+
+RESOLVED = -23.0
+"""log10(m / eV) below which a vortex is longer than its Einstein radius, so that its length, and
+with it the mass, can be seen."""
+
+
+def labels_of(table: pd.DataFrame) -> NDArray[np.int64]:
+    """True labels, (n,)."""
+    return table["label"].to_numpy(np.int64)
+
+
+def probabilities_of(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Predicted probabilities, (n, classes)."""
+    return table[PROBABILITIES].to_numpy(np.float64)
+
+
+def true_log_mass(table: pd.DataFrame) -> NDArray[np.float64]:
+    """True log10(m / eV), (n,)."""
+    return np.log10(table["axion_mass"].to_numpy(np.float64))
+
+
+def log_mass_error(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Predicted less true log10(m / eV), dex, (n,)."""
+    return table["log10_mass"].to_numpy(np.float64) - true_log_mass(table)
+
+
+def summarise(
+    task: TaskName, table: pd.DataFrame, *, seed: int = 0, resamples: int = bootstrap.RESAMPLES
+) -> dict[str, Any]:
+    """Every figure of a table of predictions, as metrics.json has it.
+
+    Args:
+        task: "classification" or "axion-mass".
+        table: columns of predictions.csv.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+
+    Returns:
+        JSON-able; None where a figure is undefined.
+    """
+    if task == "classification":
+        return _classification(table, seed, resamples)
+    return _axion_mass(table, seed, resamples)
+
+
+def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:
+    labels, probabilities = labels_of(table), probabilities_of(table)
+    areas = metrics.one_vs_rest_auc(labels, probabilities)
+    macro = metrics.macro_mean(areas)
+    right = (probabilities.argmax(axis=1) == labels).astype(float)
+    statistics = {"accuracy": bootstrap.weighted_mean(right)}
+    for label, (name, area) in enumerate(zip(CLASSES, areas, strict=True)):
+        if area is not None:
+            statistics[name] = bootstrap.weighted_auc(labels == label, probabilities[:, label])
+    if macro is not None:
+        statistics["macro_auc"] = bootstrap.weighted_macro_auc(labels, probabilities)
+    found = dict(
+        zip(
+            statistics,
+            bootstrap.intervals(list(statistics.values()), labels, seed=seed, count=resamples),
+            strict=True,
+        )
+    )
+    reliability = metrics.reliability(labels, probabilities)
+    return {
+        "macro_auc": macro,
+        "auc": dict(zip(CLASSES, areas, strict=True)),
+        "accuracy": metrics.accuracy(labels, probabilities),
+        "ci95": {
+            "macro_auc": found["macro_auc"].as_list() if macro is not None else None,
+            "accuracy": found["accuracy"].as_list(),
+            "auc": {name: found[name].as_list() if name in found else None for name in CLASSES},
+        },
+        "confusion": metrics.confusion_matrix(labels, probabilities).tolist(),
+        "expected_calibration_error": reliability.expected_calibration_error,
+        "reliability": {key: value.tolist() for key, value in asdict(reliability).items()},
+        "auc_by_snr": auc_by_snr(table, seed=seed, resamples=resamples),
+    }
+
+
+def auc_by_snr(
+    table: pd.DataFrame, *, seed: int = 0, resamples: int = bootstrap.RESAMPLES
+) -> list[dict[str, Any]]:
+    """How well substructure is told from none, by how much of it there is to see.
+
+    In each bin of S/N, the images with substructure against all without, ranked by 1 - p_no_sub:
+    both classes together ("all"), and each by itself where the bin has enough of it.
+
+    Returns:
+        One entry a bin and class: low, high (S/N), class, count, auc, ci95; none where there are
+        no images without substructure.
+    """
+    labels = labels_of(table)
+    evidence = 1 - table["p_no_sub"].to_numpy(np.float64)
+    snr = table["substructure_snr"].to_numpy(np.float64)
+    empty = np.flatnonzero(labels == NO_SUBSTRUCTURE)
+    if not len(empty):
+        return []
+    rows = []
+    for each in metrics.snr_bins(snr, labels != NO_SUBSTRUCTURE):
+        for name in ("all", *CLASSES[:NO_SUBSTRUCTURE]):
+            members = each.members
+            if name != "all":
+                members = members[labels[members] == CLASSES.index(name)]
+                if len(members) < metrics.LEAST_IN_BIN:
+                    continue
+            chosen = np.concatenate([members, empty])
+            positive = np.arange(len(chosen)) < len(members)
+            area = bootstrap.weighted_auc(positive, evidence[chosen])
+            [interval] = bootstrap.intervals(
+                [area], positive.astype(int), seed=seed, count=resamples
+            )
+            rows.append(
+                {
+                    "low": each.low,
+                    "high": each.high,
+                    "class": name,
+                    "count": len(members),
+                    "auc": float(area(np.ones((1, len(chosen))))[0]),
+                    "ci95": interval.as_list(),
+                }
+            )
+    return rows
+
+
+def _axion_mass(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:
+    true, error = true_log_mass(table), log_mass_error(table)
+    resolved = table[true < RESOLVED]
+    covered = None
+    if "log10_mass_sigma" in table:
+        sigma = table["log10_mass_sigma"].to_numpy(np.float64)
+        found = metrics.coverage(true, true + error, sigma)
+        covered = {
+            "nominal": found.nominal.tolist(),
+            "observed": found.observed.tolist(),
+            "pull": found.pull,
+        }
+    names = ("rmse_dex", "mae_dex", "bias_dex")
+    overall = _errors(true, error)
+    del overall["count"]  # is n_test
+    return {
+        **overall,
+        "ci95": dict(zip(names, _error_intervals(error, seed, resamples), strict=True)),
+        "resolved": None
+        if resolved.empty
+        else {
+            "below": RESOLVED,
+            **_errors(true_log_mass(resolved), log_mass_error(resolved)),
+        },
+        "by_mass": [
+            {
+                "low": each.low,
+                "high": each.high,
+                **_errors(true[each.members], error[each.members], r2=False),
+                "ci95": dict(
+                    zip(names, _error_intervals(error[each.members], seed, resamples), strict=True)
+                ),
+            }
+            for each in metrics.mass_bins(true)
+        ],
+        "coverage": covered,
+    }
+
+
+def _errors(
+    true: NDArray[np.float64], error: NDArray[np.float64], *, r2: bool = True
+) -> dict[str, Any]:
+    figures = asdict(metrics.regression_figures(true, true + error))
+    if not r2:
+        del figures["r2"]  # within a narrow bin it says nothing
+    return figures
+
+
+def _error_intervals(error: NDArray[np.float64], seed: int, resamples: int) -> list[list[float]]:
+    """95% intervals of RMSE, mean absolute error and bias."""
+    statistics = [
+        bootstrap.weighted_rms(error),
+        bootstrap.weighted_mean(np.abs(error)),
+        bootstrap.weighted_mean(error),
+    ]
+    strata = np.zeros(len(error), np.int64)
+    found = bootstrap.intervals(statistics, strata, seed=seed, count=resamples)
+    return [interval.as_list() for interval in found]

@@ -1,0 +1,217 @@
+"""What every method shares: its random numbers, optimiser, online probe and watch for collapse."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import lightning
+import numpy as np
+import torch
+from lightly.utils.scheduler import CosineWarmupScheduler, cosine_schedule
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from lensmodels.data import Batch, InputScaling
+from lensmodels.encoders import Encoder
+from lensmodels.errors import UsageError
+from lensmodels.methods.probes import (
+    embedding_rank,
+    embedding_std,
+    linear_scores,
+    neighbour_probabilities,
+    whiten,
+)
+from lensmodels.tasks import macro_auc
+from lensmodels.views import Draws, Recipe, Views
+
+COLLAPSED_STD = 0.05
+"""Spread below which features count as collapsed, as a share of that of isotropic features."""
+
+
+class StageSettings(BaseModel):
+    """How long and how fast to train.
+
+    The papers train with SGD or LARS at batches of 256 to 4096 for hundreds of epochs. On sets
+    of ten thousand images and batches of 64 to 256, AdamW with warm-up and a cosine is what
+    works for ResNets and transformers alike without tuning, so that it is used for every method.
+
+    Attributes:
+        epochs: passes over the images; 0 skips the stage.
+        learning_rate: at a batch of 256; it is scaled by the root of the batch size over that,
+            as suits Adam.
+        weight_decay: of weights, not of biases or norms.
+        warmup: share of the steps in which the learning rate rises to its full value.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(ge=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: float = Field(0.1, ge=0, le=1)
+
+
+def step_seed(*numbers: int) -> int:
+    """One seed from several whole numbers, each of which changes it."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Module(lightning.LightningModule):
+    """A LightningModule whose randomness is a function of seed and step, with AdamW and a cosine.
+
+    So nothing random has to be saved for a resume, and the views do not depend on how many
+    processes share a batch.
+
+    Args:
+        stage: epochs, learning rate, weight decay.
+        batch_size: over all processes; it scales the learning rate.
+        total_steps: optimiser steps in the whole stage. Lightning could tell, but asking it before
+            a checkpoint is loaded makes a resume in the middle of an epoch begin it again.
+        seed: of the run.
+    """
+
+    def __init__(
+        self, stage: StageSettings, *, batch_size: int, total_steps: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.stage, self.batch_size, self.seed = stage, batch_size, seed
+        self.total_steps = total_steps
+
+    def draws(self, images: Tensor) -> Draws:
+        """Random numbers of this step, for the views of this process's part of the batch."""
+        return Draws(
+            step_seed(self.seed, self.global_step),
+            len(images),
+            images.device,
+            rank=self.global_rank,
+            world_size=self.trainer.world_size,
+        )
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seeds what draws its own random numbers, such as dropout."""
+        torch.manual_seed(step_seed(self.seed, self.global_step, self.global_rank + 1))
+
+    def adamw(self) -> Any:
+        """AdamW over what is trained, its learning rate warmed up and then falling as a cosine."""
+        trained = [weights for weights in self.parameters() if weights.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [weights for weights in trained if weights.ndim > 1]},
+            {"params": [weights for weights in trained if weights.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(
+            groups,
+            lr=self.stage.learning_rate * (self.batch_size / 256) ** 0.5,
+            weight_decay=self.stage.weight_decay,
+        )
+        steps = self.total_steps
+        schedule = CosineWarmupScheduler(optimiser, round(self.stage.warmup * steps), steps)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    @property
+    def progress(self) -> float:
+        """Share of the stage's steps that are done, for schedules."""
+        return self.global_step / max(1, self.total_steps)
+
+
+class Pretraining(Module, ABC):
+    """A self-supervised method, and how one sees from outside that it learns.
+
+    After every epoch the validation images are embedded. The labels of these, and of no other
+    image, are looked at, to show the scores of a nearest-neighbour and a linear classifier: they
+    steer nothing. The spread and rank of the features show a collapse.
+
+    Args:
+        encoder: to be trained, in place.
+        views: what the method compares.
+        scaling: of the encoder's input.
+        stage: epochs, learning rate, weight decay.
+        batch_size: over all processes.
+        total_steps: optimiser steps in the whole stage.
+        seed: of the run.
+
+    Attributes:
+        defaults: of the stage.
+        view_count: views of an image that it compares.
+        collapsed: whether the features of the last validation had collapsed.
+    """
+
+    defaults: ClassVar[StageSettings]
+    view_count: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        views: Recipe,
+        scaling: InputScaling,
+        stage: StageSettings,
+        *,
+        batch_size: int,
+        total_steps: int,
+        seed: int,
+    ) -> None:
+        super().__init__(stage, batch_size=batch_size, total_steps=total_steps, seed=seed)
+        self.encoder = encoder
+        self.scaling = scaling
+        self.views = Views(views, scaling)
+        self.collapsed = False
+        self._features: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    @classmethod
+    def check_views(cls, recipe: Recipe) -> None:
+        """Refuses a recipe that the method cannot use.
+
+        Raises:
+            UsageError: saying how many views it compares.
+        """
+        count = sum(view.count for view in recipe)
+        if count != cls.view_count:
+            raise UsageError(f"{cls.__name__} compares {cls.view_count} views, not {count}.")
+
+    @abstractmethod
+    def loss(self, views: list[Tensor]) -> Tensor:
+        """Loss of one batch, from its scaled views, each (n, 1, height, width)."""
+
+    @property
+    def trained_encoder(self) -> nn.Module:
+        """The encoder that is kept."""
+        return self.encoder
+
+    @property
+    def average_momentum(self) -> float:
+        """Momentum of a network that is the moving average of another, rising to 1 as a cosine.
+
+        BYOL and DINO begin with 0.996, an average over 250 steps, in trainings of 100,000 steps and
+        more. Here it is over a 500th of the steps, at least 10 and at most 250: in a training of a
+        thousand steps, an average over 250 has hardly moved from its random weights.
+        """
+        steps_averaged = min(max(self.total_steps / 500, 10), 250)
+        return cosine_schedule(self.global_step, self.total_steps, 1 - 1 / steps_averaged, 1.0)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Draws the views of a batch and gives their loss."""
+        loss = self.loss(self.views(batch["image"], self.draws(batch["image"])))
+        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keeps features and labels of a batch for the end of the epoch."""
+        self._features.append(self.trained_encoder(self.scaling(batch["image"])).float())
+        self._labels.append(batch["label"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the online probe and the figures that show a collapse."""
+        features, labels = torch.cat(self._features), torch.cat(self._labels)
+        self._features, self._labels = [], []
+        spread, rank = embedding_std(features), embedding_rank(features)
+        self.collapsed = spread < COLLAPSED_STD
+        figures = {"embedding_std": spread, "embedding_rank": rank}
+        if len(labels.unique()) > 1:
+            white, _ = whiten(features, features)
+            figures["knn_macro_auc"] = macro_auc(neighbour_probabilities(white, labels), labels)
+            figures["linear_macro_auc"] = macro_auc(linear_scores(features, labels), labels)
+        self.log_dict(figures, prog_bar=True, sync_dist=True)

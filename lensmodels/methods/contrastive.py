@@ -1,0 +1,42 @@
+"""Contrastive learning: two views of an image attract, those of different images repel.
+
+SimCLR's loss and head (Chen et al. 2020, arXiv:2002.05709) on the two pretexts of the study:
+an image and the same image rotated, or the same image with Gaussian noise. Which of them is
+decided by the views alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightly.loss import NTXentLoss
+from lightly.models.modules import SimCLRProjectionHead
+from torch import Tensor
+
+from lensmodels.methods.base import Pretraining, StageSettings
+
+
+class Contrastive(Pretraining):
+    """NT-Xent between two views; the other images of the batch, of all processes, are negatives."""
+
+    defaults = StageSettings(epochs=100, learning_rate=1e-3)
+
+    # SimCLR, table 5 and appendix B.7: 0.5 suits few epochs of photographs, 0.1 small batches;
+    # lenses are alike in all but details, which a low temperature weighs more
+    temperature = 0.1
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        size = self.encoder.num_features
+        # one hidden layer as in section 2.1 there, no norm: a batch may be shared by processes
+        self.projection_head = SimCLRProjectionHead(size, size, 128, batch_norm=False)
+        self.criterion = NTXentLoss(self.temperature, gather_distributed=True)
+
+    def loss(self, views: list[Tensor]) -> Tensor:
+        """NT-Xent, equation 1 there, of the projections of two views."""
+        first, second = (self.projection_head(self.encoder(view)) for view in views)
+        return self.criterion(first, second)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW in place of LARS, which the paper needs for batches of thousands."""
+        return self.adamw()

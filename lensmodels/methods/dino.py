@@ -1,0 +1,77 @@
+"""DINO: a student learns the teacher's assignment of an image from smaller views of it.
+
+Caron et al. 2021, arXiv:2104.14294.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from lightly.loss import DINOLoss
+from lightly.models.modules import DINOProjectionHead
+from lightly.models.utils import deactivate_requires_grad, update_momentum
+from torch import Tensor, nn
+
+from lensmodels.data import Batch
+from lensmodels.errors import UsageError
+from lensmodels.methods.base import Pretraining, StageSettings
+from lensmodels.views import Recipe
+
+
+class DINO(Pretraining):
+    """Self-distillation without labels; centring and a sharp teacher keep it from collapse."""
+
+    defaults = StageSettings(epochs=100, learning_rate=5e-4)
+
+    # the first two of the recipe are global, all others local
+    global_views = 2
+    # 1024 prototypes in place of 65,536: there are not more kinds of lens in ten thousand images
+    prototypes = 1024
+    # 0.04 rising to 0.07 over the first tenth, as in the paper's 30 epochs of 300
+    first_temperature, last_temperature, rise = 0.04, 0.07, 0.1
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        size = self.encoder.num_features
+        self.student = nn.Sequential(self.encoder, self._head(size))
+        self.teacher = nn.Sequential(copy.deepcopy(self.encoder), self._head(size))
+        self.teacher.load_state_dict(self.student.state_dict())
+        deactivate_requires_grad(self.teacher)
+        self.criterion = DINOLoss(self.prototypes)
+
+    def _head(self, size: int) -> nn.Module:
+        return DINOProjectionHead(size, 512, 256, self.prototypes)
+
+    @classmethod
+    def check_views(cls, recipe: Recipe) -> None:
+        """Needs two global views; any number of local ones may follow."""
+        count = sum(view.count for view in recipe)
+        if count < cls.global_views:
+            raise UsageError(f"DINO compares {cls.global_views} views or more, not {count}.")
+
+    @property
+    def trained_encoder(self) -> nn.Module:
+        """The teacher's, which is better than the student's throughout (section 5.2 there)."""
+        return self.teacher[0]
+
+    def loss(self, views: list[Tensor]) -> Tensor:
+        """Cross-entropy of every student's view against the teacher's other global views."""
+        with torch.no_grad():
+            teacher = [self.teacher(view) for view in views[: self.global_views]]
+        student = [self.student(view) for view in views]
+        rise = min(1.0, self.progress / self.rise)
+        temperature = self.first_temperature + rise * (
+            self.last_temperature - self.first_temperature
+        )
+        return self.criterion(teacher, student, teacher_temp=temperature)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Moves the teacher towards the student of the step before, ever more slowly."""
+        super().on_train_batch_start(batch, batch_idx)
+        update_momentum(self.student, self.teacher, self.average_momentum)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, as in the paper."""
+        return self.adamw()

@@ -1,0 +1,86 @@
+"""Supervised learning: the baseline from random weights, and the finetuning of what was pretrained.
+
+Both are the same class with the same views and schedule, so that they differ in nothing but the
+weights that they start from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightly.models.utils import deactivate_requires_grad
+from torch import Tensor
+
+from lensmodels.data import Batch
+from lensmodels.methods.base import Module, StageSettings
+from lensmodels.model import LensModel
+from lensmodels.views import Recipe, Views
+
+
+class Supervised(Module):
+    """Trains a model on its task.
+
+    Args:
+        model: to be trained, in place.
+        views: a recipe for one view.
+        stage: epochs, learning rate, weight decay.
+        frozen: whether only the head is trained: a linear probe.
+        batch_size: over all processes.
+        total_steps: optimiser steps in the whole stage.
+        seed: of the run.
+    """
+
+    defaults = StageSettings(epochs=30, learning_rate=1e-3)
+
+    def __init__(
+        self,
+        model: LensModel,
+        views: Recipe,
+        stage: StageSettings,
+        *,
+        frozen: bool = False,
+        batch_size: int,
+        total_steps: int,
+        seed: int,
+    ) -> None:
+        super().__init__(stage, batch_size=batch_size, total_steps=total_steps, seed=seed)
+        self.model = model
+        self.views = Views(views, model.scaling)
+        self.frozen = frozen
+        if frozen:
+            deactivate_requires_grad(model.encoder)
+        self._outputs: list[Tensor] = []
+        self._batches: list[Batch] = []
+
+    def on_train_epoch_start(self) -> None:
+        """Keeps the norms of a frozen encoder as they are."""
+        if self.frozen:
+            self.model.encoder.eval()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of the task on one view of each image."""
+        (view,) = self.views(batch["image"], self.draws(batch["image"]))
+        loss = self.model.task.loss(self.model.head(self.model.encoder(view)), batch)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss of images as they are; outputs are kept for the score."""
+        outputs = self.model(batch["image"])
+        loss = self.model.task.loss(outputs, batch)
+        size = len(batch["image"])
+        self.log("val_loss", loss, prog_bar=True, sync_dist=True, batch_size=size)
+        self._outputs.append(outputs)
+        self._batches.append({key: batch[key] for key in ("label", "axion_mass")})
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the task's score."""
+        whole = {key: torch.cat([part[key] for part in self._batches]) for key in self._batches[0]}
+        scores = self.model.task.score(torch.cat(self._outputs), whole)
+        self._outputs, self._batches = [], []
+        self.log_dict(scores, prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, as for every method here."""
+        return self.adamw()

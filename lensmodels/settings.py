@@ -1,0 +1,137 @@
+"""From the words of a command to the settings of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lensmodels.data import CLASSES
+from lensmodels.encoders import EncoderSettings
+from lensmodels.errors import DataError, UsageError
+from lensmodels.methods import PRETRAINING, StageSettings, Supervised
+from lensmodels.runs import RunConfig
+from lensmodels.tasks import TaskSettings
+from lensmodels.views import default_recipe, read_recipe
+from lenssim.archive import open_archive
+from lenssim.archive.reader import ArchiveError
+
+_KEYS = {
+    "data": "data.url",
+    "train_size": "data.train_size",
+    "batch_size": "data.batch_size",
+    "labels": "data.labels",
+    "workers": "data.workers",
+    "cache": "data.cache",
+    "cache_dir": "data.cache_dir",
+    "encoder": "encoder.name",
+    "patch_size": "encoder.patch_size",
+    "small_stem": "encoder.small_stem",
+    "task": "task.name",
+    "loss": "task.loss",
+    "pretrain_epochs": "pretrain.epochs",
+    "finetune_epochs": "finetune.epochs",
+    "method": "method",
+    "pretrained": "pretrained",
+    "frozen": "frozen",
+    "device": "device",
+    "devices": "devices",
+    "precision": "precision",
+}
+"""Where the setting of each word is."""
+
+
+def config_from_words(words: Mapping[str, Any]) -> RunConfig:
+    """Settings of a run: the method's defaults, changed by what was said.
+
+    Args:
+        words: values of `_KEYS`; `seed`, of everything; `lr`, of every stage; `views`, a file;
+            `encoder_settings`, in place of those of the encoder; `overrides`, as "key=value".
+
+    Raises:
+        UsageError: naming the key, the value and what is allowed.
+    """
+    method = words.get("method", "supervised")
+    stage = PRETRAINING[method].defaults if method in PRETRAINING else StageSettings(epochs=0)
+    values: dict[str, Any] = {
+        "method": method,
+        "encoder": words.get("encoder_settings", EncoderSettings()).model_dump(mode="json"),
+        "task": TaskSettings().model_dump(mode="json"),
+        "data": {"url": words["data"]},
+        "pretrain": stage.model_dump(),
+        "finetune": Supervised.defaults.model_dump(),
+        "finetune_views": _plain(default_recipe("supervised")),
+    }
+    if method in PRETRAINING:
+        recipe = read_recipe(words["views"]) if "views" in words else default_recipe(method)
+        values["pretrain_views"] = _plain(recipe)
+        values["pretrain_classes"] = _train_classes(words["data"])
+    elif "views" in words:
+        values["finetune_views"] = _plain(read_recipe(words["views"]))
+    for word, key in _KEYS.items():
+        if word in words:
+            _set(values, key, words[word])
+    if "seed" in words:
+        values["seed"] = values["data"]["seed"] = words["seed"]
+    if "lr" in words:
+        values["pretrain"]["learning_rate"] = values["finetune"]["learning_rate"] = words["lr"]
+    for override in words.get("overrides", ()):
+        _override(values, override)
+    _set(values, "data.classes", TaskSettings(name=values["task"]["name"]).classes)
+    return _validated(values)
+
+
+def _validated(values: Mapping[str, Any]) -> RunConfig:
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{key} = {first['input']!r}: {first['msg']}.") from None
+    views = sum(view.count for view in config.finetune_views)
+    if views != 1:
+        raise UsageError(f"finetune_views must be one view of an image, not {views}.")
+    if config.method in PRETRAINING:
+        PRETRAINING[config.method].check_views(config.pretrain_views)
+    return config
+
+
+def _plain(recipe: Sequence[Any]) -> list[dict[str, Any]]:
+    return [view.model_dump(mode="json") for view in recipe]
+
+
+def _train_classes(url: str) -> list[str]:
+    """Classes that an archive has train images of."""
+    try:
+        manifest = open_archive(url).manifest
+    except ArchiveError as error:
+        raise DataError(str(error)) from None
+    return [name for name in CLASSES if manifest.group(f"train/{name}")] or list(CLASSES)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UsageError(f"--set {override}: write it as KEY=VALUE.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(f"--set {override}: the value is not YAML.") from None
+    key = key.strip().replace("views.", "pretrain_views.", 1) if key.startswith("views.") else key
+    _set(values, key.strip(), value)
+
+
+def _set(values: Any, key: str, value: Any) -> None:
+    """Sets what a dotted key names; whether there is such a key is for the validation to say."""
+    *path, last = key.split(".")
+    try:
+        for part in path:
+            values = values[int(part)] if isinstance(values, list) else values[part]
+        if isinstance(values, list):
+            values[int(last)] = value
+        else:
+            values[last] = value
+    except (KeyError, IndexError, ValueError, TypeError):
+        raise UsageError(f"There is no setting {key}.") from None

@@ -1,0 +1,94 @@
+"""The axion mass: log10 of it in eV, from images with a vortex."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lensmodels.data import Batch
+from lensmodels.errors import DataError
+from lensmodels.tasks.base import Task, TaskName, TaskSettings
+
+MEASURED_IMAGES = 4096
+"""Masses that the target's standardisation is measured on."""
+
+_LOG_VARIANCE_BOUND = 7.0
+"""Bound on the predicted log variance, in units of the target's variance: a factor of a thousand
+is more than the image can tell, and keeps one image from ruling a batch."""
+
+
+class AxionMass(Task):
+    """log10(m / eV), standardised for the loss, and its uncertainty where the loss predicts one.
+
+    Huber's loss is quadratic for errors below one standard deviation of the prior, so that its
+    minimum is close to the posterior mean, which has the least RMSE.
+
+    Args:
+        settings: which loss.
+        mean, standard_deviation: of log10(m / eV) in the train images, dex.
+    """
+
+    name: TaskName = "axion-mass"
+
+    def __init__(
+        self, settings: TaskSettings, *, mean: float = -23.0, standard_deviation: float = 0.577
+    ) -> None:
+        super().__init__(settings)
+        self.mean, self.standard_deviation = mean, standard_deviation
+        self.output_size = 2 if settings.loss == "gaussian-nll" else 1
+
+    @classmethod
+    def measure(cls, settings: TaskSettings, batches: Iterable[Mapping[str, Tensor]]) -> Self:
+        """The task standardised by the masses of the first images of a stream.
+
+        Raises:
+            DataError: where there are no masses, or only one.
+        """
+        collected, count = [], 0
+        for batch in batches:
+            collected.append(_log_mass(batch))
+            count += len(collected[-1])
+            if count >= MEASURED_IMAGES:
+                break
+        masses = torch.cat(collected).double() if collected else torch.empty(0)
+        if not masses.isfinite().all() or len(masses.unique()) < 2:
+            raise DataError("The axion-mass task needs images of several known axion masses.")
+        return cls(settings, mean=float(masses.mean()), standard_deviation=float(masses.std()))
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Huber's loss, or the negative log likelihood of a normal distribution, standardised."""
+        target = ((_log_mass(batch) - self.mean) / self.standard_deviation).to(outputs.dtype)
+        if self.settings.loss == "huber":
+            return functional.huber_loss(outputs[:, 0], target)
+        return functional.gaussian_nll_loss(outputs[:, 0], target, _log_variance(outputs).exp())
+
+    def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
+        """log10_mass and, with the Gaussian likelihood, log10_mass_sigma; dex, each (n,)."""
+        outputs = outputs.double()
+        found = {"log10_mass": self.mean + self.standard_deviation * outputs[:, 0]}
+        if self.settings.loss == "gaussian-nll":
+            sigma = self.standard_deviation * (0.5 * _log_variance(outputs)).exp()
+            found["log10_mass_sigma"] = sigma
+        return found
+
+    def score(self, outputs: Tensor, batch: Batch) -> dict[str, float]:
+        """val_rmse_dex."""
+        error = self.predictions(outputs)["log10_mass"] - _log_mass(batch)
+        return {"val_rmse_dex": float(error.square().mean().sqrt())}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Settings and the target's standardisation."""
+        constants = {"mean": self.mean, "standard_deviation": self.standard_deviation}
+        return super().to_dict() | constants
+
+
+def _log_mass(batch: Mapping[str, Tensor]) -> Tensor:
+    return batch["axion_mass"].log10()
+
+
+def _log_variance(outputs: Tensor) -> Tensor:
+    return _LOG_VARIANCE_BOUND * torch.tanh(outputs[:, 1] / _LOG_VARIANCE_BOUND)

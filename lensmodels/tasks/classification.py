@@ -1,0 +1,51 @@
+"""Which substructure class: three neurons, cross-entropy."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional
+
+from lensmodels.data import CLASSES, Batch
+from lensmodels.tasks.base import Task, TaskName
+
+
+def macro_auc(probabilities: Tensor, labels: Tensor) -> float:
+    """Mean over classes of the area under the one-against-rest ROC curve.
+
+    Args:
+        probabilities: or any scores that rank as they do, (n, classes).
+        labels: (n,).
+
+    Returns:
+        The mean over the classes that both occur and do not fill the sample; NaN without any.
+    """
+    scores, truth = probabilities.detach().cpu().double().numpy(), labels.cpu().numpy()
+    areas = [
+        roc_auc_score(truth == label, scores[:, label])
+        for label in range(scores.shape[1])
+        if 0 < (truth == label).sum() < len(truth)
+    ]
+    return float(np.mean(areas)) if areas else float("nan")
+
+
+class Classification(Task):
+    """Probabilities of axion, cdm and no_sub."""
+
+    name: TaskName = "classification"
+    output_size = len(CLASSES)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy."""
+        return functional.cross_entropy(outputs, batch["label"])
+
+    def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
+        """Probability of each class: p_axion, p_cdm, p_no_sub, each (n,)."""
+        probabilities = torch.softmax(outputs.float(), dim=1)
+        return {f"p_{name}": probabilities[:, label] for label, name in enumerate(CLASSES)}
+
+    def score(self, outputs: Tensor, batch: Batch) -> dict[str, float]:
+        """val_macro_auc."""
+        return {"val_macro_auc": macro_auc(torch.softmax(outputs.float(), 1), batch["label"])}

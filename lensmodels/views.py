@@ -1,0 +1,286 @@
+"""Views of a batch: the random changes that a method should not mind, on the device.
+
+What is a symmetry of a lens and what is not decides what a method can learn here:
+
+    rotation, parity   the laws of lensing know no direction: an image turned or mirrored is as
+                       likely as itself. By right angles and flips this is exact, pixel for pixel.
+    noise              another exposure of the same lens: a symmetry as long as the perturbations
+                       of the arc, a few sky sigmas a pixel, still stand out.
+    shift              nearly one; but the lens is in the centre of every image.
+    scale              none: the Einstein radius is the mass. A crop that is resized changes it.
+    crop               none: a part of the arc is lost, and with it the subhalos that sat there.
+    blur               none: it removes what tells the classes apart, and keeps what does not.
+
+The data come with subtle signals, so the aggressive views that work for photographs teach the
+wrong invariance here. The recipes of the methods are in views.yaml, each with its reason.
+
+Everything random is drawn for the whole batch, over all processes that share it, from the seed
+and the step alone: an image looks the same on one device or on eight, and after a resume.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import yaml
+from kornia.filters import gaussian_blur2d
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lensmodels.data import InputScaling
+from lensmodels.errors import UsageError
+
+
+def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= bounds[0] <= bounds[1]:
+        raise ValueError("the lower bound comes first, and neither is negative")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+
+
+class ViewSettings(BaseModel):
+    """One view, in the order in which it changes an image.
+
+    Attributes:
+        count: how many views are drawn like this.
+        zoom: share of the image's side that a random crop keeps, before it is resized to the
+            full size, from and to.
+        angle: bound of an arbitrary rotation, either way, degrees; interpolated, so that it also
+            smooths the noise a little.
+        symmetry: "none"; "rotation", by 90, 180 or 270 degrees; "any" of the eight symmetries of
+            the square.
+        window: side of a random square that is cut out and not resized, pixels; None for all.
+        blur: standard deviation of a Gaussian, pixels, from and to.
+        noise: added Gaussian noise, in units of the sky noise, from and to.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int = Field(1, ge=1)
+    zoom: Range = (1.0, 1.0)
+    angle: float = Field(0.0, ge=0, le=180)
+    symmetry: Literal["none", "rotation", "any"] = "none"
+    window: int | None = Field(None, ge=8)
+    blur: Range = (0.0, 0.0)
+    noise: Range = (0.0, 0.0)
+
+
+Recipe = tuple[ViewSettings, ...]
+
+_RECIPE = TypeAdapter(Recipe)
+
+
+def recipe_from(values: Any, where: str) -> Recipe:
+    """A list of views, validated.
+
+    Raises:
+        UsageError: naming the place, the key and what is allowed.
+    """
+    try:
+        return _RECIPE.validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the list"
+        raise UsageError(f"{where}: {key}: {first['msg']}.") from None
+
+
+def default_recipe(method: str) -> Recipe:
+    """The views of a method that come with lensmodels."""
+    text = files("lensmodels").joinpath("views.yaml").read_text()
+    return recipe_from(yaml.safe_load(text)[method], f"views.yaml, {method}")
+
+
+def read_recipe(file: Path) -> Recipe:
+    """The views of a YAML file: a list with one mapping for each view.
+
+    Raises:
+        UsageError: where it cannot be read, or is not a list of views.
+    """
+    try:
+        values = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"The views cannot be read from {file}: {reason}.") from None
+    return recipe_from(values, str(file))
+
+
+class Draws:
+    """Random numbers for one batch, the part of this process of those for all processes.
+
+    Args:
+        seed: of this step.
+        count: images in this process's part of the batch.
+        device: of the images.
+        rank, world_size: which images of the whole batch these are: every `world_size`-th, as
+            the streams share a batch.
+    """
+
+    def __init__(
+        self, seed: int, count: int, device: torch.device, *, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.total = count * world_size
+        self.part = slice(rank, None, world_size)
+        self.device = device
+
+    def uniform(self, low: float, high: float, columns: int = 1) -> Tensor:
+        """Uniform numbers, (n, columns)."""
+        numbers = torch.rand(self.total, columns, generator=self.generator, device=self.device)
+        return low + (high - low) * numbers[self.part]
+
+    def integers(self, low: int, high: int) -> Tensor:
+        """Integers from low up to and without high, (n,)."""
+        size = (self.total,)
+        numbers = torch.randint(low, high, size, generator=self.generator, device=self.device)
+        return numbers[self.part]
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """Standard normal numbers, (n, *shape)."""
+        size = (self.total, *shape)
+        return torch.randn(size, generator=self.generator, device=self.device)[self.part]
+
+
+class Views(nn.Module):
+    """Draws the views of a recipe from raw images, and scales them for the encoder.
+
+    Args:
+        recipe: the views.
+        scaling: of the encoder's input; its sky noise is the unit of the added noise.
+    """
+
+    def __init__(self, recipe: Recipe, scaling: InputScaling) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.scaling = scaling
+
+    def forward(self, images: Tensor, draws: Draws) -> list[Tensor]:
+        """Scaled views, one after the other as in the recipe, each (n, 1, height, width).
+
+        Args:
+            images: e-/s, (n, 1, height, width).
+            draws: the step's random numbers.
+        """
+        return [
+            self.scaling(draw_view(images, settings, draws, self.scaling.sky_noise))
+            for settings in self.recipe
+            for _ in range(settings.count)
+        ]
+
+
+def draw_view(images: Tensor, settings: ViewSettings, draws: Draws, sky_noise: float) -> Tensor:
+    """A random view of each image, e-/s.
+
+    Args:
+        images: e-/s, (n, 1, height, width).
+        settings: which view.
+        draws: the random numbers.
+        sky_noise: e-/s.
+
+    Returns:
+        e-/s, (n, 1, height, width), or (n, 1, window, window).
+    """
+    if settings.zoom != (1.0, 1.0) or settings.angle:
+        zoom = draws.uniform(*settings.zoom)[:, 0]
+        angle = torch.deg2rad(draws.uniform(-settings.angle, settings.angle)[:, 0])
+        offset = draws.uniform(-1, 1, 2) * (1 - zoom)[:, None]
+        images = resample(images, angle, zoom, offset)
+    if settings.symmetry != "none":
+        first, last = (1, 4) if settings.symmetry == "rotation" else (0, 8)
+        images = turn(images, draws.integers(first, last))
+    if settings.window is not None:
+        images = cut_window(images, settings.window, draws.uniform(0, 1, 2))
+    if settings.blur[1]:
+        images = blur(images, draws.uniform(*settings.blur)[:, 0])
+    if settings.noise[1]:
+        level = draws.uniform(*settings.noise)[:, :, None, None] * sky_noise
+        images = images + level * draws.normal(images.shape[1:])
+    return images
+
+
+def turn(images: Tensor, element: Tensor) -> Tensor:
+    """Images under the symmetries of the square, exactly.
+
+    Args:
+        images: (n, 1, size, size).
+        element: (n,): 0..3 turns by that many right angles, counter-clockwise with y upwards
+            in the array's rows downwards; 4..7 mirrors in the diagonal first.
+
+    Returns:
+        Images of the same shape, their pixels in other places.
+    """
+    quarter, mirrored = element % 4, element >= 4
+
+    def where(chosen: Tensor, changed: Tensor, kept: Tensor) -> Tensor:
+        return torch.where(chosen[:, None, None, None], changed, kept)
+
+    transposed = (quarter % 2 == 1) != mirrored
+    images = where(transposed, images.transpose(-1, -2), images)
+    upside_down = (quarter == 1) | (quarter == 2)
+    images = where(upside_down, images.flip(-2), images)
+    return where(quarter >= 2, images.flip(-1), images)
+
+
+def resample(images: Tensor, angle: Tensor, zoom: Tensor, offset: Tensor) -> Tensor:
+    """Images turned, and cut and enlarged, by bilinear interpolation.
+
+    What comes from outside is the image mirrored at its edge, so that the sky's noise goes on
+    there and the corners do not give the angle away.
+
+    Args:
+        images: (n, 1, size, size).
+        angle: of the rotation, radians, (n,).
+        zoom: share of the side that is kept, (n,).
+        offset: centre of what is kept, in half sides from the image's centre, (n, 2).
+    """
+    cosine, sine = zoom * torch.cos(angle), zoom * torch.sin(angle)
+    rows = [
+        torch.stack([cosine, -sine, offset[:, 0]], dim=1),
+        torch.stack([sine, cosine, offset[:, 1]], dim=1),
+    ]
+    grid = functional.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def cut_window(images: Tensor, size: int, position: Tensor) -> Tensor:
+    """A square cut out of each image at whole pixels.
+
+    Args:
+        images: (n, 1, height, width).
+        size: of the square; no larger than the image.
+        position: in [0, 1), of its corner, between the first place that it can have and the last.
+
+    Returns:
+        (n, 1, size, size).
+
+    Raises:
+        UsageError: where the images are smaller.
+    """
+    height, width = images.shape[-2:]
+    if size > min(height, width):
+        raise UsageError(f"A view's window of {size} pixels does not fit an image of {width}.")
+    span = torch.arange(size, device=images.device)
+    rows = (position[:, 0] * (height - size + 1)).long()[:, None] + span
+    columns = (position[:, 1] * (width - size + 1)).long()[:, None] + span
+    image = torch.arange(len(images), device=images.device)[:, None, None]
+    return images[:, 0][image, rows[:, :, None], columns[:, None, :]][:, None]
+
+
+def blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Images blurred by a Gaussian, each by its own.
+
+    Args:
+        images: (n, 1, height, width).
+        sigma: standard deviations in pixels, (n,).
+    """
+    radius = max(1, math.ceil(3 * float(sigma.max())))
+    # a Gaussian of no width would divide by zero; this one is a single pixel
+    both = sigma.clamp_min(0.05)[:, None].expand(-1, 2)
+    return gaussian_blur2d(images, (2 * radius + 1, 2 * radius + 1), both)

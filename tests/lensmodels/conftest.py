@@ -1,0 +1,27 @@
+"""A small archive of model B for whatever learns."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import lenssim
+
+TRAIN, TEST = 40, 8
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny networks gain nothing from more, and lose much where other work shares the cores.
+
+    Before every test: libraries that share torch's threads change their number.
+    """
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def lenses(tmp_path_factory) -> Path:
+    """Three classes of 40 train and 8 test images, 64 pixels a side."""
+    out = tmp_path_factory.mktemp("lenses") / "B"
+    lenssim.generate("B", out=out, train=TRAIN, test=TEST)
+    return out

@@ -1,0 +1,48 @@
+"""The commands that look at a trained run, from their words to their files."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from lensmodels.cli import main
+
+
+@pytest.fixture
+def call():
+    def call(*words):
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    return call
+
+
+def test_evaluate_predict_embed_and_report(call, make_run, tmp_path, lenses):
+    first, second = make_run(name="first"), make_run(name="second", seed=1)
+    for run in (first, second):
+        result = call("evaluate", run)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.strip() == str(run / "report.html")
+        assert (run / "metrics.json").exists()
+    result = call("predict", first, lenses, "--out", tmp_path / "said.csv")
+    assert result.exit_code == 0, result.output
+    assert len(pd.read_csv(tmp_path / "said.csv")) == 144
+    result = call("embed", first, "--data", lenses, "--out", tmp_path / "features.zarr")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "features.zarr").is_dir()
+    result = call("report", first, second, "--out", tmp_path / "compared")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "compared" / "report.html").exists()
+
+
+def test_wrong_words_and_work_that_fails_are_one_sentence(call, make_run, tmp_path):
+    run = make_run()
+    np.save(tmp_path / "wrong.npy", np.zeros((10, 10)))
+    result = call("predict", run, tmp_path / "wrong.npy", "--out", tmp_path / "out.csv")
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    result = call("report", run, "--out", tmp_path / "compared")
+    assert result.exit_code == 2
+    assert "at least two" in result.stderr
+    result = call("evaluate", tmp_path)
+    assert result.exit_code == 2
+    assert "not a run" in result.stderr

@@ -1,0 +1,35 @@
+"""The shipped limits are those of the shipped specifications."""
+
+import numpy as np
+import pytest
+
+from lensmodels.evaluation.information import information_limit
+from lenssim import load_spec
+
+
+@pytest.mark.parametrize(("model", "limit"), [("A", 0.17), ("B", 0.21)])
+def test_models_a_and_b_have_a_limit(model, limit):
+    """A change of a specification asks for benchmarks/information.py to be run again."""
+    found = information_limit(load_spec(model).sha256)
+    assert found is not None
+    assert found.limit == pytest.approx(limit, abs=0.01)
+    assert found.limit <= found.limit_lens_unknown
+    assert (found.log10_mass[0], found.log10_mass[-1]) == (-24, -22)
+
+
+def test_the_bound_rises_a_thousandfold_from_long_vortices_to_short_ones():
+    found = information_limit(load_spec("B").sha256)
+    assert found.bound[0] < 0.01
+    assert found.bound[-1] > 5
+
+
+def test_the_prior_keeps_the_best_estimate_within_itself():
+    found = information_limit(load_spec("A").sha256)
+    assert found.limit_by_mass.max() < 1
+    small = found.bound < 0.01
+    np.testing.assert_allclose(found.limit_by_mass[small], found.bound[small], rtol=0.1)
+
+
+def test_another_specification_has_none():
+    changed = load_spec("B", ["substructure.f_sub=0.02"])
+    assert information_limit(changed.sha256) is None

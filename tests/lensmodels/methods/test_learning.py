@@ -1,0 +1,105 @@
+"""Every method learns: it overfits 64 images in seconds."""
+
+import lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from lensmodels.data import InputScaling
+from lensmodels.encoders import Encoder, EncoderSettings
+from lensmodels.methods import PRETRAINING, StageSettings, Supervised
+from lensmodels.methods.base import COLLAPSED_STD
+from lensmodels.methods.probes import embedding_std
+from lensmodels.model import LensModel
+from lensmodels.tasks import AxionMass, Classification, TaskSettings
+from lensmodels.views import ViewSettings, default_recipe
+
+COUNT = 64
+
+
+@pytest.fixture(scope="module")
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    label = torch.arange(COUNT) % 3
+    mass = 10 ** (-24 + 2 * torch.rand(COUNT, generator=generator, dtype=torch.float64))
+    image = torch.randn(COUNT, 1, 32, 32, generator=generator)
+    return {"image": image, "label": label, "axion_mass": mass}
+
+
+def fit(module, batch, steps):
+    """Losses of so many steps on one batch."""
+    losses = []
+
+    class Record(lightning.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, *_):
+            losses.append(float(outputs["loss"]))
+
+    trainer = lightning.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Record()],
+    )
+    trainer.fit(module, DataLoader([batch] * steps, batch_size=None))
+    return losses
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_a_pretraining_tells_64_images_apart(name, batch):
+    torch.manual_seed(0)
+    # those that contrast get their pretext, those that predict the image itself
+    recipe = default_recipe(name) if name.startswith("contrastive") else (ViewSettings(count=2),)
+    method = PRETRAINING[name](
+        Encoder(EncoderSettings(name="test_resnet"), 32),
+        recipe,
+        InputScaling(sky_noise=0.1),
+        StageSettings(epochs=1, learning_rate=6e-3),
+        batch_size=COUNT,
+        total_steps=40,
+        seed=0,
+    )
+    losses = fit(method, batch, 40)
+    if name in ("byol", "simsiam"):  # a cosine: from about 0 to -1
+        assert losses[-1] < -0.85
+    else:  # an entropy: from the logarithm of the number of images, or of prototypes
+        assert losses[-1] < (0.85 if name == "dino" else 0.6) * losses[0]
+    with torch.no_grad():
+        features = method.trained_encoder.eval()(method.scaling(batch["image"]))
+    assert embedding_std(features) > COLLAPSED_STD
+
+
+def supervised(task, **settings):
+    torch.manual_seed(0)
+    model = LensModel(InputScaling(), Encoder(EncoderSettings(name="test_resnet"), 32), task)
+    stage = StageSettings(epochs=1, learning_rate=4e-3)
+    return Supervised(
+        model, (ViewSettings(),), stage, batch_size=COUNT, total_steps=30, seed=0, **settings
+    )
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Classification(TaskSettings()),
+        AxionMass(TaskSettings(name="axion-mass")),
+        AxionMass(TaskSettings(name="axion-mass", loss="gaussian-nll")),
+    ],
+    ids=["classification", "huber", "gaussian"],
+)
+def test_every_task_is_learned_by_heart(task, batch):
+    losses = fit(supervised(task), batch, 30)
+    floor = -1.0 if task.settings.loss == "gaussian-nll" else 0.0
+    assert losses[-1] - floor < 0.3 * (losses[0] - floor)
+
+
+def test_a_linear_probe_changes_nothing_but_the_head(batch):
+    module = supervised(Classification(TaskSettings()), frozen=True)
+    encoder = {key: value.clone() for key, value in module.model.encoder.state_dict().items()}
+    head = module.model.head.weight.clone()
+    fit(module, batch, 3)
+    after = module.model.encoder.state_dict()
+    assert all(torch.equal(encoder[key], after[key]) for key in encoder)  # norms as well
+    assert not torch.equal(head, module.model.head.weight)

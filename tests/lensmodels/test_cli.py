@@ -1,0 +1,107 @@
+"""The commands, end to end on a small archive, and what they say when the words are wrong."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from lensmodels import methods
+from lensmodels.cli import METHODS, main
+
+TINY = ["--encoder", "test_vit", "--batch-size", "16", "--workers", "0"]
+
+
+def command(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def succeed(*words):
+    result = command(*words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def trained(lenses, tmp_path_factory):
+    torch.set_num_threads(1)
+    run = tmp_path_factory.mktemp("cli") / "byol"
+    epochs = ["--pretrain-epochs", 1, "--finetune-epochs", 1]
+    succeed("train", "--data", lenses, "--method", "byol", *epochs, *TINY, "--out", run)
+    return run
+
+
+def test_train_ends_with_a_report(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {
+        "config.yaml",
+        "metrics.json",
+        "predictions.csv",
+        "encoder.safetensors",
+        "model.safetensors",
+        "plots",
+        "report.html",
+        "logs",
+    }
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert (metrics["task"], metrics["method"], metrics["n_test"]) == ("classification", "byol", 24)
+
+
+def test_the_same_command_gives_the_same_metrics(trained, lenses, tmp_path):
+    epochs = ["--pretrain-epochs", 1, "--finetune-epochs", 1]
+    succeed("train", "--data", lenses, "--method", "byol", *epochs, *TINY, "--out", tmp_path / "b")
+    assert (tmp_path / "b" / "metrics.json").read_text() == (trained / "metrics.json").read_text()
+
+
+def test_pretrain_then_finetune_another_task_then_compare(trained, lenses, tmp_path):
+    succeed(
+        *("pretrain", "--data", lenses, "--method", "simsiam", "--pretrain-epochs", 1),
+        *(*TINY, "--out", tmp_path / "pretrained"),
+    )
+    for out, more in (("mass", ["--task", "axion-mass"]), ("probe", ["--frozen"])):
+        succeed(
+            *("finetune", "--from", tmp_path / "pretrained", "--finetune-epochs", 1),
+            *("--batch-size", 16, *more, "--out", tmp_path / out),
+        )
+    assert "rmse_dex" in json.loads((tmp_path / "mass" / "metrics.json").read_text())
+    succeed("report", trained, tmp_path / "probe", "--out", tmp_path / "compared")
+    assert "simsiam" in (tmp_path / "compared" / "report.html").read_text()
+
+
+def test_predict_and_embed(trained, lenses, tmp_path):
+    np.save(tmp_path / "images.npy", np.ones((3, 64, 64), np.float32))
+    succeed("predict", trained, tmp_path / "images.npy", "--out", tmp_path / "out.csv")
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 4
+    succeed("embed", trained, "--data", lenses, "--out", tmp_path / "features.parquet")
+    assert (tmp_path / "features.parquet").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["train", "--out", "run"], 2, "--data"),
+        (["train", "--data", "nowhere", "--out", "run", *TINY], 1, "nowhere"),
+        (["finetune", "--out", "run"], 2, "--from"),
+        (["train", "--resume", "--out", "run"], 2, "not a run"),
+        (["evaluate", "run"], 2, "not a run"),
+        (["train", "--method", "moco", "--out", "run"], 2, "moco"),
+    ],
+)
+def test_wrong_words_are_one_sentence(words, code, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = command(*words)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_traceback_is_shown_on_demand(tmp_path):
+    from lensmodels.errors import UsageError
+
+    result = command("--debug", "evaluate", tmp_path)
+    assert isinstance(result.exception, UsageError)
+
+
+def test_the_commands_name_every_method():
+    assert METHODS == methods.METHODS

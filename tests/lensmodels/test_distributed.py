@@ -1,0 +1,36 @@
+"""Several processes: two that share a batch learn what one learns from the whole."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("distributed_losses.py")
+
+# the other methods' heads have batch norms, which see the part of a process alone
+METHODS = ("supervised", "contrastive-rotation", "contrastive-noise", "dino")
+
+
+def losses(archive, out, processes):
+    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    command = [sys.executable, *(launcher if processes > 1 else []), str(SCRIPT)]
+    subprocess.run(
+        [*command, str(archive), str(out), *METHODS],
+        check=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=250,
+        capture_output=True,
+    )
+    return json.loads(out.read_text())
+
+
+def test_two_processes_have_the_losses_of_one(lenses, tmp_path):
+    one = losses(lenses, tmp_path / "one.json", 1)
+    two = losses(lenses, tmp_path / "two.json", 2)
+    for method in METHODS:
+        assert len(one[method]) == len(two[method]) == 20
+        assert two[method] == pytest.approx(one[method], abs=1e-4), method
+        assert max(one[method]) - min(one[method]) > 0.01  # it did learn

@@ -1,0 +1,64 @@
+"""Encoders: any timm model for one-channel images of 64 pixels, without its weights."""
+
+import pytest
+import torch
+
+from lensmodels.encoders import Encoder, EncoderSettings
+from lensmodels.errors import UsageError
+
+
+def encoder(name, **settings):
+    return Encoder(EncoderSettings(name=name, **settings), 64)
+
+
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "resnet18", "test_vit", "test_convnext", "test_efficientnet", "vit"]
+)
+def test_features_have_the_length_that_the_encoder_says(name):
+    made = encoder(name)
+    assert made(torch.zeros(3, 1, 64, 64)).shape == (3, made.num_features)
+
+
+def test_the_studys_transformer_has_12_blocks_and_4_patches():
+    network = encoder("vit").network
+    assert len(network.blocks) == 12
+    assert network.patch_embed.patch_size == (32, 32)
+    assert network.patch_embed.num_patches == 4
+
+
+def test_small_patches_and_fewer_blocks_are_settings():
+    made = encoder("vit_tiny_patch16_224", patch_size=8, arguments={"depth": 2})
+    assert made.network.patch_embed.num_patches == 64
+    assert len(made.network.blocks) == 2
+
+
+def test_transformers_take_the_smaller_views_of_a_multi_crop():
+    made = encoder("vit_tiny_patch16_224", patch_size=8, arguments={"depth": 1})
+    assert made(torch.zeros(2, 1, 40, 40)).shape == (2, made.num_features)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet10t", "test_resnet"])
+def test_a_small_stem_keeps_the_resolution(name):
+    network = encoder(name, small_stem=True).network
+    image = torch.zeros(1, 1, 64, 64)
+    stem = network.maxpool(network.act1(network.bn1(network.conv1(image))))
+    assert stem.shape[-2:] == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"name": "resnet5000"}, "no encoder"),
+        ({"name": "resnet18", "patch_size": 8}, "patch_size"),
+        ({"name": "test_vit", "small_stem": True}, "ResNets"),
+        ({"name": "resnet18", "arguments": {"moons": 2}}, "moons"),
+    ],
+)
+def test_what_timm_does_not_know_is_named(settings, word):
+    with pytest.raises(UsageError, match=word):
+        Encoder(EncoderSettings(**settings), 64)
+
+
+def test_a_model_for_another_size_of_image_is_refused():
+    with pytest.raises(UsageError, match="8 x 8"):
+        Encoder(EncoderSettings(name="test_vit"), 8)

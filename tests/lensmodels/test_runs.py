@@ -1,0 +1,125 @@
+"""Runs: what is saved comes back, and what does not fit is refused."""
+
+import pytest
+import torch
+import yaml
+
+from lensmodels.data import InputScaling
+from lensmodels.encoders import EncoderSettings
+from lensmodels.errors import LensmodelsError, UsageError
+from lensmodels.methods import StageSettings
+from lensmodels.model import LensModel
+from lensmodels.runs import (
+    Measured,
+    RunConfig,
+    build_model,
+    load_encoder,
+    load_model,
+    read_config,
+    save_model,
+    write_config,
+)
+from lensmodels.tasks import AxionMass, Classification, TaskSettings
+from lensmodels.views import default_recipe
+
+
+def config(task=None, encoder="test_resnet"):
+    task = task or Classification(TaskSettings())
+    scaling = InputScaling(sky_noise=0.02, softening=0.1, mean=0.3, standard_deviation=1.2)
+    return RunConfig(
+        method="supervised",
+        encoder=EncoderSettings(name=encoder),
+        task=task.settings,
+        data={"url": "archive"},
+        pretrain=StageSettings(epochs=0),
+        finetune=StageSettings(epochs=1),
+        finetune_views=default_recipe("supervised"),
+        measured=Measured(num_pix=64, scaling=scaling.to_dict(), task=task.to_dict()),
+    )
+
+
+def save(run, settings) -> LensModel:
+    from lensmodels.tasks import task_from_dict
+
+    model = build_model(settings, task_from_dict(settings.measured.task)).eval()
+    save_model(run, model, settings)
+    return model
+
+
+@pytest.fixture
+def images():
+    return torch.randn(3, 1, 64, 64)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Classification(TaskSettings()),
+        AxionMass(TaskSettings(name="axion-mass", loss="gaussian-nll"), mean=-22.8),
+    ],
+)
+def test_a_model_comes_back_with_its_scaling_and_task(tmp_path, images, task):
+    model = save(tmp_path, config(task))
+    again = load_model(tmp_path)
+    assert not again.training
+    assert again.scaling.to_dict() == model.scaling.to_dict()
+    assert again.task.to_dict() == task.to_dict()
+    with torch.no_grad():
+        assert torch.equal(again(images), model(images))
+        encoder, scaling = load_encoder(tmp_path)
+        assert torch.equal(encoder(scaling(images)), model.embed(images))
+
+
+def test_settings_come_back(tmp_path):
+    write_config(tmp_path, config())
+    assert read_config(tmp_path) == config()
+
+
+def test_weights_of_another_encoder_are_refused(tmp_path):
+    save(tmp_path, config())
+    write_config(tmp_path, config(encoder="test_vit"))
+    for load in (load_model, load_encoder):
+        with pytest.raises(LensmodelsError, match="encoder test_vit"):
+            load(tmp_path)
+
+
+def test_weights_of_another_task_are_refused(tmp_path):
+    save(tmp_path, config())
+    write_config(tmp_path, config(AxionMass(TaskSettings(name="axion-mass"))))
+    with pytest.raises(LensmodelsError, match="task axion-mass"):
+        load_model(tmp_path)
+
+
+def test_damaged_weights_are_refused(tmp_path):
+    save(tmp_path, config())
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(LensmodelsError, match="cannot be read"):
+        load_model(tmp_path)
+
+
+def test_pickled_weights_are_not_loaded(tmp_path):
+    model = save(tmp_path, config())
+    torch.save(model, tmp_path / "model.safetensors")
+    with pytest.raises(LensmodelsError, match="cannot be read"):
+        load_model(tmp_path)
+
+
+def test_what_is_no_run_or_not_finished_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="not a run"):
+        load_model(tmp_path)
+    write_config(tmp_path, config().model_copy(update={"measured": None}))
+    with pytest.raises(UsageError, match="no model yet"):
+        load_model(tmp_path)
+    with pytest.raises(UsageError, match="no trained encoder yet"):
+        load_encoder(tmp_path)
+
+
+def test_settings_that_are_not_ours_are_refused(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({"method": "byol", "moons": 3}))
+    with pytest.raises(UsageError, match=r"config\.yaml"):
+        read_config(tmp_path)
+    file.write_text("!!python/object/apply:os.system ['true']")
+    with pytest.raises(UsageError, match=r"config\.yaml"):
+        read_config(tmp_path)

@@ -1,0 +1,69 @@
+"""Settings: a method's defaults, changed by what was said."""
+
+import pytest
+
+from lensmodels.errors import DataError, UsageError
+from lensmodels.settings import config_from_words
+
+
+def test_defaults_are_the_methods(lenses):
+    config = config_from_words({"data": str(lenses), "method": "dino"})
+    assert config.pretrain.epochs == 100
+    assert [view.window for view in config.pretrain_views] == [None, 32]
+    assert config.data.classes == config.pretrain_classes == ("axion", "cdm", "no_sub")
+
+
+def test_words_and_overrides_change_them(lenses):
+    config = config_from_words(
+        {
+            "data": str(lenses),
+            "method": "byol",
+            "encoder": "vit_tiny_patch16_224",
+            "patch_size": 8,
+            "task": "axion-mass",
+            "lr": 1e-4,
+            "seed": 7,
+            "overrides": [
+                "views.0.noise=[0, 0.5]",
+                "encoder.arguments={depth: 6}",
+                "pretrain.weight_decay=0.1",
+            ],
+        }
+    )
+    assert config.pretrain_views[0].noise == (0, 0.5)
+    assert config.encoder.arguments == {"depth": 6}
+    assert config.pretrain.weight_decay == 0.1
+    assert config.finetune.learning_rate == config.pretrain.learning_rate == 1e-4
+    assert config.seed == config.data.seed == 7
+    assert config.data.classes == ("axion",)
+    assert len(config.pretrain_classes) == 3
+
+
+def test_views_are_read_from_a_file(lenses, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("- {symmetry: any}\n- {blur: [0.5, 1]}\n")
+    config = config_from_words({"data": str(lenses), "method": "simsiam", "views": file})
+    assert config.pretrain_views[1].blur == (0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"overrides": ["moons"]}, "KEY=VALUE"),
+        ({"overrides": ["moons=3"]}, "moons"),
+        ({"overrides": ["data.moons=3"]}, r"data\.moons"),
+        ({"overrides": ["views.7.noise=3"]}, r"views\.7\.noise"),
+        ({"overrides": ["views.0.noise=[2, 1]"]}, "lower bound"),
+        ({"overrides": ["finetune_views.0.count=2"]}, "one view"),
+        ({"overrides": ["views.0.count=3"]}, "BYOL compares 2 views, not 3"),
+        ({"labels": 2.0}, r"data\.labels"),
+    ],
+)
+def test_what_cannot_be_is_named(lenses, words, message):
+    with pytest.raises(UsageError, match=message):
+        config_from_words({"data": str(lenses), "method": "byol", **words})
+
+
+def test_data_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere"):
+        config_from_words({"data": str(tmp_path / "nowhere"), "method": "byol"})

@@ -1,0 +1,226 @@
+"""Training: the same seed gives the same weights, also after a kill or Ctrl-C on the way."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lensmodels import training
+from lensmodels.errors import LensmodelsError, UsageError
+from lensmodels.methods import Pretraining
+from lensmodels.runs import load_model, read_config, save_encoder
+from lensmodels.settings import config_from_words
+from lensmodels.training import InterruptedTrainingError
+
+WORDS = {
+    "encoder": "test_vit",
+    "batch_size": 16,
+    "pretrain_epochs": 2,
+    "finetune_epochs": 2,
+    "workers": 0,
+    # in the middle of what a small archive has to validate
+    "overrides": ["data.validation_fraction=0.1"],
+}
+
+
+def settings(lenses, **words):
+    return config_from_words({"data": str(lenses), **WORDS, **words})
+
+
+def weights(run, name="model"):
+    return load_file(run / f"{name}.safetensors")
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
+
+
+def log(run, stage):
+    with (run / "logs" / stage / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole(lenses, tmp_path_factory):
+    """A run of BYOL that was never stopped."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    training.train(settings(lenses, method="byol"), run)
+    return run
+
+
+def test_a_run_holds_all_that_is_promised(whole):
+    for name in ("config.yaml", "encoder.safetensors", "model.safetensors"):
+        assert (whole / name).is_file()
+    config = read_config(whole)
+    assert config.measured.sizes == {"train": 108, "labelled": 108, "validation": 12, "test": 24}
+    before, after = weights(whole, "encoder"), load_model(whole).encoder.state_dict()
+    assert not same(before, after)  # what was pretrained is kept beside what was finetuned
+
+
+def test_both_stages_are_logged(whole):
+    pretraining, finetuning = log(whole, "pretrain"), log(whole, "finetune")
+    for column in ("knn_macro_auc", "embedding_std", "embedding_rank", "images_per_second"):
+        assert sum(row[column] != "" for row in pretraining) == 2
+    for column in ("train_loss", "val_loss", "val_macro_auc"):
+        assert sum(row[column] != "" for row in finetuning) == 2
+    assert list((whole / "logs" / "tensorboard" / "pretrain").glob("events*"))
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(whole, lenses, tmp_path):
+    training.train(settings(lenses, method="byol", workers=2), tmp_path / "again")
+    assert same(weights(whole), weights(tmp_path / "again"))
+    training.train(settings(lenses, method="byol", seed=1), tmp_path / "other")
+    assert not same(weights(whole), weights(tmp_path / "other"))
+
+
+class KilledError(BaseException):
+    """As sudden as a kill: nothing is saved on the way out."""
+
+
+@pytest.mark.parametrize("step", [1, 7, 11])
+def test_a_run_that_was_killed_goes_on_to_the_same_weights(
+    whole, lenses, tmp_path, monkeypatch, step
+):
+    original = Pretraining.training_step
+
+    def deadly(self, batch, index):
+        if self.global_step == step:
+            raise KilledError
+        return original(self, batch, index)
+
+    config = settings(lenses, method="byol")
+    monkeypatch.setattr(Pretraining, "training_step", deadly)
+    with pytest.raises(KilledError):
+        training.train(config, tmp_path)
+    monkeypatch.undo()
+    training.train(settings(lenses, method="byol"), tmp_path, resume=True)
+    assert same(weights(whole, "encoder"), weights(tmp_path, "encoder"))
+    assert same(weights(whole), weights(tmp_path))
+    steps = [row["step"] for row in log(tmp_path, "pretrain") if row["knn_macro_auc"]]
+    assert steps == [row["step"] for row in log(whole, "pretrain") if row["knn_macro_auc"]]
+
+
+@pytest.mark.parametrize("step", [2, 5, 8])
+def test_ctrl_c_saves_in_the_middle_of_an_epoch(whole, lenses, tmp_path, monkeypatch, step):
+    original = Pretraining.training_step
+
+    def interrupting(self, batch, index):
+        if self.global_step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch, index)
+
+    monkeypatch.setattr(Pretraining, "training_step", interrupting)
+    with pytest.raises(InterruptedTrainingError, match="--resume"):
+        training.train(settings(lenses, method="byol"), tmp_path)
+    monkeypatch.undo()
+    saved = torch.load(tmp_path / "checkpoints" / "pretrain.ckpt", weights_only=True)
+    assert saved["global_step"] == step + 1
+    training.train(settings(lenses, method="byol"), tmp_path, resume=True)
+    assert same(weights(whole, "encoder"), weights(tmp_path, "encoder"))
+    assert same(weights(whole), weights(tmp_path))
+
+
+def test_kill_9_and_resume_by_the_command(lenses, tmp_path):
+    command = [sys.executable, "-m", "lensmodels", "pretrain", "--data", str(lenses)]
+    command += ["--method", "simsiam", "--encoder", "test_resnet", "--batch-size", "16"]
+    command += ["--pretrain-epochs", "3"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "--out", tmp_path / "whole"], check=True, env=environment)
+    run = tmp_path / "killed"
+    with subprocess.Popen([*command, "--out", run], env=environment) as process:
+        while not (run / "checkpoints" / "pretrain.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert not (run / "encoder.safetensors").exists()
+    subprocess.run(
+        [sys.executable, "-m", "lensmodels", "pretrain", "--out", run, "--resume"],
+        check=True,
+        env=environment,
+    )
+    assert same(weights(tmp_path / "whole", "encoder"), weights(run, "encoder"))
+
+
+def test_supervised_has_no_pretraining_and_keeps_its_encoder(lenses, tmp_path):
+    training.train(settings(lenses, task="axion-mass"), tmp_path)
+    assert not (tmp_path / "logs" / "pretrain").exists()
+    assert same(weights(tmp_path, "encoder"), load_model(tmp_path).encoder.state_dict())
+    assert log(tmp_path, "finetune")[0]["val_rmse_dex"]
+    assert read_config(tmp_path).measured.sizes["train"] == 36
+
+
+def test_a_frozen_encoder_stays_as_it_was_pretrained(whole, lenses, tmp_path):
+    config = settings(lenses, method="byol", pretrained=str(whole), frozen=True)
+    training.finetune(config, tmp_path)
+    assert same(weights(whole, "encoder"), load_model(tmp_path).encoder.state_dict())
+
+
+def test_another_encoder_than_was_pretrained_is_refused(whole, lenses, tmp_path):
+    config = settings(lenses, method="byol", pretrained=str(whole), encoder="test_resnet")
+    with pytest.raises(UsageError, match="test_vit"):
+        training.finetune(config, tmp_path)
+
+
+def test_a_folder_with_another_run_is_not_overwritten(whole, lenses):
+    with pytest.raises(UsageError, match="--resume"):
+        training.train(settings(lenses, method="byol"), whole)
+    with pytest.raises(UsageError, match=r"seed 0, not 5"):
+        training.train(settings(lenses, method="byol", seed=5), whole, resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(lenses, tmp_path):
+    config = training.begin(settings(lenses), tmp_path, resume=False)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "finetune.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(LensmodelsError, match=r"finetune\.ckpt"):
+        training.train(config, tmp_path, resume=True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_where_there_is_none_is_refused(lenses, tmp_path):
+    with pytest.raises(UsageError, match="none here"):
+        training.train(settings(lenses, device="gpu"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_is_one_sentence(lenses, tmp_path, monkeypatch, error):
+    from lensmodels.methods import Supervised
+
+    def hungry(*_):
+        raise error
+
+    monkeypatch.setattr(Supervised, "training_step", hungry)
+    with pytest.raises(LensmodelsError, match="smaller --batch-size"):
+        training.train(settings(lenses), tmp_path)
+
+
+def test_a_collapse_is_reported(lenses, tmp_path, monkeypatch):
+    monkeypatch.setattr("lensmodels.methods.base.COLLAPSED_STD", 1e9)
+    config = training.begin(settings(lenses, method="simsiam"), tmp_path, resume=False)
+    with pytest.warns(UserWarning, match="collapsed"):
+        training.pretrain(config, tmp_path)
+
+
+def test_what_was_saved_by_hand_is_finetuned(lenses, tmp_path, whole):
+    config = settings(lenses, method="byol")
+    config.measured = read_config(whole).measured
+    run = tmp_path / "run"
+    training.begin(config, run, resume=False)
+    save_encoder(run, load_model(whole).encoder)
+    training.train(config, run, resume=True)
+    assert not same(weights(run), weights(whole))

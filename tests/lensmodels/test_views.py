@@ -1,0 +1,147 @@
+"""Views: each keeps what it should, and its randomness knows nothing of processes."""
+
+import pytest
+import torch
+
+from lensmodels.data import InputScaling
+from lensmodels.errors import UsageError
+from lensmodels.methods import METHODS, PRETRAINING
+from lensmodels.views import (
+    Draws,
+    Views,
+    ViewSettings,
+    blur,
+    cut_window,
+    default_recipe,
+    draw_view,
+    read_recipe,
+    recipe_from,
+    resample,
+    turn,
+)
+
+CPU = torch.device("cpu")
+SKY = 0.02
+
+
+@pytest.fixture
+def images():
+    return torch.rand(8, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+
+
+def draws(count=8, seed=0, **part):
+    return Draws(seed, count, CPU, **part)
+
+
+def test_turning_gives_the_eight_symmetries_of_the_square(images):
+    image = images[:1].expand(8, -1, -1, -1)
+    turned = turn(image, torch.arange(8))
+    for quarter in range(4):
+        assert torch.equal(turned[quarter], torch.rot90(image[0], quarter, (-2, -1)))
+        mirrored = torch.rot90(image[0].transpose(-1, -2), quarter, (-2, -1))
+        assert torch.equal(turned[4 + quarter], mirrored)
+    assert len({tuple(view.flatten().tolist()) for view in turned}) == 8
+
+
+def test_a_rotation_pretext_never_shows_the_image_itself(images):
+    many = images[:1].expand(200, -1, -1, -1)
+    views = draw_view(many, ViewSettings(symmetry="rotation"), draws(200), SKY)
+    expected = {tuple(torch.rot90(images[0], k, (-2, -1)).flatten().tolist()) for k in (1, 2, 3)}
+    assert {tuple(view.flatten().tolist()) for view in views} == expected
+
+
+def test_interpolated_rotation_by_a_right_angle_is_the_exact_one(images):
+    quarter = torch.full((8,), torch.pi / 2)
+    turned = resample(images, quarter, torch.ones(8), torch.zeros(8, 2))
+    exact = torch.rot90(images, 1, (-2, -1))
+    assert torch.allclose(turned, exact, atol=1e-5)
+
+
+def test_zoom_enlarges_the_part_that_it_keeps():
+    ramp = torch.linspace(-1, 1, 12).expand(1, 1, 12, 12)
+    half = resample(ramp, torch.zeros(1), torch.full((1,), 0.5), torch.zeros(1, 2))
+    slope = (half[0, 0, 0, 1:] - half[0, 0, 0, :-1]).mean()
+    assert slope == pytest.approx(0.5 * 2 / 11, rel=1e-4)
+
+
+def test_noise_is_in_units_of_the_sky_noise_and_added_to_raw_images():
+    flat = torch.full((50, 1, 32, 32), 3.0)
+    noisy = draw_view(flat, ViewSettings(noise=(1.5, 1.5)), draws(50), SKY)
+    assert noisy.mean() == pytest.approx(3.0, abs=1e-3)
+    assert noisy.std() == pytest.approx(1.5 * SKY, rel=0.02)
+
+
+def test_a_window_is_a_part_of_the_image_at_its_own_scale(images):
+    windows = cut_window(images, 5, torch.tensor([[0.0, 0.999]]).expand(8, 2))
+    assert torch.equal(windows, images[:, :, :5, 7:])
+
+
+def test_blur_keeps_the_light_and_of_no_width_the_image():
+    star = torch.zeros(2, 1, 21, 21)
+    star[:, :, 10, 10] = 1.0
+    blurred = blur(star, torch.tensor([0.0, 1.5]))
+    assert torch.allclose(blurred[0], star[0], atol=1e-6)
+    assert blurred[1].sum() == pytest.approx(1.0, abs=1e-3)
+    offset = torch.arange(21) - 10
+    width = (blurred[1, 0].sum(0) * offset**2).sum().sqrt()
+    assert width == pytest.approx(1.5, rel=0.05)
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+@pytest.mark.parametrize("method", METHODS)
+def test_an_image_is_seen_alike_however_many_processes_share_the_batch(method, world_size):
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(8, 1, 64, 64, generator=generator)
+    views = Views(default_recipe(method), InputScaling(sky_noise=SKY))
+    whole = views(images, draws())
+    for rank in range(world_size):
+        mine = images[rank::world_size]
+        part = views(mine, draws(len(mine), rank=rank, world_size=world_size))
+        for one, all_ in zip(part, whole, strict=True):
+            assert torch.equal(one, all_[rank::world_size])
+
+
+def test_views_change_with_the_seed_alone(images):
+    settings = ViewSettings(symmetry="any", angle=30, noise=(0, 1), zoom=(0.5, 1))
+    first, again, other = (draw_view(images, settings, draws(seed=seed), SKY) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_every_method_comes_with_views_that_it_can_use():
+    for method in METHODS:
+        recipe = default_recipe(method)
+        if method in PRETRAINING:
+            PRETRAINING[method].check_views(recipe)
+        else:
+            assert sum(view.count for view in recipe) == 1
+
+
+def test_default_views_are_symmetries_of_a_lens():
+    for method in METHODS:
+        for view in default_recipe(method):
+            assert view.zoom == (1.0, 1.0)  # the Einstein radius is the mass
+            assert view.blur == (0.0, 0.0)  # it removes the substructure
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ([{"noise": [1.0, 0.5]}], "lower bound"),
+        ([{"colour": 1}], "colour"),
+        ({"noise": 1}, "list"),
+        ([{"symmetry": "all"}], "symmetry"),
+    ],
+)
+def test_a_wrong_recipe_is_named(values, word):
+    with pytest.raises(UsageError, match=word):
+        recipe_from(values, "views.yaml")
+
+
+def test_a_file_that_is_no_recipe_is_named(tmp_path):
+    file = tmp_path / "views.yaml"
+    with pytest.raises(UsageError, match=r"views\.yaml"):
+        read_recipe(file)
+    file.write_text("!!python/object/apply:os.system ['true']")
+    with pytest.raises(UsageError, match=r"views\.yaml"):
+        read_recipe(file)
