@@ -15,8 +15,7 @@ from lensmodels.methods import PRETRAINING, StageSettings, Supervised
 from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
 from lensmodels.views import default_recipe, read_recipe
-from lenssim.archive import open_archive
-from lenssim.archive.reader import ArchiveError
+from lenssim.archive import ArchiveError, open_archive
 
 _KEYS = {
     "data": "data.url",

@@ -20,9 +20,8 @@ from lensmodels.data.source import Source
 from lensmodels.data.stream import BatchStream, process_rank
 from lensmodels.data.zarr_source import ZarrSource
 from lensmodels.errors import DataError
-from lenssim.archive import Archive, open_archive
+from lenssim.archive import Archive, ArchiveError, open_archive
 from lenssim.archive.manifest import IMAGES, MANIFEST
-from lenssim.archive.reader import ArchiveError
 
 Part = Literal["train", "labelled", "validation", "test"]
 
@@ -37,7 +36,8 @@ class LensDataModule(lightning.LightningDataModule):
 
     Attributes, once set up:
         groups: names of the groups, as in "train/cdm", that the "group" of a batch counts.
-        num_pix, pixel_scale: size of the images in pixels a side, and of a pixel in arcsec.
+        num_pix, pixel_scale: size of the images in pixels a side, and of a pixel in arcsec (None
+            where that is not known, as of imported images).
         sizes: images of each part: "train", "labelled" (those of them whose labels are used),
             "validation" and "test".
     """
@@ -47,7 +47,7 @@ class LensDataModule(lightning.LightningDataModule):
         self.settings = settings
         self.groups: list[str] = []
         self.num_pix = 0
-        self.pixel_scale = 0.0
+        self.pixel_scale: float | None = None
         self._runs: dict[Part, list[Run]] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -62,18 +62,18 @@ class LensDataModule(lightning.LightningDataModule):
         settings = self.settings
         try:
             archive = open_archive(settings.url)
-            instrument = archive.spec.instrument
+            frame = archive.manifest.frame
         except ArchiveError as error:
             raise DataError(str(error)) from None
         groups = _groups(archive, settings)
-        if instrument.num_pix != settings.num_pix:
+        if frame.num_pix != settings.num_pix:
             raise DataError(
-                f"{archive.location} has images of {instrument.num_pix} pixels a side, where "
+                f"{archive.location} has images of {frame.num_pix} pixels a side, where "
                 f"{settings.num_pix} are expected; use an archive of that size or set num_pix."
             )
         self._source = _open_source(archive, groups, settings)
         self._runs = _cut_into_parts(groups, self._source, settings)
-        self.num_pix, self.pixel_scale = instrument.num_pix, instrument.pixel_scale
+        self.num_pix, self.pixel_scale = frame.num_pix, frame.pixel_scale
         self.groups = groups
 
     @property

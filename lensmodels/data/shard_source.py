@@ -197,7 +197,7 @@ class ShardSource(Source):
 
     def __init__(self, archive: Archive, groups: list[str], cache: Path | None) -> None:
         counts = {name: record.count for name in groups if (record := archive.manifest.group(name))}
-        super().__init__(counts, archive.spec.instrument.num_pix)
+        super().__init__(counts, archive.manifest.frame.num_pix)
         self._archive = archive
         self._cache = cache
         self._names = {group: _shard_names(archive, group) for group in groups}

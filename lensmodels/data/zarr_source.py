@@ -83,7 +83,7 @@ class ZarrSource(Source):
 
     def __init__(self, archive: Archive, groups: list[str], cache: Path | None) -> None:
         counts = {name: record.count for name in groups if (record := archive.manifest.group(name))}
-        super().__init__(counts, archive.spec.instrument.num_pix)
+        super().__init__(counts, archive.manifest.frame.num_pix)
         store: Store = archive.location.zarr_store(IMAGES, read_only=True)
         if cache is not None:
             store = CachingStore(store, cache / IMAGES)

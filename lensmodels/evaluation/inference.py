@@ -13,8 +13,7 @@ from tqdm import tqdm
 from lensmodels.data import CLASSES, ClassName, DataSettings, LensDataModule
 from lensmodels.errors import DataError, LensmodelsError, UsageError
 from lensmodels.runs import MODEL, RunConfig, load_encoder, load_model
-from lenssim.archive import Manifest, open_archive
-from lenssim.archive.reader import ArchiveError
+from lenssim.archive import ArchiveError, Manifest, open_archive
 
 
 def choose_device(name: str) -> torch.device:

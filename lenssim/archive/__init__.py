@@ -8,12 +8,24 @@ content     what groups hold, in Zarr or in shards
 documents   writes all that goes beside the data
 location    files at a path or URL
 manifest    archive.json
+webdataset  the bytes of a WebDataset shard
 writer      groups, shard by shard
-reader      open_archive
+reader      open_archive, which checks what it reads
+verify      every file, the structure and the columns against the manifest
+publish     immutable versions in a folder or bucket
 """
 
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import GroupRecord, Manifest, read_manifest
 from lenssim.archive.reader import Archive, open_archive
+from lenssim.errors import ArchiveError
 
-__all__ = ["Archive", "GroupRecord", "Location", "Manifest", "open_archive", "read_manifest"]
+__all__ = [
+    "Archive",
+    "ArchiveError",
+    "GroupRecord",
+    "Location",
+    "Manifest",
+    "open_archive",
+    "read_manifest",
+]
