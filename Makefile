@@ -1,4 +1,4 @@
-# make demo   set up, then the main job on a small scale
+# make demo   set up, then the main job on a small scale: simulate, pretrain, finetune, report
 # make test   set up, then format, lint, types, imports and tests
 
 PYTHON ?= python3
@@ -10,13 +10,15 @@ READY := $(VENV)/.ready
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[models,test]'
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/lenssim generate --model B --train 300 --test 60 --out demo/B
+	$(BIN)/lenssim generate --model B --train 1500 --test 300 --out demo/B
 	$(BIN)/lenssim info demo/B
 	$(BIN)/lenssim preview demo/B --out demo/preview.png
+	$(BIN)/lensmodels train --resume --data demo/B --method byol --encoder test_resnet \
+		--batch-size 64 --pretrain-epochs 5 --finetune-epochs 10 --out demo/byol
 
 check: $(READY)
 	$(BIN)/ruff format --check .
