@@ -186,7 +186,7 @@ def main() -> None:
     rows = [
         [
             "shards, one core: speed against webdataset's ShardWriter",
-            f"{shards['ours'] / shards['ShardWriter']:.0f}x",
+            f"{shards['ours'] / shards['ShardWriter']:.1f}x",
             ">= 5x",
         ],
         [

@@ -50,7 +50,7 @@ def archives() -> str:
         ["peak memory of `generate`", f"{max(made['peak_memory_mb'].values()):.0f} MB"],
         [
             "writing shards, against webdataset's ShardWriter",
-            f"{shards['ours'] / shards['ShardWriter']:.0f}x",
+            f"{shards['ours'] / shards['ShardWriter']:.1f}x",
         ],
         [
             "checking every file, against `sha256sum`",

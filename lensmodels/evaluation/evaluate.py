@@ -229,7 +229,7 @@ def describe_data(url: str, manifest: Manifest) -> dict[str, Any]:
     }
     return {
         "url": url,
-        "model": str(manifest.spec.get("name", "")),
+        "model": manifest.name,
         "spec_sha256": manifest.spec_sha256,
         "seed": manifest.seed,
         "sha256": hashlib.sha256(json.dumps(checksums, sort_keys=True).encode()).hexdigest(),
