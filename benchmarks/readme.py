@@ -87,11 +87,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     text = README.read_text()
     made = with_figures(text)
-    if parser.parse_args().check:
-        sys.exit(
-            "README.md is older than the results: python benchmarks/readme.py" * (made != text)
-        )
-    README.write_text(made)
+    if not parser.parse_args().check:
+        README.write_text(made)
+    elif made != text:
+        sys.exit("README.md is older than the results: run python benchmarks/readme.py.")
 
 
 if __name__ == "__main__":
