@@ -164,6 +164,14 @@ def test_an_impossibly_good_mass_is_called_a_leak(make_run):
     assert "something other than the image gives the mass away" in write_report(made).read_text()
 
 
+def test_a_model_that_learned_nothing_is_called_so(run, make_run):
+    """Weights are random: a class is ranked by chance, and a mass is a constant."""
+    assert "no better than chance" in (run / "report.html").read_text()
+    made = make_run("axion-mass", name="constant")
+    evaluate(made)
+    assert "little more than the mean" in (made / "report.html").read_text()
+
+
 def test_runs_of_different_tasks_do_not_compare(run, make_run, tmp_path):
     with pytest.raises(UsageError, match="different tasks"):
         compare([run, _with_masses(make_run, 0.3, "mass")], tmp_path)
