@@ -406,7 +406,7 @@ def _table(metrics: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "rows": [
             [
-                f"{row['low']:.2f} to {row['high']:.2f}",
+                wording.span([row["low"], row["high"]], 2),
                 f"{row['count']:,}",
                 f"{row['rmse_dex']:.3f}",
                 wording.span(row["ci95"]["rmse_dex"], 3),

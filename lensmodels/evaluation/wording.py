@@ -33,6 +33,16 @@ METHOD_NAMES = {
     "dino": "DINO",
 }
 
+_CHANCE = 0.5
+"""AUC of a coin."""
+
+_LEAST_R2 = 0.05
+"""Share of the variance below which a regression has found the mean, and no more."""
+
+_LEAK = 0.95
+"""Share of the information limit below which an error is not believed: the limit takes the image
+to be linear in what is unknown, and is the mean of some tens of lenses."""
+
 SCORES = {"classification": ("macro_auc", "macro AUC"), "axion-mass": ("rmse_dex", "RMSE")}
 """Key and name of the figure by which runs of a task are compared."""
 
@@ -102,6 +112,8 @@ def _classification(metrics: Metrics) -> list[Sentence]:
                 "chance, 1 is perfect."
             )
         )
+        if metrics["ci95"]["macro_auc"][0] <= _CHANCE:
+            found.append(Sentence("It is no better than chance.", is_warning=True))
     defined = {name: area for name, area in metrics["auc"].items() if area is not None}
     if len(defined) > 1:
         best, worst = max(defined, key=defined.__getitem__), min(defined, key=defined.__getitem__)
@@ -172,7 +184,7 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
                 "benchmarks/information.py computes it."
             )
         )
-    elif ends[1] < limit.limit:
+    elif ends[1] < _LEAK * limit.limit:
         found.append(
             Sentence(
                 f"That is below the {limit.limit:.3f} dex that the best estimator can reach on "
@@ -209,10 +221,14 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
     if metrics["r2"] is not None:
         found.append(
             Sentence(
-                f"R² is {metrics['r2']:.3f}: the share of the variance of log mass that is "
-                "predicted; 0 is what the mean of all masses would get."
+                f"R\N{SUPERSCRIPT TWO} is {span([metrics['r2']], 3)}: the share of the "
+                "variance of log mass that is predicted; the mean of all masses would get 0."
             )
         )
+        if metrics["r2"] < _LEAST_R2:
+            found.append(
+                Sentence("It has learned little more than the mean of all masses.", is_warning=True)
+            )
     if metrics["coverage"] is not None:
         pull = metrics["coverage"]["pull"]
         inside = dict(

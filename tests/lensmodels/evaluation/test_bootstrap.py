@@ -15,7 +15,7 @@ def generator():
 @pytest.mark.parametrize("levels", [7, 10**9], ids=["many ties", "no ties"])
 def test_the_fast_auc_is_that_of_scikit_learn_for_any_counts(generator, levels):
     positive = generator.random(300) < 0.3
-    scores = generator.integers(levels, size=300) / levels + 0.1 * positive.round()
+    scores = (generator.integers(levels, size=300) + 2 * positive) / levels
     counts = generator.integers(0, 4, size=(5, 300)).astype(float)
     found = bootstrap.weighted_auc(positive, scores)(counts)
     expected = [roc_auc_score(positive, scores, sample_weight=row) for row in counts]
@@ -38,6 +38,14 @@ def test_resamples_keep_the_size_of_every_class_and_are_repeatable(generator):
     again = np.concatenate(list(bootstrap.resamples(strata, seed=1, count=50)))
     assert (counts == again).all()
     assert len(np.unique(counts, axis=0)) == 50
+
+
+def test_every_image_is_drawn_once_on_average():
+    strata = np.repeat([0, 1], [20, 80])
+    counts = np.concatenate(list(bootstrap.resamples(strata, seed=1, count=4000)))
+    np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.08)
+    # binomial: a bootstrap, not a permutation
+    np.testing.assert_allclose(counts.var(axis=0), 1, atol=0.15)
 
 
 def test_the_interval_of_a_mean_is_that_of_theory(generator):

@@ -23,11 +23,13 @@ def test_the_bound_rises_a_thousandfold_from_long_vortices_to_short_ones():
     assert found.bound[-1] > 5
 
 
-def test_the_prior_keeps_the_best_estimate_within_itself():
+def test_the_prior_bounds_the_best_estimate_only_where_the_image_does_not():
     found = information_limit(load_spec("A").sha256)
     assert found.limit_by_mass.max() < 1
-    small = found.bound < 0.01
-    np.testing.assert_allclose(found.limit_by_mass[small], found.bound[small], rtol=0.1)
+    seen = found.bound < 0.01
+    # one is the root mean square of random lenses, the other their median
+    np.testing.assert_allclose(found.limit_by_mass[seen], found.bound[seen], rtol=0.5)
+    assert (found.limit_by_mass[-4:] < 0.5 * found.bound[-4:]).all()
 
 
 def test_another_specification_has_none():

@@ -14,10 +14,10 @@ from lenssim import load_spec
 @pytest.fixture
 def classified():
     generator = np.random.default_rng(0)
-    labels = np.repeat([0, 1, 2], 60)
-    snr = np.where(labels == 2, 0, np.exp(generator.normal(4, 0.8, 180)))
-    scores = generator.normal(size=(180, 3))
-    scores[np.arange(180), labels] += np.where(labels == 2, 1.5, snr / 40)
+    labels = np.repeat([0, 1, 2], 100)
+    snr = np.where(labels == 2, 0, np.exp(generator.normal(4, 0.8, 300)))
+    scores = generator.normal(size=(300, 3))
+    scores[np.arange(300), labels] += np.where(labels == 2, 1.5, snr / 40)
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     names = np.array(["axion", "cdm", "no_sub"])
     mass = np.where(labels == 0, 1e-23, np.nan)
@@ -25,7 +25,7 @@ def classified():
         {
             "split": "test",
             "class": names[labels],
-            "sample": np.tile(np.arange(60), 3),
+            "sample": np.tile(np.arange(100), 3),
             "label": labels,
             "axion_mass": mass,
             "substructure_snr": snr,
@@ -112,7 +112,7 @@ def test_training_is_drawn_by_epoch_and_not_at_all_without_logs():
 
 
 def test_mistakes_say_what_they_are_and_what_was_said(classified):
-    worst = classified.iloc[[0, 170]]
+    worst = classified.iloc[[0, 290]]
     figure = plots.draw_mistakes(np.random.default_rng(0).normal(size=(2, 64, 64)), worst)
     first, second = (axes.get_title() for axes in figure.axes[:2])
     assert f"S/N {worst['substructure_snr'].iloc[0]:.0f}" in first
@@ -140,7 +140,7 @@ def test_so_does_t_sne_where_umap_is_not_installed(classified):
 def _check_map(method, table):
     labels = table["label"].to_numpy()
     generator = np.random.default_rng(0)
-    embeddings = generator.normal(size=(180, 12)) + 20 * np.eye(3, 12)[labels]
+    embeddings = generator.normal(size=(300, 12)) + 20 * np.eye(3, 12)[labels]
     found = embedding_map.map_embeddings(embeddings)
     assert found.method == method
     middles = np.stack([found.positions[labels == label].mean(axis=0) for label in range(3)])
