@@ -108,7 +108,7 @@ def begin(config: RunConfig, run: Path, *, resume: bool) -> RunConfig:
             f"{run} was begun with {key} {old}, not {new}; resume it with the settings that it "
             "began with, or choose another --out."
         )
-    return stored
+    return config.model_copy(update={"measured": stored.measured, "version": stored.version})
 
 
 def first_difference(stored: RunConfig, wanted: RunConfig) -> tuple[str, Any, Any] | None:
@@ -165,6 +165,7 @@ def pretrain(config: RunConfig, run: Path) -> None:
                 stacklevel=1,
             )
         save_encoder(run, method.trained_encoder)
+    _wait_for_all()  # before another process reads it
 
 
 def finetune(config: RunConfig, run: Path) -> None:
@@ -218,11 +219,20 @@ def finetune(config: RunConfig, run: Path) -> None:
     _fit("finetune", config, run, module, data)
     if rank_zero():
         save_model(run, model, config)
+    _wait_for_all()
+    if torch.distributed.is_initialized():
+        # so that what comes next, on one process, is given every image of a stream
+        torch.distributed.destroy_process_group()
 
 
 def rank_zero() -> bool:
     """Whether this is the only process, or the one that writes."""
     return getattr(rank_zero_only, "rank", None) in (0, None)
+
+
+def _wait_for_all() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
 
 
 def _write(run: Path, config: RunConfig) -> None:
@@ -437,8 +447,9 @@ class _Lines(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Prints what was logged."""
+        # every process asks for the figures, as they are means over all
+        figures = {key: f"{float(value):.4g}" for key, value in trainer.logged_metrics.items()}
         if trainer.is_global_zero:
-            figures = {key: f"{float(value):.4g}" for key, value in trainer.logged_metrics.items()}
             text = ", ".join(f"{key} {value}" for key, value in figures.items())
             print(f"epoch {trainer.current_epoch + 1}: {text}", file=sys.stderr, flush=True)
 

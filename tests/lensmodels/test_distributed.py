@@ -34,3 +34,18 @@ def test_two_processes_have_the_losses_of_one(lenses, tmp_path):
         assert len(one[method]) == len(two[method]) == 20
         assert two[method] == pytest.approx(one[method], abs=1e-4), method
         assert max(one[method]) - min(one[method]) > 0.01  # it did learn
+
+
+def test_the_command_trains_on_two_processes_and_tests_every_image_once(lenses, tmp_path):
+    words = ["--data", str(lenses), "--method", "byol", "--encoder", "test_vit"]
+    words += ["--batch-size", "32", "--pretrain-epochs", "1", "--finetune-epochs", "1"]
+    words += ["--device", "cpu", "--devices", "2", "--out", str(tmp_path / "run")]
+    subprocess.run(
+        [sys.executable, "-m", "lensmodels", "train", *words],
+        check=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=250,
+        capture_output=True,
+    )
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["n_test"] == 24
+    assert len((tmp_path / "run" / "predictions.csv").read_text().splitlines()) == 25
