@@ -199,7 +199,9 @@ def finetune(config: RunConfig, run: Path) -> None:
         measured = Measured(num_pix=data.num_pix, scaling=scaling.to_dict())
     else:
         measured = config.measured or _measure(data)
-    task = measure_task(config.task, data.stream("labelled", shuffle=True))
+    # not from the module that trains: a cache would be filled before its device is known
+    uncached = _data_module(data.settings.model_copy(update={"cache": "none"}))
+    task = measure_task(config.task, uncached.stream("labelled", shuffle=True))
     config.measured = measured.model_copy(
         update={"task": task.to_dict(), "sizes": dict(data.sizes)}
     )
@@ -287,6 +289,8 @@ def _fit(
     resumed = checkpoint.file if checkpoint.file.exists() else None
     callbacks: list[Callback] = [checkpoint, _Throughput()]
     accelerator = _accelerator(config)
+    if accelerator == "gpu":
+        torch.set_float32_matmul_precision("high")
     with _sentences(config), _quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator,
@@ -385,8 +389,19 @@ class _Keep(Checkpoint):
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Saves and stops, where that was asked for and the epoch goes on."""
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any
+    ) -> None:
+        """Saves and stops, where that was asked for and the epoch goes on.
+
+        Raises:
+            LensmodelsError: where an epoch ends with a loss that is no number.
+        """
+        if trainer.is_last_batch and not torch.isfinite(outputs["loss"]):
+            raise LensmodelsError(
+                f"The loss became {float(outputs['loss'])} in epoch {trainer.current_epoch + 1}; "
+                "train again with a lower --lr."
+            )
         if self.interrupted and not trainer.is_last_batch:
             self._save(trainer)
             trainer.should_stop = True

@@ -10,12 +10,15 @@ import lenssim
 TRAIN, TEST = 40, 8
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread_for_fixtures():
+    """Tiny networks gain nothing from more, and lose much where other work shares the cores."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Tiny networks gain nothing from more, and lose much where other work shares the cores.
-
-    Before every test: libraries that share torch's threads change their number.
-    """
+    """Again before every test: libraries that share torch's threads change their number."""
     torch.set_num_threads(1)
 
 

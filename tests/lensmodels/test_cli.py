@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
 from lensmodels import methods
@@ -25,7 +24,6 @@ def succeed(*words):
 
 @pytest.fixture(scope="module")
 def trained(lenses, tmp_path_factory):
-    torch.set_num_threads(1)
     run = tmp_path_factory.mktemp("cli") / "byol"
     epochs = ["--pretrain-epochs", 1, "--finetune-epochs", 1]
     succeed("train", "--data", lenses, "--method", "byol", *epochs, *TINY, "--out", run)

@@ -209,6 +209,15 @@ def test_out_of_memory_is_one_sentence(lenses, tmp_path, monkeypatch, error):
         training.train(settings(lenses), tmp_path)
 
 
+def test_a_loss_that_is_no_number_is_reported(lenses, tmp_path, monkeypatch):
+    from lensmodels.tasks import Classification
+
+    monkeypatch.setattr(Classification, "loss", lambda self, outputs, batch: outputs.sum() * 1e39)
+    with pytest.raises(LensmodelsError, match="lower --lr"):
+        training.train(settings(lenses), tmp_path)
+    assert not (tmp_path / "checkpoints" / "finetune.ckpt").exists()
+
+
 def test_a_collapse_is_reported(lenses, tmp_path, monkeypatch):
     monkeypatch.setattr("lensmodels.methods.base.COLLAPSED_STD", 1e9)
     config = training.begin(settings(lenses, method="simsiam"), tmp_path, resume=False)
