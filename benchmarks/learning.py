@@ -49,11 +49,15 @@ PACKAGES = ["torch", "timm", "lightning", "lightly", "scikit-learn"]
 ENCODERS: dict[str, dict[str, Any]] = {
     # four blocks and 370,000 weights: fifteen times faster than ResNet18
     "resnet": {"encoder": "test_resnet"},
-    # 64 patches of 8 pixels; the study's 4 patches of 32 are larger than the ring is wide
+    # 64 patches of 8 pixels, as the study's 4 patches of 32 are larger than the ring is wide; the
+    # mean of the patches, as a class token takes longer to learn where to look
     "vit": {
         "encoder": "vit_tiny_patch16_224",
         "patch_size": 8,
-        "overrides": ["encoder.arguments={depth: 4, embed_dim: 128, num_heads: 4}"],
+        "lr": 5e-4,
+        "overrides": [
+            "encoder.arguments={depth: 4, embed_dim: 96, num_heads: 3, global_pool: avg}"
+        ],
     },
 }
 SSL_EPOCHS = {"resnet": 40, "vit": 20}

@@ -48,7 +48,7 @@ def test_whitening_shows_a_class_that_larger_differences_hide(generator):
     white, again = whiten(features, features)
     assert torch.equal(white, again)
     assert torch.allclose(white.T @ white, torch.eye(4), atol=1e-3)
-    assert macro_auc(neighbour_probabilities(white, labels), labels) > 0.99 > plain + 0.1
+    assert macro_auc(neighbour_probabilities(white, labels), labels) > 0.9 > plain + 0.1
 
 
 def test_linear_scores_are_those_of_a_fit_without_the_image(generator):
