@@ -24,7 +24,7 @@ from lensmodels.views import Recipe
 class DINO(Pretraining):
     """Self-distillation without labels; centring and a sharp teacher keep it from collapse."""
 
-    defaults = StageSettings(epochs=100, learning_rate=5e-4)
+    defaults = StageSettings(epochs=100, learning_rate=1e-3)
 
     # the first two of the recipe are global, all others local
     global_views = 2
