@@ -146,7 +146,7 @@ def pretrain(config: RunConfig, run: Path) -> None:
         _write(run, config)
     if (run / ENCODER).exists():
         return
-    _seed(config, 0)
+    seed_weights(config, "pretrain")
     method = PRETRAINING[config.method](
         Encoder(config.encoder, config.measured.num_pix),
         config.pretrain_views,
@@ -183,7 +183,7 @@ def finetune(config: RunConfig, run: Path) -> None:
     data = _data_module(config.data.model_copy(update={"classes": config.task.classes}))
     start = Path(config.pretrained) if config.pretrained else run
     begins_pretrained = config.pretrained is not None or config.method in PRETRAINING
-    _seed(config, 1)
+    seed_weights(config, "finetune")
     if begins_pretrained:
         encoder, scaling = load_encoder(start)
         if encoder.settings != config.encoder:
@@ -227,6 +227,11 @@ def finetune(config: RunConfig, run: Path) -> None:
         torch.distributed.destroy_process_group()
 
 
+def seed_weights(config: RunConfig, stage: StageName) -> None:
+    """Seeds what draws the initial weights of a stage."""
+    torch.manual_seed(step_seed(config.seed, 0 if stage == "pretrain" else 1, 0x5EED))
+
+
 def rank_zero() -> bool:
     """Whether this is the only process, or the one that writes."""
     return getattr(rank_zero_only, "rank", None) in (0, None)
@@ -240,11 +245,6 @@ def _wait_for_all() -> None:
 def _write(run: Path, config: RunConfig) -> None:
     if rank_zero():
         write_config(run, config)
-
-
-def _seed(config: RunConfig, stage: int) -> None:
-    """Seeds the initial weights of a stage."""
-    torch.manual_seed(step_seed(config.seed, stage, 0x5EED))
 
 
 def _data_module(settings: DataSettings) -> LensDataModule:

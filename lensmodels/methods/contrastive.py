@@ -28,8 +28,9 @@ class Contrastive(Pretraining):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         size = self.encoder.num_features
-        # one hidden layer as in section 2.1 there, no norm: a batch may be shared by processes
-        self.projection_head = SimCLRProjectionHead(size, size, 128, batch_norm=False)
+        # one hidden layer as in section 2.1 there; with norms, without which a transformer can fall
+        # into giving every image the same projection in its first steps
+        self.projection_head = SimCLRProjectionHead(size, size, 128)
         self.criterion = NTXentLoss(self.temperature, gather_distributed=True)
 
     def loss(self, views: list[Tensor]) -> Tensor:

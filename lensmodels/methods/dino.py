@@ -6,6 +6,7 @@ Caron et al. 2021, arXiv:2104.14294.
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from lensmodels.views import Recipe
 class DINO(Pretraining):
     """Self-distillation without labels; centring and a sharp teacher keep it from collapse."""
 
-    defaults = StageSettings(epochs=100, learning_rate=5e-4)
+    defaults = StageSettings(epochs=100, learning_rate=1e-3)
 
     # the first two of the recipe are global, all others local
     global_views = 2
@@ -42,7 +43,9 @@ class DINO(Pretraining):
         self.criterion = DINOLoss(self.prototypes)
 
     def _head(self, size: int) -> nn.Module:
-        return DINOProjectionHead(size, 512, 256, self.prototypes)
+        with warnings.catch_warnings():  # of how lightly norms the weights of the last layer
+            warnings.simplefilter("ignore", FutureWarning)
+            return DINOProjectionHead(size, 512, 256, self.prototypes)
 
     @classmethod
     def check_views(cls, recipe: Recipe) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lightning
 import torch
+from lightly.models.modules import SimCLRProjectionHead
 
 from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.encoders import Encoder, EncoderSettings
@@ -39,7 +40,11 @@ def made(method, data):
     if method == "supervised":
         model = LensModel(data.scaling, encoder, Classification(TaskSettings()))
         return Supervised(model, default_recipe(method), stage, **rest)
-    return PRETRAINING[method](encoder, default_recipe(method), data.scaling, stage, **rest)
+    module = PRETRAINING[method](encoder, default_recipe(method), data.scaling, stage, **rest)
+    if method.startswith("contrastive"):
+        size = encoder.num_features
+        module.projection_head = SimCLRProjectionHead(size, size, 128, batch_norm=False)
+    return module
 
 
 def losses_of(method, data):

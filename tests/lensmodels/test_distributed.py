@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = Path(__file__).with_name("distributed_losses.py")
 
-# the other methods' heads have batch norms, which see the part of a process alone
+# without batch norms, which see the part of a process alone on CPUs
 METHODS = ("supervised", "contrastive-rotation", "contrastive-noise", "dino")
 
 

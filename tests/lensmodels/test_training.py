@@ -108,6 +108,25 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(
     assert steps == [row["step"] for row in log(whole, "pretrain") if row["knn_macro_auc"]]
 
 
+def test_an_epoch_that_is_trained_again_is_logged_once(whole, lenses, tmp_path, monkeypatch):
+    original, calls = training._Keep._save, []
+
+    def deadly(self, trainer):
+        calls.append(1)
+        if len(calls) == 2:  # the second epoch is validated and logged, but not saved
+            raise KilledError
+        original(self, trainer)
+
+    monkeypatch.setattr(training._Keep, "_save", deadly)
+    with pytest.raises(KilledError):
+        training.train(settings(lenses, method="byol"), tmp_path)
+    monkeypatch.undo()
+    training.train(settings(lenses, method="byol"), tmp_path, resume=True)
+    epochs = [row["epoch"] for row in log(tmp_path, "pretrain") if row["knn_macro_auc"]]
+    assert epochs == ["0", "1"]
+    assert same(weights(whole), weights(tmp_path))
+
+
 @pytest.mark.parametrize("step", [2, 5, 8])
 def test_ctrl_c_saves_in_the_middle_of_an_epoch(whole, lenses, tmp_path, monkeypatch, step):
     original = Pretraining.training_step
