@@ -1,4 +1,4 @@
-"""The commands: train, pretrain, finetune, evaluate, predict, embed, report.
+"""The commands: train, pretrain, finetune, evaluate, predict, embed, report, benchmark.
 
 Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one sentence on stderr;
 `--debug` shows the traceback.
@@ -245,6 +245,92 @@ def report(runs: tuple[Path, ...], out: Path) -> None:
     from lensmodels import evaluation
 
     click.echo(evaluation.compare(list(runs), out))
+
+
+@main.group(invoke_without_command=True)
+@click.option("--grid", metavar="NAME|FILE.yaml", help="study, laptop, labels, smoke, or a file.")
+@click.option(
+    "--data", multiple=True, metavar="MODEL=DIR_OR_URL", help="Archive of a model; repeatable."
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to fill.")
+@click.option("--shard", metavar="K/N", help="Run the K-th of N parts; the results merge.")
+@click.option("--only", metavar="PATTERN", help="Cells whose name matches, as in 'B_byol_*'.")
+@click.option("--seconds", type=float, help="Begin no cell after so many seconds.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto")
+@click.option("--list", "only_list", is_flag=True, help="Print the cells and run none.")
+@click.pass_context
+def benchmark(
+    context: click.Context,
+    grid: str | None,
+    data: tuple[str, ...],
+    out: Path | None,
+    shard: str | None,
+    only: str | None,
+    seconds: float | None,
+    device: str,
+    only_list: bool,
+) -> None:
+    """Run the study's grid of methods and baselines; finished cells are skipped.
+
+    `lensmodels benchmark report DIR` makes the tables and the figures of what was run.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from fnmatch import fnmatchcase
+
+    from lensmodels.benchmark import load_grid, run_grid, share_of
+
+    if grid is None:
+        raise UsageError("Say by --grid which grid to run: study, laptop, labels, smoke or a file.")
+    loaded = load_grid(grid)
+    cells = loaded.all_cells()
+    if shard is not None:
+        cells = share_of(cells, *_part(shard))
+    if only is not None:
+        cells = [cell for cell in cells if fnmatchcase(cell.name, only)]
+        if not cells:
+            raise UsageError(f"No cell of the grid matches {only!r}; --list shows their names.")
+    if only_list:
+        click.echo("\n".join(cell.name for cell in cells))
+        return
+    if out is None or not data:
+        raise UsageError("Say by --data MODEL=DIR_OR_URL where the images are, and by --out where.")
+    done = run_grid(loaded, cells, _archives(data), out, device=device, seconds=seconds)
+    click.echo(f"{len(done)} of {len(cells)} cells are done: {out / 'results'}")
+
+
+@benchmark.command("report")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--grid", metavar="NAME|FILE.yaml", required=True, help="The grid that was run.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write.  [default: the same]",
+)
+def benchmark_report(folder: Path, grid: str, out: Path | None) -> None:
+    """Tables and figures of a benchmark, beside the published ones."""
+    from lensmodels.benchmark import load_grid, write_benchmark_report
+
+    click.echo(write_benchmark_report(load_grid(grid), folder, out or folder))
+
+
+def _part(shard: str) -> tuple[int, int]:
+    """Which part of how many."""
+    part, slash, parts = shard.partition("/")
+    if not (slash and part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise UsageError(f"--shard {shard}: write it as K/N, with K from 1 to N, as in 2/8.")
+    return int(part), int(parts)
+
+
+def _archives(data: tuple[str, ...]) -> dict[str, str]:
+    """Archive of each model."""
+    found: dict[str, str] = {}
+    for word in data:
+        model, equals, url = word.partition("=")
+        if not (equals and model and url):
+            raise UsageError(f"--data {word}: write it as MODEL=DIR_OR_URL, as in B=archives/B.")
+        found[model] = url
+    return found
 
 
 def _config(out: Path, resume: bool, words: dict[str, Any]) -> Any:

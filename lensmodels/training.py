@@ -50,6 +50,9 @@ StageName = Literal["pretrain", "finetune"]
 
 _LEAST_VALIDATION = 2
 
+_LOOKS = 50
+"""Times that a stage is validated and saved, at most: an epoch of few labels takes a moment."""
+
 
 _INDIFFERENT = {
     "version",
@@ -284,7 +287,8 @@ def _fit(
 ) -> None:
     """Trains a module for a stage, from its checkpoint where there is one."""
     settings: Any = getattr(config, stage)
-    checkpoint = _Keep(run / CHECKPOINTS / f"{stage}.ckpt")
+    every = max(1, settings.epochs // _LOOKS)
+    checkpoint = _Keep(run / CHECKPOINTS / f"{stage}.ckpt", every)
     has_validation = data.sizes["validation"] >= _LEAST_VALIDATION
     resumed = checkpoint.file if checkpoint.file.exists() else None
     callbacks: list[Callback] = [checkpoint, _Throughput()]
@@ -302,6 +306,7 @@ def _fit(
             deterministic="warn" if config.deterministic else False,
             max_epochs=settings.epochs,
             limit_val_batches=1.0 if has_validation else 0,
+            check_val_every_n_epoch=every,
             num_sanity_val_steps=0,
             callbacks=[*callbacks, _Progress() if sys.stderr.isatty() else _Lines()],
             enable_progress_bar=sys.stderr.isatty(),
@@ -362,14 +367,15 @@ def _steps_done(checkpoint: Path) -> int:
 
 
 class _Keep(Checkpoint):
-    """Keeps the state after every epoch, and at Ctrl-C, in one file that is always whole.
+    """Keeps the state after epochs, and at Ctrl-C, in one file that is always whole.
 
     Args:
         file: to write.
+        every: how many epochs apart; after the last epoch in any case.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, every: int = 1) -> None:
+        self.file, self.every = file, every
         self.interrupted = False
         self._previous: Any = None
 
@@ -409,9 +415,12 @@ class _Keep(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Saves after the epoch."""
-        if not trainer.should_stop:
+        if trainer.should_stop:
+            return
+        done = trainer.current_epoch + 1
+        if self.interrupted or done % self.every == 0 or done == trainer.max_epochs:
             self._save(trainer)
-            trainer.should_stop = self.interrupted
+        trainer.should_stop = self.interrupted
 
     def _save(self, trainer: lightning.Trainer) -> None:
         part = self.file.with_suffix(".part")

@@ -229,7 +229,8 @@ def _cut_into_parts(
     for number, name in enumerate(groups):
         count = source.counts[name]
         if name.startswith("test/"):
-            parts.setdefault("test", []).append(Run(number, 0, count))
+            tested = min(count, settings.test_size or count)
+            parts.setdefault("test", []).append(Run(number, 0, tested))
             continue
         used = Run(number, 0, min(count, settings.train_size or count))
         train, validation = split_run(used, settings.validation_fraction)

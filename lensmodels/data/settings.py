@@ -26,6 +26,8 @@ class DataSettings(BaseModel):
         classes: which classes; each must be in the archive.
         train_size: images of each class that are taken from the train split, the first ones;
             all where None. The validation images are among them.
+        test_size: images of each class that are taken from the test split, the first ones; all
+            where None.
         validation_fraction: share of the train images, the last ones of each class, that is
             kept for validation.
         labels: share of the training images, the same of every class, whose labels are used.
@@ -48,6 +50,7 @@ class DataSettings(BaseModel):
     batch_size: int = Field(256, ge=1)
     classes: tuple[ClassName, ...] = Field(CLASSES, min_length=1)
     train_size: int | None = Field(None, ge=1)
+    test_size: int | None = Field(None, ge=1)
     validation_fraction: float = Field(0.05, ge=0, lt=1)
     labels: float = Field(1.0, gt=0, le=1)
     seed: int = Field(0, ge=0)

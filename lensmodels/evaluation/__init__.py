@@ -11,8 +11,8 @@ style, plots, embedding_map, figures   the figures
 report         report.html, of one run or of several
 """
 
-from lensmodels.evaluation.evaluate import evaluate
+from lensmodels.evaluation.evaluate import evaluate, score
 from lensmodels.evaluation.prediction import embed, predict
 from lensmodels.evaluation.report import compare, write_report
 
-__all__ = ["compare", "embed", "evaluate", "predict", "write_report"]
+__all__ = ["compare", "embed", "evaluate", "predict", "score", "write_report"]

@@ -85,6 +85,25 @@ def evaluate(
         DataError: where the archive has no test images of the task, or they cannot be read.
         LensmodelsError: where the model predicts nothing that is a number.
     """
+    tested, found = score(run, data, device=device, batch_size=batch_size, seed=seed)
+    draw_figures(Path(run), tested, found)
+    write_report(Path(run))
+    return found
+
+
+def score(
+    run: Path,
+    data: str | None = None,
+    *,
+    device: str = "auto",
+    batch_size: int = 512,
+    seed: int = 0,
+) -> tuple[Tested, dict[str, Any]]:
+    """The figures of `evaluate` without its pictures: metrics.json and predictions.csv.
+
+    Returns:
+        What the model said, and the content of metrics.json.
+    """
     run = Path(run)
     config = read_config(run)
     model = load_model(run, inference.choose_device(device))
@@ -103,9 +122,7 @@ def evaluate(
     }
     tested.table.to_csv(run / PREDICTIONS, index=False)
     (run / METRICS).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
-    draw_figures(run, tested, found)
-    write_report(run)
-    return found
+    return tested, found
 
 
 def run_test(
@@ -124,7 +141,9 @@ def run_test(
             f"{url} has no test images of class {' or '.join(model.task.classes)}; add them with "
             "`lenssim generate --test N` or choose another archive."
         )
-    data = inference.open_data(url, classes, config, model.encoder.num_pix, batch_size)
+    data = inference.open_data(
+        url, classes, config, model.encoder.num_pix, batch_size, config.data.test_size
+    )
     with inference.enough_memory(batch_size):
         tested = _run(model, data)
     predicted = tested.table[list(_predicted(config.task.name, tested.table))]

@@ -73,7 +73,12 @@ def whole_archive(
 
 
 def open_data(
-    url: str, classes: tuple[ClassName, ...], config: RunConfig, num_pix: int, batch_size: int
+    url: str,
+    classes: tuple[ClassName, ...],
+    config: RunConfig,
+    num_pix: int,
+    batch_size: int,
+    test_size: int | None = None,
 ) -> LensDataModule:
     """The data module of an archive, for looking at each image once.
 
@@ -83,12 +88,14 @@ def open_data(
         config: of the run, for how it reads.
         num_pix: side of the images that the model takes, pixels.
         batch_size: images at a time.
+        test_size: images of each class of the test split; all where None.
     """
     data = LensDataModule(
         DataSettings(
             url=url,
             batch_size=batch_size,
             classes=classes,
+            test_size=test_size,
             validation_fraction=0.0,
             workers=config.data.workers,
             cache="none",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import AsinhNorm, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, NullFormatter, PercentFormatter
@@ -136,7 +137,7 @@ def _snr_curve(
 def _finish_snr(axes: Axes) -> None:
     axes.axhline(1, color=style.QUIET, linewidth=0.8)
     axes.set_xscale("log")
-    _plain_ticks(axes)
+    plain_ticks(axes)
     axes.set_xlabel("S/N of the substructure in the image")
     axes.set_ylabel("AUC against no substructure")
     if axes.get_legend_handles_labels()[0]:
@@ -186,9 +187,27 @@ def draw_coverage(metrics: Metrics) -> Figure:
 
 def draw_predicted_mass(table: pd.DataFrame, limit: InformationLimit | None) -> Figure:
     """Predicted against true mass, with density, running quantiles and the Cramer-Rao bound."""
-    true, predicted = true_log_mass(table), table["log10_mass"].to_numpy(np.float64)
     figure = style.new_figure(5.6, 4.9)
     axes = figure.subplots()
+    predicted = table["log10_mass"].to_numpy(np.float64)
+    shown = predicted_mass_panel(axes, true_log_mass(table), predicted, limit)
+    if shown is not None:
+        bar = figure.colorbar(shown, ax=axes, pad=0.02, aspect=30)
+        bar.set_label("images")
+        bar.outline.set_visible(False)
+    axes.legend(loc="lower right")
+    return figure
+
+
+def predicted_mass_panel(
+    axes: Axes, true: FloatArray, predicted: FloatArray, limit: InformationLimit | None
+) -> QuadMesh | None:
+    """Draws predicted against true log10(m / eV), each (n,).
+
+    Returns:
+        The density, where there are too many predictions to draw each.
+    """
+    shown = None
     margin = 0.06 * max(0.5, float(np.ptp(true)))
     low, high = float(true.min()) - margin, float(true.max()) + margin
     if len(true) > _FEW:
@@ -202,9 +221,6 @@ def draw_predicted_mass(table: pd.DataFrame, limit: InformationLimit | None) -> 
             norm=LogNorm(0.7, max(2.0, float(counts.max()))),
             rasterized=True,
         )
-        bar = figure.colorbar(shown, ax=axes, pad=0.02, aspect=30)
-        bar.set_label("images")
-        bar.outline.set_visible(False)
     else:
         axes.scatter(true, predicted, s=7, color=style.ACCENT, alpha=0.35, linewidths=0)
     axes.plot([low, high], [low, high], color=style.INK, linewidth=1, label="predicted = true")
@@ -224,8 +240,7 @@ def draw_predicted_mass(table: pd.DataFrame, limit: InformationLimit | None) -> 
         axis.set_major_locator(MultipleLocator(0.5))
     axes.set_xlabel(f"true {LOG_MASS}")
     axes.set_ylabel(f"predicted {LOG_MASS}")
-    axes.legend(loc="lower right")
-    return figure
+    return shown
 
 
 def _draw_running_quantiles(axes: Axes, true: FloatArray, predicted: FloatArray) -> None:
@@ -287,7 +302,7 @@ def draw_rmse_by_mass(
         )
         lowest.append(float(limit.bound.min()))
     axes.set(yscale="log", ylim=(0.6 * min([*lowest, 0.05]), ceiling))
-    _plain_ticks(axes, "y")
+    plain_ticks(axes, "y")
     axes.xaxis.set_major_locator(MultipleLocator(0.5))
     axes.set_xlabel(f"true {LOG_MASS}")
     axes.set_ylabel("RMSE, dex")
@@ -470,7 +485,7 @@ def draw_scores(runs: Sequence[tuple[str, Metrics]]) -> Figure:
     return figure
 
 
-def _plain_ticks(axes: Axes, which: str = "x") -> None:
+def plain_ticks(axes: Axes, which: str = "x") -> None:
     """Decimal numbers on a logarithmic axis, at 1, 2 and 5 where there is less than two decades."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()

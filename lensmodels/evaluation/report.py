@@ -6,63 +6,29 @@ files and settings is escaped by the template engine.
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from lensmodels.data import CLASSES
-from lensmodels.errors import LensmodelsError, UsageError
+from lensmodels.errors import UsageError
 from lensmodels.evaluation import bootstrap, plots, style, wording
 from lensmodels.evaluation.figures import PLOTS
 from lensmodels.evaluation.information import information_limit
+from lensmodels.evaluation.page import PageFigure, png_of, render, write_text
 from lensmodels.evaluation.summary import labels_of, log_mass_error, probabilities_of
 from lensmodels.runs import RunConfig, read_config
 
 REPORT = "report.html"
 
 _TRUTH = ["split", "class", "sample", "label", "axion_mass", "substructure_snr"]
-
-_PIXELS_PER_INCH = 96
-
-_COLUMN = 560
-"""Width of a column of figures, CSS pixels."""
-
-
-@dataclass(frozen=True)
-class PageFigure:
-    """A figure in the page: a PNG, what it is called and how to read it."""
-
-    heading: str
-    caption: str
-    png: bytes
-
-    @property
-    def data_uri(self) -> str:
-        """The PNG as an address that holds it."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
-
-    @property
-    def shown_width(self) -> int:
-        """Width at which its text has the size of the page's, in CSS pixels."""
-        [width] = struct.unpack(">I", self.png[16:20])  # of the PNG's header
-        return round(width * _PIXELS_PER_INCH / style.RESOLUTION)
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether it is too wide for one of two columns."""
-        return self.shown_width > _COLUMN
 
 
 @dataclass(frozen=True)
@@ -148,7 +114,7 @@ def write_report(run: Path) -> Path:
     limit = information_limit(metrics["data"]["spec_sha256"])
     method = wording.METHOD_NAMES[config.method]
     task = {"classification": "substructure class", "axion-mass": "axion mass"}[metrics["task"]]
-    page = _render(
+    page = render(
         "run.html",
         title=f"{method}, {config.encoder.name}: {task}",
         subtitle=f"{evaluated.name}, tested on {metrics['n_test']:,} images of model "
@@ -162,7 +128,7 @@ def write_report(run: Path) -> Path:
         methods=[*wording.METHOD_NOTES, *wording.TASK_NOTES[metrics["task"]]],
         version=config.version,
     )
-    return _write(Path(run) / REPORT, page)
+    return write_text(Path(run) / REPORT, page)
 
 
 def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
@@ -207,7 +173,7 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
                 is_warning=True,
             )
         )
-    page = _render(
+    page = render(
         "compare.html",
         title=f"{len(evaluated)} runs compared",
         subtitle=f"{score} on {' and '.join(sorted({_tested_on(each) for each in evaluated}))}",
@@ -238,8 +204,8 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
             for (first, second), (value, interval) in paired.items()
         ],
     }
-    _write(Path(out) / "comparison.json", json.dumps(compared, indent=1) + "\n")
-    return _write(Path(out) / REPORT, page)
+    write_text(Path(out) / "comparison.json", json.dumps(compared, indent=1) + "\n")
+    return write_text(Path(out) / REPORT, page)
 
 
 def read_evaluated(run: Path) -> EvaluatedRun:
@@ -301,25 +267,6 @@ def _score(run: EvaluatedRun) -> bootstrap.Statistic:
         table = run.predictions
         return bootstrap.weighted_macro_auc(labels_of(table), probabilities_of(table))
     return bootstrap.weighted_rms(log_mass_error(run.predictions))
-
-
-def _render(template: str, **values: Any) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    return environment.get_template(template).render(**values)
-
-
-def _write(path: Path, text: str) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise LensmodelsError(f"{path} cannot be written: {error.strerror}.") from None
-    return path
 
 
 def _card(name: str, value: str, note: str) -> dict[str, str]:
@@ -531,7 +478,7 @@ def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> l
                 "Scores",
                 "Each run with its own 95% interval. Intervals that overlap can still belong to a "
                 "difference that is real: the paired differences above decide.",
-                _png(plots.draw_scores(measured)),
+                png_of(plots.draw_scores(measured)),
             )
         ]
         if classification:
@@ -543,7 +490,7 @@ def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> l
             overlay = plots.draw_rmse_by_mass(measured, limit)
             name = "rmse_by_mass"
         heading, caption = _FIGURES[name]
-        found.append(PageFigure(heading, caption, _png(overlay)))
+        found.append(PageFigure(heading, caption, png_of(overlay)))
     own = "confusion" if classification else "predicted_mass"
     heading, caption = _FIGURES[own]
     for name, run in zip(names, runs, strict=True):
@@ -552,9 +499,3 @@ def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> l
             found.append(PageFigure(f"{heading}: {name}", caption, file.read_bytes()))
             caption = ""  # once is enough
     return found
-
-
-def _png(figure: Figure) -> bytes:
-    content = BytesIO()
-    figure.savefig(content, format="png")
-    return content.getvalue()

@@ -136,11 +136,14 @@ class Pretraining(Module, ABC):
     Attributes:
         defaults: of the stage.
         view_count: views of an image that it compares.
+        passes: work of a step, in units of a supervised step on as many images; a forward pass
+            is a third of one.
         collapsed: whether the features of the last validation had collapsed.
     """
 
     defaults: ClassVar[StageSettings]
     view_count: ClassVar[int] = 2
+    passes: ClassVar[float] = 2.0
 
     def __init__(
         self,

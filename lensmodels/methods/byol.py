@@ -22,6 +22,8 @@ class BYOL(Pretraining):
     """An online network predicts the target network's projection; the target is its average."""
 
     defaults = StageSettings(epochs=100, learning_rate=1e-3)
+    # two views forward and backward, and forward through the target
+    passes = 2 + 2 / 3
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)

@@ -25,6 +25,8 @@ class DINO(Pretraining):
     """Self-distillation without labels; centring and a sharp teacher keep it from collapse."""
 
     defaults = StageSettings(epochs=100, learning_rate=1e-3)
+    # two whole views and two of a quarter of the pixels, and the whole ones through the teacher
+    passes = 2 + 2 / 4 + 2 / 3
 
     # the first two of the recipe are global, all others local
     global_views = 2

@@ -1,0 +1,108 @@
+"""The figures of the benchmark: Fig. 2 of the study, label efficiency, S/N and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from lensmodels.benchmark.comparison import Score
+from lensmodels.benchmark.results import CellResult
+from lensmodels.evaluation import style
+from lensmodels.evaluation.information import InformationLimit
+from lensmodels.evaluation.plots import predicted_mass_panel
+
+_COLUMNS = 3
+
+Line = tuple[str, bool]
+"""What a line is called, and whether it is a baseline."""
+
+
+def draw_figure_2(
+    cells: Sequence[tuple[str, CellResult]], limit: InformationLimit | None
+) -> Figure:
+    """Predicted against true axion mass, a panel a method, as Fig. 2 of the study.
+
+    Args:
+        cells: title and result of each panel, the baseline first.
+        limit: what the images can tell, drawn in every panel.
+    """
+    columns = min(_COLUMNS, len(cells))
+    rows = -(-len(cells) // columns)
+    figure = style.new_figure(3.5 * columns, 3.7 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.ravel()[len(cells) :]:
+        axes.set_axis_off()
+    for axes, (title, result) in zip(grid.ravel(), cells, strict=False):
+        truth = result.truth.astype(np.float64)
+        predicted_mass_panel(axes, truth, result.predicted, limit)
+        axes.set_title(f"{title}\nRMSE {result.metrics['rmse_dex']:.3f} dex")
+        axes.label_outer()
+    grid[0, 0].legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def draw_label_efficiency(curves: Mapping[Line, Mapping[float, Score]], score_name: str) -> Figure:
+    """Score by share of the labels, a line a method; baselines are black.
+
+    Args:
+        curves: of each line, scores by share of the labels.
+        score_name: of the axis.
+    """
+    figure = style.new_figure(6.4, 4.6)
+    axes = figure.subplots()
+    coloured = 0
+    for (name, is_baseline), scores in curves.items():
+        shares = sorted(scores)
+        colour = style.INK if is_baseline else style.colour_of_run(coloured)
+        coloured += not is_baseline
+        style.with_error_bars(
+            axes,
+            shares,
+            [scores[share].mean for share in shares],
+            [scores[share].interval.as_list() for share in shares],
+            colour=colour,
+            label=name,
+            fmt="s--" if is_baseline else "o-",
+        )
+    axes.set_xscale("log")
+    shares = sorted({share for scores in curves.values() for share in scores})
+    axes.set_xticks(shares, [f"{share:.0%}" for share in shares])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("share of the labels")
+    axes.set_ylabel(score_name)
+    axes.legend(loc="best")
+    return figure
+
+
+def draw_cost(points: Sequence[tuple[str, bool, Score]], score_name: str) -> Figure:
+    """Score by the minutes that a cell took, its pretraining included.
+
+    Args:
+        points: name, whether it is a baseline, and score of each.
+        score_name: of the axis.
+    """
+    figure = style.new_figure(6.4, 4.4)
+    axes = figure.subplots()
+    coloured = 0
+    for name, is_baseline, score in points:
+        colour = style.INK if is_baseline else style.colour_of_run(coloured)
+        coloured += not is_baseline
+        style.with_error_bars(
+            axes,
+            [score.minutes],
+            [score.mean],
+            [score.interval.as_list()],
+            colour=colour,
+            label=name,
+            fmt="s" if is_baseline else "o",
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("minutes of training, pretraining included")
+    axes.set_ylabel(score_name)
+    axes.legend(loc="best")
+    return figure

@@ -1,0 +1,241 @@
+"""The grid as data: which cells there are, in which order, and the settings of each.
+
+A cell is one model trained on one task: an encoder, finetuned from a pretraining or from random
+weights, with some share of the labels and a seed. Every row of the study, a self-supervised method
+with an encoder, has beside its own cells those of two baselines of the same encoder:
+
+    supervised        the same views, schedule and number of finetuning steps from random weights
+    supervised-long   as many steps more as the dearest pretraining of that encoder would buy, so
+                      that nobody wins by compute
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lensmodels.encoders import EncoderSettings
+from lensmodels.errors import UsageError
+from lensmodels.methods import PRETRAINING
+from lensmodels.tasks import TaskName
+
+Baseline = Literal["supervised", "supervised-long"]
+
+BASELINE: Baseline = "supervised"
+LONG_BASELINE: Baseline = "supervised-long"
+BASELINES: tuple[Baseline, ...] = (BASELINE, LONG_BASELINE)
+
+_SHIPPED = files("lensmodels.benchmark") / "grids"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GridEncoder(_Strict):
+    """An encoder of a grid.
+
+    Attributes:
+        stands_for: the study's encoder, whose published figures it is set beside.
+        settings: what it is.
+        set: settings of its runs, by dotted key.
+    """
+
+    stands_for: Literal["resnet50", "vit"]
+    settings: EncoderSettings
+    set: dict[str, Any] = {}
+
+
+class Row(_Strict):
+    """A self-supervised method with an encoder: a row of the study's table."""
+
+    method: str
+    encoder: str
+
+
+class CellBlock(_Strict):
+    """Cells that are run one after the other: every combination of what is listed.
+
+    Attributes:
+        models: of the data.
+        tasks: "classification", "axion-mass".
+        labels: shares of the labels.
+        seeds: of the finetuning.
+        baselines: which of the two.
+        rows: of the grid's, by "METHOD ENCODER"; all where None.
+    """
+
+    models: tuple[str, ...] = ("A", "B")
+    tasks: tuple[TaskName, ...] = ("classification",)
+    labels: tuple[float, ...] = (1.0,)
+    seeds: tuple[int, ...] = (0,)
+    baselines: tuple[Baseline, ...] = BASELINES
+    rows: tuple[str, ...] | None = None
+
+
+class Grid(_Strict):
+    """A grid of cells.
+
+    Attributes:
+        about: what it is for, in a sentence.
+        train, test: images of each class, the first ones of an archive's splits.
+        encoders: by the name that rows use.
+        rows: of the table.
+        set: settings of every run, by dotted key, as in `lensmodels train --set`.
+        set_method: settings of the runs of a method, by dotted key.
+        pretrain_steps: optimiser steps of a pretraining.
+        finetune_steps: optimiser steps of a finetuning, whatever the share of labels.
+        cells: in the order in which they are run.
+    """
+
+    about: str
+    train: int = Field(ge=1)
+    test: int = Field(ge=1)
+    encoders: dict[str, GridEncoder]
+    rows: tuple[Row, ...]
+    set: dict[str, Any] = {}
+    set_method: dict[str, dict[str, Any]] = {}
+    pretrain_steps: int = Field(ge=1)
+    finetune_steps: int = Field(ge=1)
+    cells: tuple[CellBlock, ...]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Grid:
+        for row in self.rows:
+            if row.encoder not in self.encoders:
+                raise ValueError(f"there is no encoder {row.encoder!r} among encoders")
+            if row.method not in PRETRAINING:
+                raise ValueError(f"{row.method!r} is none of {', '.join(PRETRAINING)}")
+        known = {_row_name(row) for row in self.rows}
+        for block in self.cells:
+            for name in block.rows or ():
+                if name not in known:
+                    raise ValueError(f"there is no row {name!r}")
+        return self
+
+    def all_cells(self) -> list[Cell]:
+        """Every cell once, in the order in which they are run."""
+        found: dict[Cell, None] = {}
+        for block in self.cells:
+            found |= dict.fromkeys(self._cells_of(block))
+        return list(found)
+
+    def _cells_of(self, block: CellBlock) -> Iterator[Cell]:
+        rows = [row for row in self.rows if block.rows is None or _row_name(row) in block.rows]
+        encoders = dict.fromkeys(row.encoder for row in rows)
+        pairs: list[tuple[str, str]] = [
+            (name, encoder) for name in block.baselines for encoder in encoders
+        ]
+        pairs += [(row.method, row.encoder) for row in rows]
+        for seed in block.seeds:
+            for task in block.tasks:
+                for labels in block.labels:
+                    for model in block.models:
+                        for method, encoder in pairs:
+                            yield Cell(model, method, encoder, task, labels, seed)
+
+    def long_steps(self, encoder: str) -> int:
+        """Steps of the baseline that gets the compute of the dearest pretraining as well."""
+        passes = [PRETRAINING[row.method].passes for row in self.rows if row.encoder == encoder]
+        return self.finetune_steps + round(self.pretrain_steps * max(passes))
+
+    def overrides(self, method: str, encoder: str) -> list[str]:
+        """Settings of a run of a method with an encoder, later ones over earlier ones."""
+        layers: list[Mapping[str, Any]] = [self.set, self.encoders[encoder].set]
+        layers += [self.set_method.get(method, {})]
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            merged |= layer
+        return [f"{key}={_inline(value)}" for key, value in merged.items()]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model to be trained and tested.
+
+    Attributes:
+        model: of the data, as in "B".
+        method: self-supervised, or a baseline.
+        encoder: its name in the grid.
+        task: "classification" or "axion-mass".
+        labels: share of the labels.
+        seed: of the finetuning.
+    """
+
+    model: str
+    method: str
+    encoder: str
+    task: TaskName
+    labels: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        parts = (self.model, self.method, self.encoder, self.task)
+        return f"{'_'.join(parts)}_labels-{self.labels:g}_seed-{self.seed}"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it begins with random weights."""
+        return self.method in BASELINES
+
+    @property
+    def family(self) -> str:
+        """What its pretraining is called: cells of one family share it, and a machine."""
+        return f"{self.model}_{self.method}_{self.encoder}"
+
+
+def share_of(cells: Sequence[Cell], part: int, parts: int) -> list[Cell]:
+    """The cells for one machine of several, counted from 1; those of a family stay together."""
+    families = list(dict.fromkeys(cell.family for cell in cells))
+    mine = set(families[part - 1 :: parts])
+    return [cell for cell in cells if cell.family in mine]
+
+
+def load_grid(name: str) -> Grid:
+    """A grid that is shipped, by name, or one of a YAML file.
+
+    Raises:
+        UsageError: where there is none, or it is not a grid.
+    """
+    shipped = _SHIPPED / f"{name}.yaml"
+    try:
+        text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
+        values = yaml.safe_load(text)
+        return Grid.model_validate(values)
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(
+            f"There is no grid {name!r}; choose {', '.join(shipped_grids())} or give a YAML file."
+        ) from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"Grid {name} is not YAML: {' '.join(str(error).split())}.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the grid"
+        raise UsageError(f"Grid {name}: {key}: {first['msg']}.") from None
+
+
+def shipped_grids() -> list[str]:
+    """Names of the grids that come with lensmodels."""
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in _SHIPPED.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def _row_name(row: Row) -> str:
+    return f"{row.method} {row.encoder}"
+
+
+def _inline(value: Any) -> str:
+    """A value as YAML on one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000)
+    return text.removesuffix("...\n").strip()

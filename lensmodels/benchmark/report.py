@@ -1,0 +1,487 @@
+"""The report of a benchmark: tables beside the published ones, in Markdown and HTML, and figures.
+
+DIR/report.html    everything, self-contained
+DIR/report.md      tables and sentences, for a README
+DIR/figures/       the figures as PNGs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lensmodels.benchmark import figures
+from lensmodels.benchmark.comparison import (
+    NEAR,
+    ComparedRow,
+    Difference,
+    Score,
+    compare_row,
+    figure_of,
+    rmse_near,
+    score_of,
+    select,
+)
+from lensmodels.benchmark.grid import BASELINE, BASELINES, LONG_BASELINE, Grid
+from lensmodels.benchmark.results import RESULTS, CellResult, read_results
+from lensmodels.errors import UsageError
+from lensmodels.evaluation import plots, style
+from lensmodels.evaluation.information import InformationLimit, information_limit
+from lensmodels.evaluation.page import PageFigure, png_of, render, write_text
+from lensmodels.evaluation.wording import (
+    METHOD_NAMES,
+    PAIRING_NOTE,
+    TASK_NOTES,
+    Sentence,
+    signed,
+    span,
+)
+from lensmodels.tasks import TaskName
+
+_NAMES = METHOD_NAMES | {LONG_BASELINE: "Supervised, equal compute"}
+
+_SCORE_NAMES: dict[TaskName, str] = {"classification": "macro AUC", "axion-mass": "RMSE, dex"}
+
+_DIGITS: dict[TaskName, int] = {"classification": 4, "axion-mass": 3}
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+_NOTES = (
+    "A figure is the mean over the seeds of the finetuning, with a 95% interval over test images "
+    "and seeds: 1,000 bootstrap resamples, each of which draws the images anew, within each "
+    "class, and as many seeds as there are. The pretraining is one and the same for all seeds of "
+    "a row, so that its own luck is not in the interval.",
+    "The supervised baseline has the encoder, views, schedule and number of steps of the "
+    "finetuning, from random weights. The one of equal compute goes on for as many steps more as "
+    "the dearest pretraining of that encoder costs, counted in forward and backward passes.",
+    "The published figures are those of Deshmukh, Sachdev, Gleyzer & Toomey, NeurIPS ML4PS 2023, "
+    "on other simulations of the same two models; they have no intervals.",
+    PAIRING_NOTE,
+)
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """A cell of a table: a value, what stands below it, and whether it is a real difference."""
+
+    value: str
+    interval: str = ""
+    is_real: bool = False
+
+    @property
+    def markdown(self) -> str:
+        """As Markdown; what is real is bold."""
+        value = f"**{self.value}**" if self.is_real else self.value
+        return f"{value} ({self.interval})" if self.interval else value
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a section."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[TableCell]]
+
+    @property
+    def markdown(self) -> str:
+        """As Markdown."""
+        lines = ["| " + " | ".join(self.headings) + " |", "|" + "---|" * len(self.headings)]
+        lines += ["| " + " | ".join(cell.markdown for cell in row) + " |" for row in self.rows]
+        return f"**{self.title}**\n\n" + "\n".join(lines)
+
+
+@dataclass
+class Section:
+    """A part of the report."""
+
+    heading: str
+    about: str
+    tables: list[Table] = field(default_factory=list)
+    sentences: list[Sentence] = field(default_factory=list)
+    figures: list[PageFigure] = field(default_factory=list)
+
+    @property
+    def markdown(self) -> str:
+        """As Markdown, without its figures."""
+        parts = [f"## {self.heading}", self.about]
+        parts += [table.markdown for table in self.tables]
+        if self.sentences:
+            parts.append("\n".join(f"- {sentence.text}" for sentence in self.sentences))
+        return "\n\n".join(parts)
+
+
+def write_benchmark_report(grid: Grid, folder: Path, out: Path) -> Path:
+    """Writes report.html, report.md and figures/ from the results of a folder.
+
+    Args:
+        grid: that was run.
+        folder: of the benchmark.
+        out: folder to write.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UsageError: where there are no results.
+        LensmodelsError: where one is damaged, or cells were tested on different images.
+    """
+    results = read_results(folder / RESULTS)
+    if not results:
+        raise UsageError(f"{folder} holds no results; make them with `lensmodels benchmark`.")
+    pictures = _Pictures(out / "figures")
+    with style.house_style():
+        sections = list(_sections(grid, results, pictures))
+    models = " and ".join(sorted({each.cell.model for each in results}))
+    done = {each.cell for each in results} & set(grid.all_cells())
+    subtitle = f"{len(done)} of {len(grid.all_cells())} cells, models {models}. {grid.about}"
+    task_notes = [note for notes in TASK_NOTES.values() for note in notes]
+    page = render(
+        "benchmark.html",
+        templates=_TEMPLATES,
+        title="The study's grid on our archives",
+        subtitle=subtitle,
+        sections=sections,
+        methods=[*_NOTES, *task_notes],
+        version=results[0].record["versions"]["lenssim"],
+    )
+    text = [f"# The study's grid on our archives\n\n{subtitle}"]
+    text += [section.markdown for section in sections]
+    text += ["## How the figures are made", *_NOTES]
+    write_text(out / "report.md", "\n\n".join(text) + "\n")
+    return write_text(out / "report.html", page)
+
+
+class _Pictures:
+    """Writes figures as PNGs, and gives them to the page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, name: str, heading: str, caption: str, figure: Figure) -> PageFigure:
+        """A figure under a name."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = png_of(figure)
+        (self.folder / f"{name}.png").write_bytes(content)
+        return PageFigure(heading, caption, content)
+
+
+def _sections(grid: Grid, results: Sequence[CellResult], pictures: _Pictures) -> Iterator[Section]:
+    for model in sorted({each.cell.model for each in results}):
+        mine = [each for each in results if each.cell.model == model]
+        tasks = {(each.cell.task, each.cell.labels == 1.0) for each in mine}
+        if ("classification", True) in tasks:
+            yield _classification(grid, mine, model, pictures)
+        if ("classification", False) in tasks:
+            yield _few_labels(grid, mine, model, pictures)
+        if ("axion-mass", True) in tasks:
+            yield _axion_mass(grid, mine, model, pictures)
+
+
+def _rows(
+    grid: Grid, results: Sequence[CellResult], model: str, task: TaskName, labels: float = 1.0
+) -> list[ComparedRow]:
+    """Rows of the grid that have anything to show."""
+    found = [
+        compare_row(
+            results,
+            model=model,
+            method=row.method,
+            encoder=row.encoder,
+            stands_for=grid.encoders[row.encoder].stands_for,
+            task=task,
+            labels=labels,
+        )
+        for row in grid.rows
+    ]
+    return [row for row in found if row.ours or row.baseline]
+
+
+def _name(grid: Grid, row: ComparedRow) -> list[TableCell]:
+    encoder = grid.encoders[row.encoder]
+    return [
+        TableCell(METHOD_NAMES[row.method]),
+        TableCell(f"{encoder.settings.name} for {encoder.stands_for}")
+        if encoder.settings.name != encoder.stands_for
+        else TableCell(encoder.stands_for),
+    ]
+
+
+def _score(score: Score | None, digits: int) -> TableCell:
+    if score is None:
+        return TableCell("")
+    return TableCell(f"{score.mean:.{digits}f}", span(score.interval.as_list(), digits))
+
+
+def _difference(difference: Difference | None, digits: int) -> TableCell:
+    if difference is None:
+        return TableCell("")
+    return TableCell(
+        signed(difference.mean, digits),
+        span(difference.interval.as_list(), digits),
+        difference.is_real,
+    )
+
+
+def _published(value: float | None) -> TableCell:
+    return TableCell("" if value is None else f"{value:.3f}")
+
+
+def _classification(
+    grid: Grid, results: Sequence[CellResult], model: str, pictures: _Pictures
+) -> Section:
+    digits = _DIGITS["classification"]
+    rows = _rows(grid, results, model, "classification")
+    table = Table(
+        f"Macro AUC, model {model}",
+        [
+            "method",
+            "encoder",
+            "supervised, published",
+            "supervised, ours",
+            "equal compute, ours",
+            "pretrained, published",
+            "pretrained, ours",
+            "ours less published",
+            "less supervised",
+            "less equal compute",
+        ],
+        [
+            [
+                *_name(grid, row),
+                _published(row.study.supervised if row.study else None),
+                _score(row.baseline, digits),
+                _score(row.long_baseline, digits),
+                _published(row.study.finetuned if row.study else None),
+                _score(row.ours, digits),
+                TableCell(signed(row.ours.mean - row.study.finetuned, 3))
+                if row.ours and row.study
+                else TableCell(""),
+                _difference(row.gain, digits),
+                _difference(row.long_gain, digits),
+            ]
+            for row in rows
+        ],
+    )
+    section = Section(
+        f"Classes, model {model}",
+        f"Which substructure a lens has, from {grid.train:,} images of each class with all their "
+        f"labels; tested on {results[0].metrics['n_test']:,} others. In bold, differences whose "
+        "interval excludes zero.",
+        [table],
+        list(_in_words(rows, "classification")),
+    )
+    full = partial(select, results, model=model, task="classification")
+    runs = [
+        (_label(grid, method, encoder), cells[0].metrics)
+        for method, encoder in _lines(grid)
+        if (cells := full(method=method, encoder=encoder)) and method != LONG_BASELINE
+    ]
+    for encoder in grid.encoders:
+        chosen = [run for run in runs if run[0].endswith(f", {encoder}")]
+        if chosen:
+            section.figures.append(
+                pictures.add(
+                    f"auc_by_snr_{model}_{encoder}",
+                    f"By signal to noise, {encoder}",
+                    "AUC of images with substructure against those without, by the S/N of the "
+                    "substructure; the first seed of each row.",
+                    plots.draw_auc_by_snr_of_runs(chosen),
+                )
+            )
+    points = [
+        (_label(grid, method, encoder), method in BASELINES, score_of(cells, figure_of(task)))
+        for task in ("classification",)
+        for method, encoder in _lines(grid)
+        if (cells := full(method=method, encoder=encoder))
+    ]
+    section.figures.append(
+        pictures.add(
+            f"cost_{model}",
+            "What it costs",
+            "Macro AUC by the minutes that a cell took, on the machines that it was run on.",
+            figures.draw_cost(points, _SCORE_NAMES["classification"]),
+        )
+    )
+    return section
+
+
+def _few_labels(
+    grid: Grid, results: Sequence[CellResult], model: str, pictures: _Pictures
+) -> Section:
+    digits = _DIGITS["classification"]
+    shares = sorted({each.cell.labels for each in results if each.cell.task == "classification"})
+    section = Section(
+        f"Few labels, model {model}",
+        f"The same with the labels of some of the {grid.train:,} images of each class; the "
+        "pretraining sees all images and no label. The supervised baseline has the same labels and "
+        "as many steps.",
+    )
+    for share in shares:
+        if share == 1.0:
+            continue
+        rows = _rows(grid, results, model, "classification", share)
+        headings = ["method", "encoder", "supervised", "pretrained", "difference"]
+        section.tables.append(
+            Table(
+                f"Macro AUC with {share:.0%} of the labels",
+                headings,
+                [
+                    [
+                        *_name(grid, row),
+                        _score(row.baseline, digits),
+                        _score(row.ours, digits),
+                        _difference(row.gain, digits),
+                    ]
+                    for row in rows
+                ],
+            )
+        )
+        section.sentences += _in_words(rows, "classification", f"With {share:.0%} of the labels, ")
+    for encoder in grid.encoders:
+        curves = {}
+        for method, of_encoder in _lines(grid):
+            if of_encoder != encoder or method == LONG_BASELINE:
+                continue
+            scores = {
+                share: score_of(cells, figure_of("classification"))
+                for share in shares
+                if (
+                    cells := select(
+                        results,
+                        model=model,
+                        method=method,
+                        encoder=encoder,
+                        task="classification",
+                        labels=share,
+                    )
+                )
+            }
+            if len(scores) > 1:
+                curves[_NAMES[method], method in BASELINES] = scores
+        if curves:
+            section.figures.append(
+                pictures.add(
+                    f"labels_{model}_{encoder}",
+                    f"Label efficiency, {encoder}",
+                    "Macro AUC by the share of the labels that the finetuning sees.",
+                    figures.draw_label_efficiency(curves, _SCORE_NAMES["classification"]),
+                )
+            )
+    return section
+
+
+def _axion_mass(
+    grid: Grid, results: Sequence[CellResult], model: str, pictures: _Pictures
+) -> Section:
+    digits = _DIGITS["axion-mass"]
+    of_task = [each for each in results if each.cell.task == "axion-mass"]
+    limit = information_limit(of_task[0].metrics["data"]["spec_sha256"])
+    near_bound = _bound_near(limit)
+    rows = _rows(grid, results, model, "axion-mass")
+    headings = ["method", "encoder", "supervised", "pretrained", "difference"]
+    headings += ["over the limit", "around 1e-23 eV", "over the Cramér-Rao bound"]
+    table_rows = []
+    for row in rows:
+        cells = select(
+            results, model=model, method=row.method, encoder=row.encoder, task="axion-mass"
+        )
+        near = score_of(cells, rmse_near) if cells else None
+        table_rows.append(
+            [
+                *_name(grid, row),
+                _score(row.baseline, digits),
+                _score(row.ours, digits),
+                _difference(row.gain, digits),
+                _ratio(row.ours, limit.limit if limit else None),
+                _score(near, digits),
+                _ratio(near, near_bound),
+            ]
+        )
+    known = (
+        f" The best estimate reaches {limit.limit:.3f} dex over the prior, and the Cramér-Rao "
+        f"bound averages {near_bound:.3f} dex between {NEAR[0]} and {NEAR[1]}."
+        if limit and near_bound
+        else ""
+    )
+    section = Section(
+        f"Axion mass, model {model}",
+        f"RMSE of log10(m / eV) in dex, from {grid.train:,} images of axion vortices.{known}",
+        [Table(f"RMSE, model {model}", headings, table_rows)],
+        list(_in_words(rows, "axion-mass")),
+    )
+    for encoder in grid.encoders:
+        panels = [
+            (_NAMES[method], cells[0])
+            for method, of_encoder in _lines(grid)
+            if of_encoder == encoder
+            and (
+                cells := select(
+                    results, model=model, method=method, encoder=encoder, task="axion-mass"
+                )
+            )
+        ]
+        if panels:
+            section.figures.append(
+                pictures.add(
+                    f"figure_2_{model}_{encoder}",
+                    f"Predicted against true mass, {encoder}",
+                    "Fig. 2 of the study, with the Cramér-Rao bound; the first seed of each row.",
+                    figures.draw_figure_2(panels, limit),
+                )
+            )
+    return section
+
+
+def _bound_near(limit: InformationLimit | None) -> float | None:
+    """Root mean square of the Cramer-Rao bound around 1e-23 eV, dex."""
+    if limit is None:
+        return None
+    masses = np.linspace(*NEAR, 51)
+    bound = np.exp(np.interp(masses, limit.log10_mass, np.log(limit.bound)))
+    return float(np.sqrt(np.mean(bound**2)))
+
+
+def _ratio(score: Score | None, reference: float | None) -> TableCell:
+    if score is None or not reference:
+        return TableCell("")
+    return TableCell(f"{score.mean / reference:.2f}")
+
+
+def _lines(grid: Grid) -> list[tuple[str, str]]:
+    """Methods with their encoders, the baselines of each encoder first."""
+    encoders = dict.fromkeys(row.encoder for row in grid.rows)
+    found = [(name, encoder) for encoder in encoders for name in BASELINES]
+    return found + [(row.method, row.encoder) for row in grid.rows]
+
+
+def _label(grid: Grid, method: str, encoder: str) -> str:
+    return f"{_NAMES[method]}, {encoder}" if len(grid.encoders) > 1 else _NAMES[method]
+
+
+def _in_words(rows: Sequence[ComparedRow], task: TaskName, where: str = "") -> Iterator[Sentence]:
+    """Which differences are real."""
+    digits = _DIGITS[task]
+    for row in rows:
+        for gain, reference in (
+            (row.gain, _NAMES[BASELINE].lower()),
+            (row.long_gain, "supervised of equal compute"),
+        ):
+            if gain is None:
+                continue
+            name = f"{METHOD_NAMES[row.method]} ({row.encoder})"
+            numbers = (
+                f"{signed(gain.mean, digits)} in {_SCORE_NAMES[task].split(',')[0]}, "
+                f"{span(gain.interval.as_list(), digits)}"
+            )
+            if gain.is_real:
+                verdict = "better" if gain.is_better else "worse"
+                text = f"{name} is {verdict} than {reference} ({numbers})."
+            else:
+                text = f"{name} and {reference} cannot be told apart ({numbers})."
+            yield Sentence(where + text)
