@@ -1,0 +1,118 @@
+"""The grid as data."""
+
+import pytest
+
+from lensmodels.benchmark import load_grid, share_of, shipped_grids
+from lensmodels.benchmark.comparison import published
+from lensmodels.benchmark.grid import BASELINES, Grid
+from lensmodels.errors import UsageError
+from lensmodels.methods import PRETRAINING
+
+STUDY_ROWS = {
+    ("contrastive-rotation", "resnet50"), ("contrastive-rotation", "vit"),
+    ("contrastive-noise", "resnet50"), ("contrastive-noise", "vit"),
+    ("byol", "resnet50"), ("simsiam", "resnet50"), ("dino", "resnet50"),
+}  # fmt: skip
+
+
+def small(**changes):
+    values = {
+        "about": "a test",
+        "train": 100,
+        "test": 10,
+        "encoders": {"r": {"stands_for": "resnet50", "settings": {"name": "test_resnet"}}},
+        "rows": [{"method": "byol", "encoder": "r"}, {"method": "simsiam", "encoder": "r"}],
+        "pretrain_steps": 30,
+        "finetune_steps": 10,
+        "cells": [{"models": ["B"]}],
+    }
+    return Grid.model_validate(values | changes)
+
+
+@pytest.mark.parametrize("name", shipped_grids())
+def test_every_shipped_grid_names_each_cell_once(name):
+    grid = load_grid(name)
+    names = [cell.name for cell in grid.all_cells()]
+    assert len(names) == len(set(names)) > 0
+
+
+@pytest.mark.parametrize("name", ["study", "laptop", "labels"])
+def test_the_study_is_whole(name):
+    grid = load_grid(name)
+    rows = {(row.method, grid.encoders[row.encoder].stands_for) for row in grid.rows}
+    assert rows == STUDY_ROWS
+    cells = grid.all_cells()
+    for model in "AB":
+        for row in grid.rows:
+            assert any(
+                (cell.model, cell.method, cell.encoder) == (model, row.method, row.encoder)
+                for cell in cells
+            )
+            assert published(model, row.method, grid.encoders[row.encoder].stands_for)
+
+
+def test_what_the_issue_of_sizes_asks_for():
+    study, laptop = load_grid("study"), load_grid("laptop")
+    assert (3 * study.train, 3 * study.test) == (90_000, 15_000)
+    assert (3 * laptop.train, 3 * laptop.test) == (12_000, 3000)
+    full = [cell for cell in laptop.all_cells() if cell.task == "classification"]
+    seeds = {cell.seed for cell in full if cell.labels == 1}
+    assert len(seeds) >= 3
+    assert {cell.labels for cell in load_grid("labels").all_cells()} == {0.01, 0.03, 0.1, 0.3, 1}
+
+
+def test_a_row_brings_its_baselines():
+    cells = small().all_cells()
+    assert [cell.method for cell in cells] == [*BASELINES, "byol", "simsiam"]
+
+
+def test_the_long_baseline_gets_the_compute_of_the_dearest_pretraining():
+    grid = small()
+    dearest = max(PRETRAINING["byol"].passes, PRETRAINING["simsiam"].passes)
+    assert grid.long_steps("r") == 10 + round(30 * dearest)
+
+
+def test_machines_share_the_cells_and_a_pretraining_stays_on_one():
+    cells = load_grid("laptop").all_cells()
+    parts = [share_of(cells, part, 3) for part in (1, 2, 3)]
+    assert sorted(cell.name for part in parts for cell in part) == sorted(
+        cell.name for cell in cells
+    )
+    families = [{cell.family for cell in part} for part in parts]
+    assert not families[0] & families[1] | families[1] & families[2] | families[0] & families[2]
+
+
+def test_settings_of_the_method_come_after_those_of_the_grid():
+    grid = small(set={"pretrain.learning_rate": 0.1}, set_method={"byol": {"pretrain.learning_rate": 0.2}})
+    assert grid.overrides("byol", "r") == ["pretrain.learning_rate=0.2"]
+    assert grid.overrides("simsiam", "r") == ["pretrain.learning_rate=0.1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rows": [{"method": "byol", "encoder": "x"}]}, "'x'"),
+        ({"rows": [{"method": "moco", "encoder": "r"}]}, "'moco'"),
+        ({"cells": [{"rows": ["byol x"]}]}, "'byol x'"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_grid_that_is_none_is_refused_in_a_sentence(tmp_path, changes, said):
+    import yaml
+
+    values = small().model_dump(mode="json") | changes
+    file = tmp_path / "grid.yaml"
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(UsageError, match=said):
+        load_grid(str(file))
+
+
+def test_an_unknown_grid_is_refused():
+    with pytest.raises(UsageError, match="laptop"):
+        load_grid("desktop")
+
+
+def test_the_study_said_so():
+    row = published("B", "byol", "resnet50")
+    assert (row.supervised, row.finetuned) == (0.963, 0.960)
+    assert published("A", "byol", "vit") is None

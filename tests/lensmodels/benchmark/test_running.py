@@ -1,0 +1,154 @@
+"""Running a grid, interrupting it, splitting it, and reporting it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from lensmodels.benchmark import load_grid
+from lensmodels.benchmark.results import read_results
+from lensmodels.cli import main
+
+ONE_FAMILY = "B_simsiam_*"
+
+
+def run(*words):
+    return CliRunner().invoke(main, ["benchmark", *map(str, words)])
+
+
+def outcome(folder):
+    """What must not depend on how a grid was run: metrics and predictions."""
+    return {
+        each.cell: (each.metrics, each.predicted.tolist())
+        for each in read_results(folder / "results")
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(lenses, tmp_path_factory):
+    """The grid in one go."""
+    out = tmp_path_factory.mktemp("grid")
+    result = run("--grid", "smoke", "--data", f"B={lenses}", "--out", out, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_every_cell_has_its_record(whole):
+    results = read_results(whole / "results")
+    assert {each.cell for each in results} == set(load_grid("smoke").all_cells())
+    for each in results:
+        record = each.record
+        assert record["versions"]["torch"] and record["hardware"]["device"]
+        assert len(record["metrics"]["data"]["sha256"]) == 64
+        assert record["minutes"]["finetune"] > 0
+        assert (record["minutes"]["pretrain"] is None) == each.cell.is_baseline
+        assert "url" not in json.dumps(record)
+        if not each.cell.is_baseline:
+            assert "embedding_std" in record["pretraining"]
+
+
+def test_a_pretraining_is_shared(whole):
+    assert sorted(entry.name for entry in (whole / "pretrained").iterdir()) == [
+        "B_dino_vit", "B_simsiam_resnet",
+    ]  # fmt: skip
+
+
+def test_what_is_done_is_skipped(whole, lenses):
+    before = {file: file.stat().st_mtime_ns for file in (whole / "results").iterdir()}
+    result = run("--grid", "smoke", "--data", f"B={lenses}", "--out", whole, "--device", "cpu")
+    assert "18 of 18 cells are done" in result.output
+    assert before == {file: file.stat().st_mtime_ns for file in (whole / "results").iterdir()}
+
+
+def test_parts_merge_to_the_whole(whole, lenses, tmp_path):
+    for part in (1, 2):
+        result = run(
+            "--grid", "smoke", "--data", f"B={lenses}", "--out", tmp_path / str(part),
+            "--shard", f"{part}/2", "--only", "*seed-0", "--device", "cpu",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+    shutil.copytree(tmp_path / "2", tmp_path / "1", dirs_exist_ok=True)
+    expected = {cell: found for cell, found in outcome(whole).items() if cell.seed == 0}
+    assert outcome(tmp_path / "1") == expected
+
+
+def test_a_killed_grid_ends_as_an_undisturbed_one(whole, lenses, tmp_path):
+    words = ["--grid", "smoke", "--data", f"B={lenses}", "--out", str(tmp_path)]
+    words += ["--only", ONE_FAMILY, "--device", "cpu"]
+    # as many threads as here, as sums in another order are other sums
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "lensmodels", "benchmark", *words], env=environment
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "pretrained").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    expected = {cell: found for cell, found in outcome(whole).items() if cell.method == "simsiam"}
+    assert outcome(tmp_path) == expected
+
+
+def test_no_cell_is_begun_after_the_time(lenses, tmp_path):
+    words = ("--grid", "smoke", "--data", f"B={lenses}", "--out", tmp_path, "--seconds", "0")
+    result = run(*words, "--device", "cpu")
+    assert result.exit_code == 0
+    assert "0 of 18" in result.output or "1 of 18" in result.output
+
+
+def test_the_report_shows_ours_beside_theirs(whole, tmp_path):
+    result = run("report", whole, "--grid", "smoke", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    page, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
+    for expected in ("0.984", "0.996", "SimSiam", "test_resnet", "50% of the labels", "Cramér-Rao"):
+        assert expected in page and expected in text
+    assert "http" not in page.split("</style>")[1]
+    figures = {file.stem for file in (tmp_path / "figures").iterdir()}
+    assert {"figure_2_B_resnet", "labels_B_resnet", "auc_by_snr_B_vit", "cost_B"} <= figures
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--grid", "smoke"], 2, "--data"),
+        (["--grid", "smoke", "--data", "B", "--out", "x"], 2, "MODEL=DIR_OR_URL"),
+        (["--grid", "smoke", "--shard", "3/2", "--list"], 2, "K/N"),
+        (["--grid", "smoke", "--only", "C_*", "--list"], 2, "C_*"),
+        (["--list"], 2, "--grid"),
+        (["--grid", "nonsense", "--list"], 2, "laptop"),
+    ],
+)
+def test_wrong_words_are_refused_in_a_sentence(words, code, said):
+    result = run(*words)
+    assert result.exit_code == code
+    assert said in result.output and "Traceback" not in result.output
+
+
+def test_an_archive_of_another_model_is_refused(lenses, tmp_path):
+    result = run("--grid", "laptop", "--data", f"A={lenses}", "--out", tmp_path)
+    assert result.exit_code == 1 and "is of model B, not A" in result.output
+
+
+def test_a_small_archive_is_refused_with_the_command_that_makes_one(lenses, tmp_path):
+    result = run("--grid", "laptop", "--data", f"B={lenses}", "--out", tmp_path)
+    assert result.exit_code == 1 and "lenssim generate --model B --train 4000" in result.output
+
+
+def test_a_report_of_nothing_is_refused(tmp_path):
+    result = run("report", tmp_path, "--grid", "smoke")
+    assert result.exit_code == 2 and "no results" in result.output
+
+
+def test_a_damaged_result_is_named(whole, tmp_path):
+    shutil.copytree(whole / "results", tmp_path / "results")
+    victim = next((tmp_path / "results").glob("*.npz"))
+    victim.write_bytes(victim.read_bytes()[:100])
+    result = run("report", tmp_path, "--grid", "smoke")
+    assert result.exit_code == 1 and victim.stem in result.output
