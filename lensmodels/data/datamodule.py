@@ -15,13 +15,13 @@ from lensmodels.data.files import default_cache_folder
 from lensmodels.data.order import Run, labelled_runs, split_run
 from lensmodels.data.scaling import InputScaling
 from lensmodels.data.settings import DataSettings
-from lensmodels.data.shard_source import SHARDS, ShardSource
+from lensmodels.data.shard_source import ShardSource
 from lensmodels.data.source import Source
 from lensmodels.data.stream import BatchStream, process_rank
 from lensmodels.data.zarr_source import ZarrSource
 from lensmodels.errors import DataError
 from lenssim.archive import Archive, ArchiveError, open_archive
-from lenssim.archive.manifest import IMAGES, MANIFEST
+from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS
 
 Part = Literal["train", "labelled", "validation", "test"]
 

@@ -25,7 +25,7 @@ from lenssim.archive.manifest import (
     read_manifest,
 )
 from lenssim.archive.schema import COORDINATES, columns_of
-from lenssim.archive.webdataset import decode_shard, shard_path
+from lenssim.archive.webdataset import parse_shard, pixels_of, shard_path
 from lenssim.errors import ArchiveError
 from lenssim.spec import Specification, Split, SubstructureClass
 
@@ -101,9 +101,10 @@ class Archive:
         content = self._read_whole(path)
         samples, num_pix = record.samples(shard), self.manifest.frame.num_pix
         try:
-            return decode_shard(content, self.manifest.name, record, samples, num_pix)
+            parts = parse_shard(content, self.manifest.name, record, samples, num_pix)
         except ArchiveError as error:
             raise ArchiveError(f"{self.location}/{path}: {error}.") from None
+        return pixels_of(content, parts, len(samples), num_pix).copy(), parts.scalars
 
     def _read_whole(self, path: str) -> bytes:
         """Content of a file that the manifest lists, found to be what it says."""

@@ -13,6 +13,7 @@ import json
 import math
 import tarfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,25 @@ def encode_shard(
     return content
 
 
-def decode_shard(
+@dataclass(frozen=True)
+class ShardParts:
+    """What a shard holds, and where its pixels lie.
+
+    Attributes:
+        stride: bytes from one sample to the next.
+        pixel_offset: of the first sample's pixels, bytes from the beginning of the file.
+        scalars: one mapping a sample, None where a value is not a number.
+    """
+
+    stride: int
+    pixel_offset: int
+    scalars: list[dict[str, Any]]
+
+
+def parse_shard(
     content: bytes | memoryview, model: str, record: GroupRecord, samples: range, num_pix: int
-) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
-    """Pixels and scalars of a shard; nothing in it is executed.
+) -> ShardParts:
+    """Checks every header of a shard and reads its scalars; nothing in it is executed.
 
     Args:
         content: of the tar file.
@@ -84,16 +100,11 @@ def decode_shard(
         samples: sample indices that the shard should hold.
         num_pix: pixels on a side.
 
-    Returns:
-        images: e-/s, shape (n, num_pix, num_pix).
-        scalars: one mapping a sample, None where a value is not a number.
-
     Raises:
         ArchiveError: where the content is anything else than what `encode_shard` writes.
     """
     shape = (num_pix, num_pix)
-    fixed = _ShardLayout(model, record, samples, shape, 0)
-    width = _json_width(content, fixed)
+    width = _json_width(content, _ShardLayout(model, record, samples, shape, 0))
     layout = _ShardLayout(model, record, samples, shape, width)
     if len(content) != layout.size:
         raise ArchiveError(f"it has {len(content)} bytes instead of {layout.size}")
@@ -103,12 +114,31 @@ def decode_shard(
         wrong = np.flatnonzero((rows[:, part] != header).any(axis=1))
         if wrong.size:
             raise ArchiveError(f"sample {samples[int(wrong[0])]} is not where it should be")
-    pixels = np.ascontiguousarray(rows[:, layout.pixels]).view(_PIXELS).reshape(-1, *shape)
     try:
         scalars = [json.loads(row.tobytes()) for row in rows[:, layout.json]]
     except ValueError:
         raise ArchiveError("it holds text that is not JSON") from None
-    return pixels, scalars
+    return ShardParts(layout.stride, layout.pixels.start, scalars)
+
+
+def pixels_of(
+    content: Bytes | bytes | memoryview, parts: ShardParts, count: int, num_pix: int
+) -> NDArray[np.float32]:
+    """View of the pixels of samples that follow one another, e-/s, (count, num_pix, num_pix).
+
+    Args:
+        content: bytes of the samples, from the beginning of the first.
+        parts: of their shard.
+        count: samples.
+        num_pix: pixels on a side.
+    """
+    return np.ndarray(
+        (count, num_pix, num_pix),
+        _PIXELS,
+        buffer=content,
+        offset=parts.pixel_offset,
+        strides=(parts.stride, num_pix * _PIXELS.itemsize, _PIXELS.itemsize),
+    )
 
 
 class _ShardLayout:

@@ -83,7 +83,9 @@ def test_machines_share_the_cells_and_a_pretraining_stays_on_one():
 
 
 def test_settings_of_the_method_come_after_those_of_the_grid():
-    grid = small(set={"pretrain.learning_rate": 0.1}, set_method={"byol": {"pretrain.learning_rate": 0.2}})
+    grid = small(
+        set={"pretrain.learning_rate": 0.1}, set_method={"byol": {"pretrain.learning_rate": 0.2}}
+    )
     assert grid.overrides("byol", "r") == ["pretrain.learning_rate=0.2"]
     assert grid.overrides("simsiam", "r") == ["pretrain.learning_rate=0.1"]
 

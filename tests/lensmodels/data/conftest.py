@@ -1,12 +1,8 @@
 """Small archives: Zarr, and the same images as WebDataset shards."""
 
-import io
-import json
 import shutil
-import tarfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import lenssim
@@ -15,43 +11,19 @@ from lenssim.archive.manifest import FileRecord, read_manifest, write_manifest
 
 NUM_PIX = 16
 TRAIN, TEST = 45, 7
-JSON_LENGTH = 300
+
+
+def generate(out: Path, **options) -> Path:
+    """Three classes of 45 train and 7 test images, in chunks of 8."""
+    options |= {"train": TRAIN, "test": TEST, "overrides": [f"instrument.num_pix={NUM_PIX}"]}
+    lenssim.generate("B", out=out, chunk_size=8, **options)
+    return out
 
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory) -> Path:
-    """Three classes of 45 train and 7 test images, in chunks of 8 and files of 16."""
-    out = tmp_path_factory.mktemp("archives") / "zarr"
-    sizes = {"chunk_size": 8, "shard_size": 16}
-    options = {"train": TRAIN, "test": TEST, "overrides": [f"instrument.num_pix={NUM_PIX}"]}
-    lenssim.generate("B", out=out, **options, **sizes)
-    return out
-
-
-def members(group, dataset, index) -> list[tuple[str, bytes]]:
-    """The two tar members of a sample: name and content."""
-    row = dataset.isel(sample=index)
-    key = f"B-{group.replace('/', '-')}-{index:08d}"
-    image = io.BytesIO()
-    np.save(image, row["image"].values.astype("<f4"))
-    mass = float(row["axion_mass"])
-    record = {
-        "sample": index,
-        "label": int(row["label"]),
-        "axion_mass": None if np.isnan(mass) else mass,
-        "substructure_snr": float(row["substructure_snr"]),
-    }
-    text = json.dumps(record).encode().ljust(JSON_LENGTH)
-    return [(f"{key}.image.npy", image.getvalue()), (f"{key}.json", text)]
-
-
-def write_tar(path, entries) -> None:
-    """A tar of regular files without owner or time, as the writer of archives makes them."""
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in entries:
-            header = tarfile.TarInfo(name)
-            header.size = len(content)
-            tar.addfile(header, io.BytesIO(content))
+    """In Zarr, in files of 16."""
+    return generate(tmp_path_factory.mktemp("archives") / "zarr", shard_size=16)
 
 
 def record_file(root, name) -> None:
@@ -63,25 +35,10 @@ def record_file(root, name) -> None:
 
 
 @pytest.fixture(scope="session")
-def shards(archive, tmp_path_factory) -> Path:
-    """The same archive with shards of 20 samples instead of a Zarr store."""
-    out = tmp_path_factory.mktemp("archives") / "shards"
-    location, opened = Location(out), lenssim.open_archive(archive)
-    manifest = opened.manifest.model_copy(update={"files": {}})
-    location.write("archive.json", b"")
-    write_manifest(location, manifest)
-    for record in manifest.groups:
-        dataset = opened.dataset(record.split, record.substructure_class).load()
-        for number, start in enumerate(range(0, record.count, 20)):
-            name = f"shards/{record.name}-{number:06d}.tar"
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            samples = range(start, min(start + 20, record.count))
-            write_tar(
-                out / name,
-                [entry for index in samples for entry in members(record.name, dataset, index)],
-            )
-            record_file(out, name)
-    return out
+def shards(tmp_path_factory) -> Path:
+    """The same images in WebDataset shards, of 24."""
+    folder = tmp_path_factory.mktemp("archives") / "shards"
+    return generate(folder, shard_size=24, formats=["webdataset"])
 
 
 @pytest.fixture(params=["zarr", "shards"])

@@ -11,7 +11,7 @@ import pytest
 import lenssim
 from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.schema import columns_of
-from lenssim.archive.webdataset import decode_shard, encode_shard, key_prefix
+from lenssim.archive.webdataset import encode_shard, key_prefix, parse_shard, pixels_of
 from lenssim.errors import ArchiveError
 
 RECORD = GroupRecord(split="train", substructure_class="cdm", count=2_000_000, shard_size=50)
@@ -70,10 +70,12 @@ def test_decoding_gives_back_what_was_encoded():
     samples = range(98, 103)
     made = columns(samples)
     content = encode_shard("B", RECORD, samples, made).tobytes()
-    images, scalars = decode_shard(content, "B", RECORD, samples, 8)
-    np.testing.assert_array_equal(images, made["image"])
-    assert [each["sample"] for each in scalars] == list(samples)
-    assert [each["lens_e1"] for each in scalars] == made["lens_e1"].tolist()
+    parts = parse_shard(content, "B", RECORD, samples, 8)
+    np.testing.assert_array_equal(pixels_of(content, parts, 5, 8), made["image"])
+    assert [each["sample"] for each in parts.scalars] == list(samples)
+    assert [each["lens_e1"] for each in parts.scalars] == made["lens_e1"].tolist()
+    last = content[4 * parts.stride :]
+    np.testing.assert_array_equal(pixels_of(last, parts, 1, 8), made["image"][4:])
 
 
 def pickled_member():
@@ -102,7 +104,7 @@ def foreign_member():
 )
 def test_anything_else_is_refused(content):
     with pytest.raises(ArchiveError):
-        decode_shard(content, "B", RECORD, range(2), 8)
+        parse_shard(content, "B", RECORD, range(2), 8)
 
 
 def test_a_dot_in_a_model_s_name_does_not_end_the_key():
