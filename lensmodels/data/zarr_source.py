@@ -51,9 +51,26 @@ class CachingStore(WrapperStore[Store]):
         except FileNotFoundError:
             found = await self._store.get(key, prototype, byte_range)
             if found is not None:
+                _check_length(key, len(found), byte_range)
                 await asyncio.to_thread(replace_file, copy, found.to_bytes())
             return found
         return prototype.buffer.from_bytes(content)
+
+
+def _check_length(key: str, length: int, byte_range: ByteRequest | None) -> None:
+    """Refuses what is not the range that was asked for, before it is kept."""
+    match byte_range:
+        case RangeByteRequest(start, end):
+            expected = end - start
+        case SuffixByteRequest(expected):
+            pass
+        case _:
+            return
+    if length != expected:
+        raise OSError(
+            f"{length} bytes of {key} were sent where {expected} were asked for: the server does "
+            "not send parts of files, so copy the archive to a disk, or to a server that does"
+        )
 
 
 def _suffix(byte_range: ByteRequest | None) -> str:

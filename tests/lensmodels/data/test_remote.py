@@ -43,10 +43,18 @@ class RangeHandler(SimpleHTTPRequestHandler):
         pass
 
 
+class WholeHandler(RangeHandler):
+    """Sends whole files whatever range it is asked for, as simple servers do."""
+
+    def send_head(self):
+        del self.headers["Range"]
+        return super().send_head()
+
+
 @contextmanager
-def served(folder):
+def served(folder, handler=RangeHandler):
     """A web server of a folder, on this machine."""
-    handler = partial(RangeHandler, directory=str(folder))
+    handler = partial(handler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         running.asked = []
         thread = threading.Thread(target=running.serve_forever)
@@ -109,6 +117,16 @@ def test_another_archive_at_the_same_address_is_not_taken_for_the_first(archive,
         write_manifest(location, other)
         samples(opened(address(server), cache))
     assert len(list(cache.iterdir())) == 2
+
+
+def test_a_server_that_knows_no_ranges_is_found_out_and_nothing_of_it_kept(archive, tmp_path):
+    with (
+        served(archive, WholeHandler) as server,
+        pytest.raises(DataError, match="does not send parts of files") as caught,
+    ):
+        samples(opened(address(server), tmp_path))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("c/*/0/0.*"))
 
 
 def test_a_server_that_is_not_there_is_one_sentence(tmp_path):
