@@ -19,11 +19,12 @@ ScalingKind = Literal["asinh", "min-max"]
 MEASURED_IMAGES = 4096
 """Images that the constants are measured on: their scatter is then below a percent."""
 
-SOFTENING = 50.0
+SOFTENING = 5.0
 """Where the asinh stretch turns from linear to logarithmic, in units of the sky noise.
 
-With it, the noise of the scaled image is about the same in the sky and along the arc, where photon
-noise, which grows with the root of the brightness, overtakes the sky's at some 25 of its sigma.
+Substructure changes the brightness of the arc by a share of it, which a logarithm makes the same
+along bright arcs and faint ones. One that sets in at 50, where photon noise and the sky's are about
+alike after the stretch, is learned from more slowly (docs/findings.md).
 """
 
 _NORMAL_OVER_MAD = 1.4826

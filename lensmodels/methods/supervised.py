@@ -31,7 +31,7 @@ class Supervised(Module):
         seed: of the run.
     """
 
-    defaults = StageSettings(epochs=30, learning_rate=1e-3)
+    defaults = StageSettings(epochs=30, learning_rate=2e-3)
 
     def __init__(
         self,
