@@ -60,7 +60,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
         ],
     },
 }
-SSL_EPOCHS = {"resnet": 40, "vit": 20}
+SSL_EPOCHS = {"resnet": 24, "vit": 16}
 PROBES = {
     "linear": "linear",
     "knn": "neighbours, whitened features",
@@ -319,11 +319,11 @@ def report() -> None:
     found = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}
     figures = {name: content["figures"] for name, content in found.items()}
     parts = ["# learning", "What is learned from model B: `python benchmarks/learning.py --help`."]
-    for name in figures:
+    for name, found_figures in figures.items():
         if name.startswith("supervised"):
-            parts += _supervised_part(figures[name])
+            parts += _supervised_part(found_figures)
         if name.startswith("regression"):
-            parts += _regression_part(figures[name])
+            parts += _regression_part(found_figures)
     pretrained = [each for name, each in figures.items() if name.startswith("ssl-")]
     if pretrained:
         parts += _ssl_part(pretrained)

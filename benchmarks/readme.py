@@ -11,6 +11,11 @@ from typing import Any
 
 from report import RESULTS, table
 
+from lensmodels.benchmark import load_grid
+from lensmodels.benchmark.comparison import Score, compare_row
+from lensmodels.benchmark.results import read_results
+from lensmodels.evaluation.wording import METHOD_NAMES, span
+
 README = Path(__file__).parent.parent / "README.md"
 MODELS = ("A", "B")
 
@@ -64,7 +69,42 @@ def archives() -> str:
     return table(["what", "measured"], rows)
 
 
-BLOCKS = {"simulator": simulator, "archives": archives}
+def study() -> str:
+    """The study's tables beside the laptop grid's, as far as it was run."""
+    grid, results = load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
+    rows = []
+    for model in MODELS:
+        for row in grid.rows:
+            compared = compare_row(
+                results,
+                model=model,
+                method=row.method,
+                encoder=row.encoder,
+                stands_for=grid.encoders[row.encoder].stands_for,
+                task="classification",
+            )
+            if compared.ours is None or compared.study is None:
+                continue
+            gain = compared.gain
+            rows.append(
+                [
+                    model,
+                    METHOD_NAMES[row.method],
+                    row.encoder,
+                    f"{compared.study.supervised:.3f} / {compared.study.finetuned:.3f}",
+                    f"{_mean(compared.baseline)} / {_mean(compared.ours)}",
+                    f"{gain.mean:+.4f} ({span(gain.interval.as_list())})" if gain else "",
+                ]
+            )
+    headings = ["model", "method", "encoder", "published", "ours", "gain, 95%"]
+    return table(headings, rows) if rows else "No row of the grid is complete yet."
+
+
+def _mean(score: Score | None) -> str:
+    return f"{score.mean:.4f}" if score else ""
+
+
+BLOCKS = {"simulator": simulator, "archives": archives, "study": study}
 
 
 def with_figures(text: str) -> str:
