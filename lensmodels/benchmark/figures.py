@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -81,12 +82,14 @@ def draw_cost(points: Sequence[tuple[str, bool, Score]], score_name: str) -> Fig
     """Score by the minutes that a cell took, its pretraining included.
 
     Args:
-        points: name, whether it is a baseline, and score of each.
+        points: name, whether it is a baseline, and score of each; baselines are told apart by
+            their marks.
         score_name: of the axis.
     """
     figure = style.new_figure(6.4, 4.4)
     axes = figure.subplots()
     coloured = 0
+    marks = itertools.cycle("sD^v")
     for name, is_baseline, score in points:
         colour = style.INK if is_baseline else style.colour_of_run(coloured)
         coloured += not is_baseline
@@ -97,7 +100,7 @@ def draw_cost(points: Sequence[tuple[str, bool, Score]], score_name: str) -> Fig
             [score.interval.as_list()],
             colour=colour,
             label=name,
-            fmt="s" if is_baseline else "o",
+            fmt=next(marks) if is_baseline else "o",
         )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

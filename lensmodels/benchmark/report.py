@@ -137,9 +137,10 @@ def write_benchmark_report(grid: Grid, folder: Path, out: Path) -> Path:
     pictures = _Pictures(out / "figures")
     with style.house_style():
         sections = list(_sections(grid, results, pictures))
-    models = " and ".join(sorted({each.cell.model for each in results}))
+    models = sorted({each.cell.model for each in results})
+    of_models = f"model{'s' if len(models) > 1 else ''} {' and '.join(models)}"
     done = {each.cell for each in results} & set(grid.all_cells())
-    subtitle = f"{len(done)} of {len(grid.all_cells())} cells, models {models}. {grid.about}"
+    subtitle = f"{len(done)} of {len(grid.all_cells())} cells, {of_models}. {grid.about}"
     task_notes = [note for notes in TASK_NOTES.values() for note in notes]
     page = render(
         "benchmark.html",
@@ -202,14 +203,20 @@ def _rows(
     return [row for row in found if row.ours or row.baseline]
 
 
-def _name(grid: Grid, row: ComparedRow) -> list[TableCell]:
-    encoder = grid.encoders[row.encoder]
-    return [
-        TableCell(METHOD_NAMES[row.method]),
-        TableCell(f"{encoder.settings.name} for {encoder.stands_for}")
-        if encoder.settings.name != encoder.stands_for
-        else TableCell(encoder.stands_for),
-    ]
+def _name(row: ComparedRow) -> list[TableCell]:
+    return [TableCell(METHOD_NAMES[row.method]), TableCell(row.encoder)]
+
+
+def _encoders_in_words(grid: Grid) -> str:
+    """Which encoders there are, in a sentence."""
+    parts = []
+    for name, encoder in grid.encoders.items():
+        settings = encoder.settings
+        what = settings.name + (
+            f" with patches of {settings.patch_size}" if settings.patch_size else ""
+        )
+        parts.append(f"{name} is {what}, in the place of the study's {encoder.stands_for}")
+    return "; ".join(parts) + "."
 
 
 def _score(score: Score | None, digits: int) -> TableCell:
@@ -242,18 +249,18 @@ def _classification(
         [
             "method",
             "encoder",
-            "supervised, published",
-            "supervised, ours",
-            "equal compute, ours",
-            "pretrained, published",
-            "pretrained, ours",
-            "ours less published",
+            "published supervised",
+            "supervised",
+            "equal compute",
+            "published pretrained",
+            "pretrained",
+            "less published",
             "less supervised",
             "less equal compute",
         ],
         [
             [
-                *_name(grid, row),
+                *_name(row),
                 _published(row.study.supervised if row.study else None),
                 _score(row.baseline, digits),
                 _score(row.long_baseline, digits),
@@ -271,8 +278,8 @@ def _classification(
     section = Section(
         f"Classes, model {model}",
         f"Which substructure a lens has, from {grid.train:,} images of each class with all their "
-        f"labels; tested on {results[0].metrics['n_test']:,} others. In bold, differences whose "
-        "interval excludes zero.",
+        f"labels; tested on {results[0].metrics['n_test']:,} others. Shaded or in bold are "
+        f"differences whose interval excludes zero. {_encoders_in_words(grid)}",
         [table],
         list(_in_words(rows, "classification")),
     )
@@ -333,7 +340,7 @@ def _few_labels(
                 headings,
                 [
                     [
-                        *_name(grid, row),
+                        *_name(row),
                         _score(row.baseline, digits),
                         _score(row.ours, digits),
                         _difference(row.gain, digits),
@@ -394,7 +401,7 @@ def _axion_mass(
         near = score_of(cells, rmse_near) if cells else None
         table_rows.append(
             [
-                *_name(grid, row),
+                *_name(row),
                 _score(row.baseline, digits),
                 _score(row.ours, digits),
                 _difference(row.gain, digits),

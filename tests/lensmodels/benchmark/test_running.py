@@ -107,7 +107,14 @@ def test_the_report_shows_ours_beside_theirs(whole, tmp_path):
     result = run("report", whole, "--grid", "smoke", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     page, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
-    for expected in ("0.984", "0.996", "SimSiam", "test_resnet", "50% of the labels", "Cramér-Rao"):
+    for expected in (
+        "0.984",
+        "0.996",
+        "SimSiam",
+        "test_resnet, in the place of",
+        "50% of the labels",
+        "Cramér-Rao",
+    ):
         assert expected in page and expected in text
     assert "http" not in page.split("</style>")[1]
     figures = {file.stem for file in (tmp_path / "figures").iterdir()}
