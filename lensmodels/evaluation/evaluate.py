@@ -1,63 +1,13 @@
-"""Testing a run: every image of the test split once, and all that is made of it."""
+"""All that is made of a test: metrics, predictions, figures and the report."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import torch
-from numpy.typing import NDArray
-
-from lensmodels.data import CLASSES, LensDataModule
-from lensmodels.errors import DataError, LensmodelsError
-from lensmodels.evaluation import inference
 from lensmodels.evaluation.figures import draw_figures
 from lensmodels.evaluation.report import write_report
-from lensmodels.evaluation.summary import (
-    PROBABILITIES,
-    labels_of,
-    log_mass_error,
-    probabilities_of,
-    summarise,
-)
-from lensmodels.model import LensModel
-from lensmodels.runs import RunConfig, load_model, read_config
-from lensmodels.tasks import TaskName
-from lenssim.archive import Manifest
-
-METRICS = "metrics.json"
-PREDICTIONS = "predictions.csv"
-
-MAPPED = 3000
-"""Images in the embedding map, at most: it costs seconds and shows no more with more."""
-
-WORST = 12
-"""Mistakes shown."""
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What a model said of the test images, in the order of the archive.
-
-    Attributes:
-        table: columns of predictions.csv.
-        embeddings: of the images in `embedded`, (m, features).
-        embedded: their rows in the table, (m,).
-        worst: rows of the worst mistakes, worst first, (k,).
-        worst_images: these images, e-/s, (k, height, width).
-    """
-
-    table: pd.DataFrame
-    embeddings: NDArray[np.float32]
-    embedded: NDArray[np.int64]
-    worst: NDArray[np.int64]
-    worst_images: NDArray[np.float32]
+from lensmodels.evaluation.testing import score
 
 
 def evaluate(
@@ -70,187 +20,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Tests a run, and writes its metrics.json, predictions.csv, plots and report.html.
 
-    Args:
-        run: folder of a run that was trained.
-        data: folder or URL of another archive than the one it was trained on.
-        device: "auto", "cpu" or "gpu".
-        batch_size: images at a time.
-        seed: of the bootstrap.
+    Arguments and errors are those of `score`.
 
     Returns:
         The content of metrics.json.
-
-    Raises:
-        UsageError: where there is no trained model, or no such device.
-        DataError: where the archive has no test images of the task, or they cannot be read.
-        LensmodelsError: where the model predicts nothing that is a number.
     """
     tested, found = score(run, data, device=device, batch_size=batch_size, seed=seed)
     draw_figures(Path(run), tested, found)
     write_report(Path(run))
     return found
-
-
-def score(
-    run: Path,
-    data: str | None = None,
-    *,
-    device: str = "auto",
-    batch_size: int = 512,
-    seed: int = 0,
-) -> tuple[Tested, dict[str, Any]]:
-    """The figures of `evaluate` without its pictures: metrics.json and predictions.csv.
-
-    Returns:
-        What the model said, and the content of metrics.json.
-    """
-    run = Path(run)
-    config = read_config(run)
-    model = load_model(run, inference.choose_device(device))
-    url = data or config.data.url
-    manifest = inference.read_manifest(url)
-    tested = run_test(model, config, url, manifest, batch_size=batch_size)
-    found = {
-        "task": config.task.name,
-        "method": config.method,
-        "encoder": config.encoder.name,
-        **_sizes(config),
-        "n_test": len(tested.table),
-        **summarise(config.task.name, tested.table, seed=seed),
-        "data": describe_data(url, manifest),
-        "version": config.version,
-    }
-    tested.table.to_csv(run / PREDICTIONS, index=False)
-    (run / METRICS).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
-    return tested, found
-
-
-def run_test(
-    model: LensModel, config: RunConfig, url: str, manifest: Manifest, *, batch_size: int
-) -> Tested:
-    """Runs a model over the test split of an archive.
-
-    Classes of the task that the archive has no test images of are left out.
-
-    Raises:
-        DataError: where it has none of any.
-    """
-    classes = tuple(name for name in model.task.classes if manifest.group(f"test/{name}"))
-    if not classes:
-        raise DataError(
-            f"{url} has no test images of class {' or '.join(model.task.classes)}; add them with "
-            "`lenssim generate --test N` or choose another archive."
-        )
-    data = inference.open_data(
-        url, classes, config, model.encoder.num_pix, batch_size, config.data.test_size
-    )
-    with inference.enough_memory(batch_size):
-        tested = _run(model, data)
-    predicted = tested.table[list(_predicted(config.task.name, tested.table))]
-    if not np.isfinite(predicted.to_numpy()).all():
-        raise LensmodelsError(
-            "The model predicts values that are not numbers: its training diverged; train it "
-            "again with a lower --lr."
-        )
-    return tested
-
-
-@torch.inference_mode()
-def _run(model: LensModel, data: LensDataModule) -> Tested:
-    device = next(model.parameters()).device
-    total = data.sizes["test"]
-    every = max(1, -(-total // MAPPED))
-    tables, embeddings, embedded = [], [], []
-    keeper = _Worst(model.task.name)
-    start = 0
-    with inference.progress(total, "testing") as bar:
-        for batch in data.test_dataloader():
-            images = batch["image"]
-            features = model.embed(images.to(device, non_blocking=True))
-            columns = _columns(batch, data.groups)
-            for name, values in model.task.predictions(model.head(features)).items():
-                columns[name] = values.cpu().numpy()
-            tables.append(pd.DataFrame(columns))
-            rows = np.arange(start, start + len(images))
-            chosen = rows % every == 0
-            embeddings.append(features.float().cpu().numpy()[chosen])
-            embedded.append(rows[chosen])
-            keeper.look(tables[-1], rows, images)
-            start += len(images)
-            bar.update(len(images))
-    return Tested(
-        pd.concat(tables, ignore_index=True),
-        np.concatenate(embeddings),
-        np.concatenate(embedded),
-        keeper.rows,
-        keeper.images,
-    )
-
-
-class _Worst:
-    """The worst mistakes so far, and their images."""
-
-    def __init__(self, task: TaskName) -> None:
-        self.task = task
-        self.badness: NDArray[np.float64] = np.empty(0)
-        self.rows: NDArray[np.int64] = np.empty(0, np.int64)
-        self.images: NDArray[np.float32] = np.empty((0, 0, 0), np.float32)
-
-    def look(self, table: pd.DataFrame, rows: NDArray[np.int64], images: torch.Tensor) -> None:
-        """Takes a batch into account: its predictions, its rows and its images, (n, 1, h, w)."""
-        badness = _badness(self.task, table)
-        bad = np.argsort(-badness, kind="stable")[:WORST]
-        bad = bad[badness[bad] > 0]
-        found = images[torch.from_numpy(bad)][:, 0].cpu().numpy()
-        held = found if not len(self.images) else np.concatenate([self.images, found])
-        badness = np.concatenate([self.badness, badness[bad]])
-        rows = np.concatenate([self.rows, rows[bad]])
-        order = np.argsort(-badness, kind="stable")[:WORST]
-        self.badness, self.rows, self.images = badness[order], rows[order], held[order]
-
-
-def _badness(task: TaskName, table: pd.DataFrame) -> NDArray[np.float64]:
-    """How wrong each prediction is, (n,): for a class, what it gave to others; 0 where right."""
-    if task == "axion-mass":
-        return np.abs(log_mass_error(table))
-    labels, probabilities = labels_of(table), probabilities_of(table)
-    wrong = probabilities.argmax(axis=1) != labels
-    return np.where(wrong, 1 - probabilities[np.arange(len(table)), labels], 0.0)
-
-
-def _columns(batch: Mapping[str, torch.Tensor], groups: list[str]) -> dict[str, Any]:
-    """What is known of the images of a batch."""
-    names = np.array([name.split("/") for name in groups])[batch["group"].cpu().numpy()]
-    known = {"split": names[:, 0], "class": names[:, 1]}
-    for key in ("sample", "label", "axion_mass", "substructure_snr"):
-        known[key] = batch[key].cpu().numpy()
-    return known
-
-
-def _predicted(task: TaskName, table: pd.DataFrame) -> list[str]:
-    if task == "classification":
-        return PROBABILITIES
-    return [name for name in ("log10_mass", "log10_mass_sigma") if name in table]
-
-
-def _sizes(config: RunConfig) -> dict[str, int]:
-    """Images that the run was trained on, and how many of their labels it used."""
-    sizes = config.measured.sizes if config.measured else {}
-    return {"n_train": sizes.get("train", 0), "n_labels": sizes.get("labelled", 0)}
-
-
-def describe_data(url: str, manifest: Manifest) -> dict[str, Any]:
-    """Which archive, and a hash of the checksums of all its files: of its content."""
-    checksums = {
-        name: record.sha256
-        for name, record in sorted(manifest.files.items())
-        if name.startswith(("images.zarr/", "shards/"))
-    }
-    return {
-        "url": url,
-        "model": manifest.name,
-        "spec_sha256": manifest.spec_sha256,
-        "seed": manifest.seed,
-        "sha256": hashlib.sha256(json.dumps(checksums, sort_keys=True).encode()).hexdigest(),
-        "classes": [name for name in CLASSES if manifest.group(f"test/{name}")],
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,10 +12,8 @@ from matplotlib.figure import Figure
 from lensmodels.evaluation import plots, style
 from lensmodels.evaluation.embedding_map import map_embeddings
 from lensmodels.evaluation.information import information_limit
+from lensmodels.evaluation.testing import Tested
 from lensmodels.runs import LOGS
-
-if TYPE_CHECKING:
-    from lensmodels.evaluation.evaluate import Tested
 
 PLOTS = "plots"
 STAGES = ("pretrain", "finetune")

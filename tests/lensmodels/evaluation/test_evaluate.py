@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 import lenssim
 from lensmodels.errors import DataError, LensmodelsError, UsageError
 from lensmodels.evaluation import evaluate
-from lensmodels.evaluation.evaluate import _Worst
+from lensmodels.evaluation.testing import _Worst
 from lensmodels.runs import load_model
 from lenssim.archive import open_archive
 
