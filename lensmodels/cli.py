@@ -1,22 +1,15 @@
-"""The commands: train, pretrain, finetune, evaluate, predict, embed, report, benchmark.
-
-Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one sentence on stderr;
-`--debug` shows the traceback.
-"""
+"""The commands: train, pretrain, finetune, evaluate, predict, embed, report, benchmark."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lensmodels.errors import LensmodelsError, UsageError
-
-FAILED = 1
-WRONG_WORDS = 2
+from lensmodels.errors import UsageError
+from lenssim.command_group import CommandGroup
 
 METHODS = (
     "supervised",
@@ -28,30 +21,9 @@ METHODS = (
 )
 
 
-class _Commands(click.Group):
-    """A group whose commands fail with one sentence."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except KeyboardInterrupt:
-            click.echo("Stopped.", err=True)
-            sys.exit(FAILED)
-        except Exception as error:
-            if ctx.params.get("debug"):
-                raise
-            if isinstance(error, LensmodelsError):
-                message = str(error)
-            else:
-                name = type(error).__name__
-                message = f"Unexpected {name}: {error}. Run again with lensmodels --debug for more."
-            click.echo(f"Error: {message}", err=True)
-            sys.exit(WRONG_WORDS if isinstance(error, UsageError) else FAILED)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "lensmodels", cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="lenssim", prog_name="lensmodels")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:

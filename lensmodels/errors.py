@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from lenssim import errors as archive_errors
 
-class LensmodelsError(Exception):
+
+class LensmodelsError(archive_errors.LenssimError):
     """Something failed that the user can act on."""
 
 
-class UsageError(LensmodelsError):
+class UsageError(LensmodelsError, archive_errors.UsageError):
     """What was asked for is not possible as asked; nothing was done."""
 
 

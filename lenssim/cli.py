@@ -1,13 +1,8 @@
-"""The commands, each a thin layer over a function of the package.
-
-Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one sentence on stderr;
-`--debug` shows the traceback.
-"""
+"""The commands, each a thin layer over a function of the package."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,37 +23,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lenssim.archive.manifest import FORMATS
-from lenssim.errors import ArchiveError, LenssimError, UsageError
+from lenssim.command_group import CommandGroup
+from lenssim.errors import ArchiveError
 from lenssim.spec import CLASSES, load_spec, shipped_specs
 from lenssim.version import VERSION
 
-FAILED = 1
-WRONG_WORDS = 2
 
-
-class _Commands(click.Group):
-    """A group whose commands fail with one sentence."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except KeyboardInterrupt:
-            sys.exit(FAILED)
-        except Exception as error:
-            if ctx.params.get("debug"):
-                raise
-            if isinstance(error, LenssimError):
-                message = str(error)
-            else:
-                name = type(error).__name__
-                message = f"Unexpected {name}: {error}. Run again with lenssim --debug for more."
-            click.echo(f"Error: {message}", err=True)
-            sys.exit(WRONG_WORDS if isinstance(error, UsageError) else FAILED)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("lenssim", cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="lenssim")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -159,3 +160,19 @@ def test_a_damaged_result_is_named(whole, tmp_path):
     victim.write_bytes(victim.read_bytes()[:100])
     result = run("report", tmp_path, "--grid", "smoke")
     assert result.exit_code == 1 and victim.stem in result.output
+
+
+def test_the_script_for_a_gpu_keeps_what_is_done_and_nothing_else(whole, tmp_path):
+    script = Path(__file__).parents[3] / "benchmarks" / "study_gpu.sh"
+    done = tmp_path / "study" / "results"
+    shutil.copytree(whole / "results", done)
+    environment = os.environ | {"GRID": "smoke", "MODELS": "B", "PYTHON": sys.executable}
+    finished = subprocess.run(
+        [script, "0", tmp_path], env=environment, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "| SimSiam | resnet |" in finished.stdout
+    assert not (tmp_path / "archives").exists()
+    assert {file.name for file in done.iterdir()} == {
+        file.name for file in (whole / "results").iterdir()
+    }
