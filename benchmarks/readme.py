@@ -69,6 +69,52 @@ def archives() -> str:
     return table(["what", "measured"], rows)
 
 
+def learning() -> str:
+    """Speed of the streams and of training, and what is learned from model B."""
+    streams = {
+        row["pipeline"]: row["ratio"]
+        for row in figures("streaming")["streams"]
+        if row["workers"] == 1
+    }
+    steps = [row["ratio"] for row in figures("training_cpu")]
+    rows = [
+        ["batches from Zarr, one worker, against stock webdataset", f"{streams['zarr']:.0f}x"],
+        ["batches from shards, likewise", f"{streams['shards']:.0f}x"],
+        [
+            "pretraining steps/s on two cores, against the plain lightly recipes",
+            f"{min(steps):.1f}x to {max(steps):.1f}x",
+        ],
+    ]
+    found = {
+        file.stem: json.loads(file.read_text())["figures"]
+        for file in sorted((RESULTS / "learning").glob("*.json"))
+    }
+    for name, each in found.items():
+        metrics = each.get("metrics", {})
+        how = f"{metrics.get('encoder')}, {each['epochs']} epochs"
+        if name.startswith("supervised") and "f-sub" not in name:
+            score = f"{metrics['macro_auc']:.3f} ({span(metrics['ci95']['macro_auc'], 3)})"
+            rows.append([f"macro AUC, 12,000 labelled images, {how}", score])
+        if name.startswith("regression"):
+            score = f"{metrics['rmse_dex']:.3f} ({span(metrics['ci95']['rmse_dex'], 3)})"
+            rows.append([f"RMSE of the axion mass in dex, 10,000 images, {how}", score])
+    for family, title in {"resnet": "a small ResNet", "vit": "a small ViT"}.items():
+        linear = [
+            each["probes"]["linear"] for each in found.values() if each.get("family") == family
+        ]
+        if linear:
+            scores = [each["macro_auc"] for each in linear]
+            chance = [each["random_macro_auc"] for each in linear]
+            rows.append(
+                [
+                    f"linear probe of {title}, pretrained on 6,000 images without labels, "
+                    f"{len(linear)} methods (at random weights)",
+                    f"{min(scores):.3f} to {max(scores):.3f} ({max(chance):.3f})",
+                ]
+            )
+    return table(["what", "measured"], rows)
+
+
 def study() -> str:
     """The study's tables beside the laptop grid's, as far as it was run."""
     grid, results = load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
@@ -104,7 +150,7 @@ def _mean(score: Score | None) -> str:
     return f"{score.mean:.4f}" if score else ""
 
 
-BLOCKS = {"simulator": simulator, "archives": archives, "study": study}
+BLOCKS = {"simulator": simulator, "archives": archives, "learning": learning, "study": study}
 
 
 def with_figures(text: str) -> str:
