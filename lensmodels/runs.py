@@ -11,7 +11,6 @@ metrics.json, predictions.csv, plots/, report.html      of the evaluation
 from __future__ import annotations
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +28,7 @@ from lensmodels.methods import METHODS, StageSettings
 from lensmodels.model import LensModel
 from lensmodels.tasks import Task, TaskSettings, task_from_dict
 from lensmodels.views import Recipe
+from lenssim.version import VERSION
 
 CONFIG = "config.yaml"
 ENCODER = "encoder.safetensors"
@@ -37,13 +37,6 @@ CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-
-
-def _version() -> str:
-    try:
-        return version("lenssim")
-    except PackageNotFoundError:  # run from a folder that is not installed
-        return "0+unknown"
 
 
 class Measured(BaseModel):
@@ -104,7 +97,7 @@ class RunConfig(BaseModel):
     devices: int = Field(1, ge=1)
     precision: Precision = "32-true"
     deterministic: bool = True
-    version: str = Field(default_factory=_version)
+    version: str = VERSION
     measured: Measured | None = None
 
 

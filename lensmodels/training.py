@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -69,26 +69,38 @@ class InterruptedTrainingError(LensmodelsError):
     """The user stopped the training; what is done is kept."""
 
 
-def train(config: RunConfig, run: Path, *, resume: bool = False) -> None:
+_PLACES = {"data.url", "pretrained"}
+"""Settings that may change when a run and its data were moved."""
+
+
+def train(config: RunConfig, run: Path, *, resume: bool = False, moved: bool = False) -> None:
     """Pretrains, where the method is self-supervised, and finetunes.
 
     Args:
         config: of the run.
         run: folder to write.
         resume: go on with what is there.
+        moved: as in `begin`.
 
     Raises:
         UsageError: where the settings cannot be met, or the folder holds another run.
         LensmodelsError: where the training failed.
     """
-    config = begin(config, run, resume=resume)
+    config = begin(config, run, resume=resume, moved=moved)
     if config.method in PRETRAINING and config.pretrained is None:
         pretrain(config, run)
     finetune(config, run)
 
 
-def begin(config: RunConfig, run: Path, *, resume: bool) -> RunConfig:
+def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) -> RunConfig:
     """Writes the settings of a new run, or reads those of one that is to go on.
+
+    Args:
+        config: of the run.
+        run: folder to write.
+        resume: go on with what is there.
+        moved: the same images, and the same pretrained encoder, may be at another place than they
+            were; that they are the same, the caller knows.
 
     Raises:
         UsageError: where the folder holds a run and `resume` is not asked for, or holds a run of
@@ -104,7 +116,7 @@ def begin(config: RunConfig, run: Path, *, resume: bool) -> RunConfig:
             f"{run} holds a run already; go on with it by --resume, or choose another --out."
         )
     stored = read_config(run)
-    difference = first_difference(stored, config)
+    difference = first_difference(stored, config, _PLACES if moved else ())
     if difference is not None:
         key, old, new = difference
         raise UsageError(
@@ -114,11 +126,18 @@ def begin(config: RunConfig, run: Path, *, resume: bool) -> RunConfig:
     return config.model_copy(update={"measured": stored.measured, "version": stored.version})
 
 
-def first_difference(stored: RunConfig, wanted: RunConfig) -> tuple[str, Any, Any] | None:
-    """Name and values of a setting that two runs differ in, of those that matter to the result."""
+def first_difference(
+    stored: RunConfig, wanted: RunConfig, besides: Collection[str] = ()
+) -> tuple[str, Any, Any] | None:
+    """Name and values of a setting that two runs differ in, of those that matter to the result.
+
+    Args:
+        stored, wanted: settings of the runs.
+        besides: settings that do not matter either.
+    """
     ours, theirs = (_flat(config.model_dump(mode="json")) for config in (stored, wanted))
     for key in sorted(ours.keys() | theirs.keys()):
-        matters = key not in _INDIFFERENT and not key.startswith("measured")
+        matters = key not in {*_INDIFFERENT, *besides} and not key.startswith("measured")
         if matters and ours.get(key) != theirs.get(key):
             return key, ours.get(key), theirs.get(key)
     return None
@@ -308,7 +327,7 @@ def _fit(
             limit_val_batches=1.0 if has_validation else 0,
             check_val_every_n_epoch=every,
             num_sanity_val_steps=0,
-            callbacks=[*callbacks, _Progress() if sys.stderr.isatty() else _Lines()],
+            callbacks=[*callbacks, _Progress() if sys.stderr.isatty() else _Lines(every)],
             enable_progress_bar=sys.stderr.isatty(),
             logger=_loggers(run, stage, resumed),
             enable_model_summary=False,
@@ -467,10 +486,19 @@ class _Progress(TQDMProgressBar):
 
 
 class _Lines(Callback):
-    """A line after every epoch, where nobody watches a bar."""
+    """A line after epochs, where nobody watches a bar.
+
+    Args:
+        every: how many epochs apart.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = every
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Prints what was logged."""
+        if (trainer.current_epoch + 1) % self.every:
+            return
         # every process asks for the figures, as they are means over all
         figures = {key: f"{float(value):.4g}" for key, value in trainer.logged_metrics.items()}
         if trainer.is_global_zero:

@@ -1,20 +1,22 @@
 """Cells compared: means over seeds with intervals, rows beside their baselines and the study.
 
-An interval is over both what could have been drawn otherwise: the test images, by the bootstrap,
-and the seeds of the finetuning, of which every resample draws as many as there are. Two sets of
-cells are compared on the same resamples of the images.
+An interval is over what could have come out otherwise: the test images, by the bootstrap, and,
+where there are several seeds, the training, by the scatter of the seeds and Student's t. Both are
+added in quadrature. Two sets of cells are compared on the same resamples of the images, and seed by
+seed where both have the same seeds, which then share the labelled images, too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 from lensmodels.benchmark.grid import BASELINE, LONG_BASELINE
 from lensmodels.benchmark.results import CellResult
@@ -70,6 +72,10 @@ class Score:
     minutes: float
 
 
+LEAST_SEEDS = 3
+"""Trainings on both sides, below which a difference is one of these trainings, not of methods."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """A set of cells less another, on the same images.
@@ -78,16 +84,23 @@ class Difference:
         mean: of the score, first less second.
         interval: 95%, over images and seeds.
         is_better: whether the mean is to the side of the first.
+        seeds: of the side that has fewer.
     """
 
     mean: float
     interval: Interval
     is_better: bool
+    seeds: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval excludes zero, for these trainings or for the methods."""
+        return self.interval.excludes_zero
 
     @property
     def is_real(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.interval.excludes_zero
+        """Whether it would be there with other images and other seeds."""
+        return self.is_clear and self.seeds >= LEAST_SEEDS
 
 
 Figure = Callable[[CellResult], Statistic]
@@ -149,11 +162,10 @@ def select(
 
 def score_of(cells: Sequence[CellResult], figure: Figure) -> Score:
     """Mean of a figure over cells of several seeds, with its interval."""
-    statistics = [figure(cell) for cell in cells]
-    drawn = _over_resamples(statistics, _strata(cells))
+    values, resampled = _measured(cells, figure)
     return Score(
-        float(np.mean(_as_they_are(statistics, cells))),
-        _interval(_mean_over_drawn_seeds(drawn, stream=0)),
+        float(values.mean()),
+        _interval(values.mean(), resampled.mean(axis=0), _standard_error(values)),
         len(cells),
         float(np.mean([cell.minutes for cell in cells])),
     )
@@ -167,58 +179,62 @@ def difference_of(
     Raises:
         LensmodelsError: where they were not tested on the same images.
     """
-    if any(not np.array_equal(cell.truth, first[0].truth) for cell in (*first, *second)):
-        raise LensmodelsError(
-            f"{first[0].cell.name} and {second[0].cell.name} were tested on different images and "
-            "cannot be compared; give each grid a folder of its own."
-        )
-    strata = _strata(first)
-    ours, theirs = ([figure(cell) for cell in cells] for cells in (first, second))
-    mean = np.mean(_as_they_are(ours, first)) - np.mean(_as_they_are(theirs, second))
-    both = _over_resamples([*ours, *theirs], strata)
-    interval = _interval(
-        _mean_over_drawn_seeds(both[: len(ours)], stream=1)
-        - _mean_over_drawn_seeds(both[len(ours) :], stream=2)
-    )
+    for cell in (*first, *second):
+        if cell.images != first[0].images or not np.array_equal(cell.truth, first[0].truth):
+            raise LensmodelsError(
+                f"{first[0].cell.name} and {cell.cell.name} were tested on different images and "
+                "cannot be compared; give each archive a folder of its own."
+            )
+    ours, our_resamples = _measured(first, figure)
+    theirs, their_resamples = _measured(second, figure)
+    mean = ours.mean() - theirs.mean()
+    if [cell.cell.seed for cell in first] == [cell.cell.seed for cell in second]:
+        error, freedom = _standard_error(ours - theirs)
+    else:
+        (our_error, one), (their_error, other) = map(_standard_error, (ours, theirs))
+        error, freedom = math.hypot(our_error, their_error), min(one, other)
+    resampled = our_resamples.mean(axis=0) - their_resamples.mean(axis=0)
     higher_is_better = first[0].cell.task == "classification"
-    return Difference(float(mean), interval, bool((mean > 0) == higher_is_better))
+    return Difference(
+        float(mean),
+        _interval(mean, resampled, (error, freedom)),
+        bool((mean > 0) == higher_is_better),
+        min(len(first), len(second)),
+    )
 
 
-def _strata(cells: Sequence[CellResult]) -> NDArray[np.int64]:
-    """Classes within which images are drawn; one where there are none."""
-    truth = cells[0].truth
-    if cells[0].cell.task == "classification":
-        return truth.astype(np.int64)
-    return np.zeros(len(truth), np.int64)
+def _measured(cells: Sequence[CellResult], figure: Figure) -> tuple[FloatArray, FloatArray]:
+    """A figure of each cell, (cells,), and of each resample of its images, (cells, resamples)."""
+    found = [_of_one_cell(cell, figure) for cell in cells]
+    return np.array([value for value, _ in found]), np.stack([values for _, values in found])
 
 
-def _as_they_are(statistics: Sequence[Statistic], cells: Sequence[CellResult]) -> list[float]:
-    once = np.ones((1, len(cells[0].truth)))
-    return [float(statistic(once)[0]) for statistic in statistics]
+@lru_cache(maxsize=4096)
+def _of_one_cell(result: CellResult, figure: Figure) -> tuple[float, FloatArray]:
+    """A figure of a cell as it is, and of each resample of its images, (resamples,)."""
+    statistic, count = figure(result), len(result.truth)
+    is_classified = result.cell.task == "classification"
+    strata = result.truth.astype(np.int64) if is_classified else np.zeros(count, np.int64)
+    blocks = [statistic(counts) for counts in bootstrap.resamples(strata, seed=_SEED)]
+    return float(statistic(np.ones((1, count)))[0]), np.concatenate(blocks)
 
 
-def _over_resamples(statistics: Sequence[Statistic], strata: NDArray[np.int64]) -> FloatArray:
-    """Every figure of every resample, (figures, resamples)."""
-
-    def blocks() -> Iterable[list[FloatArray]]:
-        counts: Counts
-        for counts in bootstrap.resamples(strata, seed=_SEED):
-            yield [statistic(counts) for statistic in statistics]
-
-    return np.concatenate([np.stack(block) for block in blocks()], axis=1)
+def _standard_error(values: FloatArray) -> tuple[float, int]:
+    """Of a mean over seeds, and its degrees of freedom; none of either for one seed."""
+    if len(values) < 2:
+        return 0.0, 0
+    return float(values.std(ddof=1) / math.sqrt(len(values))), len(values) - 1
 
 
-def _mean_over_drawn_seeds(values: FloatArray, *, stream: int) -> FloatArray:
-    """Means over as many seeds as there are, drawn anew for every resample, (resamples,)."""
-    seeds, count = values.shape
-    chosen = np.random.default_rng([_SEED, stream]).integers(seeds, size=(seeds, count))
-    return np.take_along_axis(values, chosen, axis=0).mean(axis=0)
-
-
-def _interval(values: FloatArray) -> Interval:
+def _interval(mean: float, resampled: FloatArray, seeds: tuple[float, int]) -> Interval:
+    """95% interval of a mean, from resamples of the images and the error from the seeds."""
     tail = 0.5 * (1 - bootstrap.LEVEL)
-    low, high = np.nanquantile(values, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+    low, high = np.nanquantile(resampled, [tail, 1 - tail])
+    error, freedom = seeds
+    spread = float(student_t.ppf(1 - tail, freedom) * error) if freedom else 0.0
+    return Interval(
+        float(mean - math.hypot(mean - low, spread)), float(mean + math.hypot(high - mean, spread))
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ with an encoder, has beside its own cells those of two baselines of the same enc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -80,7 +80,7 @@ class CellBlock(_Strict):
 
 
 class Grid(_Strict):
-    """A grid of cells.
+    """A grid of cells. A file may say by `extends: NAME` which grid its keys are put over.
 
     Attributes:
         about: what it is for, in a sentence.
@@ -140,19 +140,47 @@ class Grid(_Strict):
                         for method, encoder in pairs:
                             yield Cell(model, method, encoder, task, labels, seed)
 
-    def long_steps(self, encoder: str) -> int:
-        """Steps of the baseline that gets the compute of the dearest pretraining as well."""
-        passes = [PRETRAINING[row.method].passes for row in self.rows if row.encoder == encoder]
-        return self.finetune_steps + round(self.pretrain_steps * max(passes))
+    def steps(self, cell: Cell) -> tuple[int, int]:
+        """Optimiser steps of a cell's pretraining and of its finetuning.
 
-    def overrides(self, method: str, encoder: str) -> list[str]:
-        """Settings of a run of a method with an encoder, later ones over earlier ones."""
-        layers: list[Mapping[str, Any]] = [self.set, self.encoders[encoder].set]
-        layers += [self.set_method.get(method, {})]
-        merged: dict[str, Any] = {}
-        for layer in layers:
-            merged |= layer
-        return [f"{key}={_inline(value)}" for key, value in merged.items()]
+        The long baseline gets those that the dearest pretraining of its encoder would cost.
+        """
+        if not cell.is_baseline:
+            return self.pretrain_steps, self.finetune_steps
+        if cell.method == BASELINE:
+            return 0, self.finetune_steps
+        rows = [row for row in self.rows if row.encoder == cell.encoder]
+        dearest = max(PRETRAINING[row.method].passes for row in rows)
+        return 0, self.finetune_steps + round(self.pretrain_steps * dearest)
+
+    def cost(self, cell: Cell, *, is_pretrained: bool = False) -> float:
+        """Work of a cell, in supervised steps.
+
+        Args:
+            cell: which.
+            is_pretrained: whether its pretraining is there already.
+        """
+        pretrain, finetune = self.steps(cell)
+        if not pretrain or is_pretrained:
+            return finetune
+        return finetune + pretrain * PRETRAINING[cell.method].passes
+
+    def settings_of(self, cell: Cell) -> dict[str, Any]:
+        """Settings of a cell's runs by dotted key: its method's over its encoder's over all."""
+        encoder = self.encoders[cell.encoder]
+        return self.set | encoder.set | self.set_method.get(cell.run_method, {})
+
+    def recipe(self, cell: Cell) -> dict[str, Any]:
+        """What decides a cell's result, besides the images; JSON-able."""
+        pretrain, finetune = self.steps(cell)
+        return {
+            "train": self.train,
+            "test": self.test,
+            "encoder": self.encoders[cell.encoder].settings.model_dump(mode="json"),
+            "settings": self.settings_of(cell),
+            "pretrain_steps": pretrain,
+            "finetune_steps": finetune,
+        }
 
 
 @dataclass(frozen=True)
@@ -187,6 +215,11 @@ class Cell:
         return self.method in BASELINES
 
     @property
+    def run_method(self) -> str:
+        """The method of its run: the long baseline is a supervised run, too."""
+        return BASELINE if self.is_baseline else self.method
+
+    @property
     def family(self) -> str:
         """What its pretraining is called: cells of one family share it, and a machine."""
         return f"{self.model}_{self.method}_{self.encoder}"
@@ -205,11 +238,8 @@ def load_grid(name: str) -> Grid:
     Raises:
         UsageError: where there is none, or it is not a grid.
     """
-    shipped = _SHIPPED / f"{name}.yaml"
     try:
-        text = shipped.read_text() if shipped.is_file() else Path(name).read_text()
-        values = yaml.safe_load(text)
-        return Grid.model_validate(values)
+        return Grid.model_validate(_read(name))
     except (OSError, UnicodeDecodeError):
         raise UsageError(
             f"There is no grid {name!r}; choose {', '.join(shipped_grids())} or give a YAML file."
@@ -220,6 +250,18 @@ def load_grid(name: str) -> Grid:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the grid"
         raise UsageError(f"Grid {name}: {key}: {first['msg']}.") from None
+
+
+def _read(name: str) -> Any:
+    """The keys of a grid, those of the one that it extends included."""
+    shipped = _SHIPPED / f"{name}.yaml"
+    values = yaml.safe_load(shipped.read_text() if shipped.is_file() else Path(name).read_text())
+    if isinstance(values, dict) and "extends" in values:
+        base = str(values.pop("extends"))
+        if base == name:
+            raise UsageError(f"Grid {name} extends itself.")
+        return _read(base) | values
+    return values
 
 
 def shipped_grids() -> list[str]:
@@ -233,9 +275,3 @@ def shipped_grids() -> list[str]:
 
 def _row_name(row: Row) -> str:
     return f"{row.method} {row.encoder}"
-
-
-def _inline(value: Any) -> str:
-    """A value as YAML on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000)
-    return text.removesuffix("...\n").strip()

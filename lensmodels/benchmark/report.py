@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from lensmodels.benchmark import figures
 from lensmodels.benchmark.comparison import (
+    LEAST_SEEDS,
     NEAR,
     ComparedRow,
     Difference,
@@ -52,10 +53,14 @@ _DIGITS: dict[TaskName, int] = {"classification": 4, "axion-mass": 3}
 _TEMPLATES = Path(__file__).with_name("templates")
 
 _NOTES = (
-    "A figure is the mean over the seeds of the finetuning, with a 95% interval over test images "
-    "and seeds: 1,000 bootstrap resamples, each of which draws the images anew, within each "
-    "class, and as many seeds as there are. The pretraining is one and the same for all seeds of "
-    "a row, so that its own luck is not in the interval.",
+    "A figure is the mean over the seeds of the finetuning, whose number stands beside it, with a "
+    "95% interval: over test images by a bootstrap of 1,000 resamples within each class, and, "
+    "where there are several seeds, over trainings by their scatter and Student's t, added in "
+    "quadrature. With one seed the interval knows of the images only. The pretraining is one and "
+    "the same for all seeds of a row, so that its own luck is not in the interval.",
+    f"A difference counts as real where its interval excludes zero and both sides have "
+    f"{LEAST_SEEDS} seeds or more. Seeds of the same number share the labelled images and their "
+    "order, and are compared one by one.",
     "The supervised baseline has the encoder, views, schedule and number of steps of the "
     "finetuning, from random weights. The one of equal compute goes on for as many steps more as "
     "the dearest pretraining of that encoder costs, counted in forward and backward passes.",
@@ -222,7 +227,9 @@ def _encoders_in_words(grid: Grid) -> str:
 def _score(score: Score | None, digits: int) -> TableCell:
     if score is None:
         return TableCell("")
-    return TableCell(f"{score.mean:.{digits}f}", span(score.interval.as_list(), digits))
+    ends = span(score.interval.as_list(), digits)
+    seeds = f"{score.seeds} seed{'s' if score.seeds > 1 else ''}"
+    return TableCell(f"{score.mean:.{digits}f}", f"{ends}; {seeds}")
 
 
 def _difference(difference: Difference | None, digits: int) -> TableCell:
@@ -235,6 +242,12 @@ def _difference(difference: Difference | None, digits: int) -> TableCell:
     )
 
 
+def _less(score: Score | None, published: float | None) -> TableCell:
+    if score is None or published is None:
+        return TableCell("")
+    return TableCell(signed(score.mean - published, 3))
+
+
 def _published(value: float | None) -> TableCell:
     return TableCell("" if value is None else f"{value:.3f}")
 
@@ -244,6 +257,9 @@ def _classification(
 ) -> Section:
     digits = _DIGITS["classification"]
     rows = _rows(grid, results, model, "classification")
+    full_labels = next(
+        each for each in results if each.cell.task == "classification" and each.cell.labels == 1.0
+    )
     table = Table(
         f"Macro AUC, model {model}",
         [
@@ -251,6 +267,7 @@ def _classification(
             "encoder",
             "published supervised",
             "supervised",
+            "less published",
             "equal compute",
             "published pretrained",
             "pretrained",
@@ -263,12 +280,11 @@ def _classification(
                 *_name(row),
                 _published(row.study.supervised if row.study else None),
                 _score(row.baseline, digits),
+                _less(row.baseline, row.study.supervised if row.study else None),
                 _score(row.long_baseline, digits),
                 _published(row.study.finetuned if row.study else None),
                 _score(row.ours, digits),
-                TableCell(signed(row.ours.mean - row.study.finetuned, 3))
-                if row.ours and row.study
-                else TableCell(""),
+                _less(row.ours, row.study.finetuned if row.study else None),
                 _difference(row.gain, digits),
                 _difference(row.long_gain, digits),
             ]
@@ -277,9 +293,9 @@ def _classification(
     )
     section = Section(
         f"Classes, model {model}",
-        f"Which substructure a lens has, from {grid.train:,} images of each class with all their "
-        f"labels; tested on {results[0].metrics['n_test']:,} others. Shaded or in bold are "
-        f"differences whose interval excludes zero. {_encoders_in_words(grid)}",
+        f"Which substructure a lens has, from {full_labels.metrics['n_labels']:,} images with "
+        f"labels; tested on {full_labels.metrics['n_test']:,} others. Shaded or in bold are real "
+        f"differences. {_encoders_in_words(grid)}",
         [table],
         list(_in_words(rows, "classification")),
     )
@@ -325,7 +341,7 @@ def _few_labels(
     shares = sorted({each.cell.labels for each in results if each.cell.task == "classification"})
     section = Section(
         f"Few labels, model {model}",
-        f"The same with the labels of some of the {grid.train:,} images of each class; the "
+        "The same with the labels of some of the images; the "
         "pretraining sees all images and no label. The supervised baseline has the same labels and "
         "as many steps.",
     )
@@ -333,7 +349,8 @@ def _few_labels(
         if share == 1.0:
             continue
         rows = _rows(grid, results, model, "classification", share)
-        headings = ["method", "encoder", "supervised", "pretrained", "difference"]
+        headings = ["method", "encoder", "supervised", "equal compute", "pretrained"]
+        headings += ["less supervised", "less equal compute"]
         section.tables.append(
             Table(
                 f"Macro AUC with {share:.0%} of the labels",
@@ -342,8 +359,10 @@ def _few_labels(
                     [
                         *_name(row),
                         _score(row.baseline, digits),
+                        _score(row.long_baseline, digits),
                         _score(row.ours, digits),
                         _difference(row.gain, digits),
+                        _difference(row.long_gain, digits),
                     ]
                     for row in rows
                 ],
@@ -391,8 +410,14 @@ def _axion_mass(
     limit = information_limit(of_task[0].metrics["data"]["spec_sha256"])
     near_bound = _bound_near(limit)
     rows = _rows(grid, results, model, "axion-mass")
-    headings = ["method", "encoder", "supervised", "pretrained", "difference"]
-    headings += ["over the limit", "around 1e-23 eV", "over the Cramér-Rao bound"]
+    headings = ["method", "encoder", "supervised", "equal compute", "pretrained"]
+    headings += [
+        "less supervised",
+        "less equal compute",
+        "over the limit",
+        "around 1e-23 eV",
+        "over the Cramér-Rao bound",
+    ]
     table_rows = []
     for row in rows:
         cells = select(
@@ -403,8 +428,10 @@ def _axion_mass(
             [
                 *_name(row),
                 _score(row.baseline, digits),
+                _score(row.long_baseline, digits),
                 _score(row.ours, digits),
                 _difference(row.gain, digits),
+                _difference(row.long_gain, digits),
                 _ratio(row.ours, limit.limit if limit else None),
                 _score(near, digits),
                 _ratio(near, near_bound),
@@ -418,7 +445,8 @@ def _axion_mass(
     )
     section = Section(
         f"Axion mass, model {model}",
-        f"RMSE of log10(m / eV) in dex, from {grid.train:,} images of axion vortices.{known}",
+        f"RMSE of log10(m / eV) in dex, from {of_task[0].metrics['n_labels']:,} images of axion "
+        f"vortices.{known}",
         [Table(f"RMSE, model {model}", headings, table_rows)],
         list(_in_words(rows, "axion-mass")),
     )
@@ -486,9 +514,14 @@ def _in_words(rows: Sequence[ComparedRow], task: TaskName, where: str = "") -> I
                 f"{signed(gain.mean, digits)} in {_SCORE_NAMES[task].split(',')[0]}, "
                 f"{span(gain.interval.as_list(), digits)}"
             )
+            verdict = "better" if gain.is_better else "worse"
             if gain.is_real:
-                verdict = "better" if gain.is_better else "worse"
                 text = f"{name} is {verdict} than {reference} ({numbers})."
+            elif gain.is_clear:
+                text = (
+                    f"{name} came out {verdict} than {reference} ({numbers}), from too few seeds "
+                    "to say that it is."
+                )
             else:
                 text = f"{name} and {reference} cannot be told apart ({numbers})."
             yield Sentence(where + text)

@@ -22,17 +22,18 @@ import torch
 from numpy.typing import NDArray
 
 from lensmodels.benchmark.grid import Cell
-from lensmodels.errors import LensmodelsError
+from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.evaluation.summary import labels_of, log_mass_error, probabilities_of, true_log_mass
+from lenssim.version import VERSION
 
 RESULTS = "results"
 
-_PACKAGES = ("lenssim", "torch", "lightning", "timm", "lightly", "numpy")
+_PACKAGES = ("torch", "lightning", "timm", "lightly", "numpy")
 
 _LEAST_PROBABILITY = 1e-30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CellResult:
     """A cell that was run.
 
@@ -54,6 +55,11 @@ class CellResult:
         return self.record["metrics"]
 
     @property
+    def images(self) -> Any:
+        """What identifies the images that it was tested on."""
+        return self.record["made_from"]["archive"]
+
+    @property
     def minutes(self) -> float:
         """Of pretraining, where there was one, and finetuning."""
         spent = self.record["minutes"]
@@ -72,11 +78,11 @@ def write_result(folder: Path, cell: Cell, record: dict[str, Any], table: pd.Dat
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any]
     if cell.task == "classification":
-        # logarithms keep apart what is close to 0, and half precision keeps their order
+        # logarithms keep apart what is close to 0
         probabilities = np.maximum(probabilities_of(table), _LEAST_PROBABILITY)
         arrays = {
             "truth": labels_of(table).astype(np.uint8),
-            "predicted": np.log(probabilities).astype(np.float16),
+            "predicted": np.log(probabilities).astype(np.float32),
         }
     else:
         true = true_log_mass(table)
@@ -106,6 +112,7 @@ def _read(file: Path) -> CellResult:
     try:
         record = json.loads(file.read_text())
         cell = Cell(**record["cell"])
+        record["made_from"]["archive"]  # what a comparison looks at
         with np.load(file.with_suffix(".npz"), allow_pickle=False) as arrays:
             truth, predicted = (arrays[name].astype(np.float64) for name in ("truth", "predicted"))
         return CellResult(cell, record, truth, predicted)
@@ -116,9 +123,29 @@ def _read(file: Path) -> CellResult:
         ) from None
 
 
-def is_done(folder: Path, cell: Cell) -> bool:
-    """Whether a cell has its result."""
-    return (folder / f"{cell.name}.json").exists()
+def is_done(folder: Path, cell: Cell, made_from: dict[str, Any]) -> bool:
+    """Whether a cell has its result.
+
+    Args:
+        folder: of the results.
+        cell: which.
+        made_from: what decides its result, as its record holds it.
+
+    Raises:
+        UsageError: where it has one that was made from something else.
+    """
+    file = folder / f"{cell.name}.json"
+    if not file.exists():
+        return False
+    held = _read(file).record["made_from"]
+    different = [key for key in made_from if held.get(key) != made_from[key]]
+    if different:
+        key = different[0]
+        raise UsageError(
+            f"{file} was made with {key} {held.get(key)}, not {made_from[key]}; delete it, or "
+            "choose another --out."
+        )
+    return True
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
@@ -141,5 +168,6 @@ def _processor_lines() -> Sequence[str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a figure depends on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+    """Versions of what a figure depends on, installed or run from a folder."""
+    found = {"python": platform.python_version(), "lenssim": VERSION}
+    return found | {name: version(name) for name in _PACKAGES}

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,27 @@ import click
 import pandas as pd
 
 from lensmodels import training
-from lensmodels.benchmark.grid import BASELINE, LONG_BASELINE, Cell, Grid
-from lensmodels.benchmark.results import RESULTS, hardware, is_done, versions, write_result
+from lensmodels.benchmark.grid import Cell, Grid
+from lensmodels.benchmark.results import (
+    RESULTS,
+    hardware,
+    is_done,
+    read_results,
+    versions,
+    write_result,
+)
 from lensmodels.data import LensDataModule
-from lensmodels.errors import DataError
+from lensmodels.errors import DataError, UsageError
 from lensmodels.evaluation import score
 from lensmodels.evaluation.inference import choose_device, read_manifest
 from lensmodels.methods import PRETRAINING
-from lensmodels.runs import CHECKPOINTS, LOGS, RunConfig
+from lensmodels.runs import CHECKPOINTS, ENCODER, LOGS, RunConfig, read_config
 from lensmodels.settings import config_from_words
 from lensmodels.tasks import TaskSettings
 
 _TIME = "minutes.json"
+_TICK = 5.0
+"""Seconds between two notes of the time that was spent: what a kill can lose."""
 
 
 def run_grid(
@@ -50,127 +61,176 @@ def run_grid(
         data: archive of each model, as {"B": "archives/B"}.
         out: folder of the grid.
         device: "auto", "cpu" or "gpu".
-        seconds: after which no other cell is begun; None for all.
+        seconds: what there is time for: a cell that would not be done by then, judged by those
+            that are, is passed over; None for all.
 
     Returns:
         The cells that are done, those of earlier runs among them.
 
     Raises:
         DataError: where an archive is not of its model, or too small.
-        UsageError: where a folder holds runs of other settings.
+        UsageError: where no cell is of these models, or a folder holds what was made otherwise.
     """
-    start = time.monotonic()
-    wanted = [cell for cell in cells if cell.model in data]
-    _check_archives(grid, wanted, data)
-    results = out / RESULTS
-    done = [cell for cell in wanted if is_done(results, cell)]
-    waiting = [cell for cell in wanted if not is_done(results, cell)]
-    if done:
-        click.echo(f"{len(done)} of {len(wanted)} cells are done already.", err=True)
-    for cell in waiting:
-        if seconds is not None and time.monotonic() - start > seconds:
-            break
-        click.echo(f"[{len(done) + 1}/{len(wanted)}] {cell.name}", err=True)
-        _run_cell(grid, cell, data[cell.model], out, device)
-        done.append(cell)
-    return done
+    return _GridRun(grid, data, out, device).run(cells, seconds)
 
 
-def _check_archives(grid: Grid, cells: Sequence[Cell], data: Mapping[str, str]) -> None:
-    for model in dict.fromkeys(cell.model for cell in cells):
-        manifest = read_manifest(data[model])
-        if manifest.name != model:
-            raise DataError(
-                f"{data[model]} is of model {manifest.name}, not {model}; give the archive of each "
-                f"model as --data {model}=DIR_OR_URL."
+class _GridRun:
+    """A grid on its way."""
+
+    def __init__(self, grid: Grid, data: Mapping[str, str], out: Path, device: str) -> None:
+        self.grid, self.data, self.out, self.device = grid, data, out, device
+        self.results = out / RESULTS
+        self.hardware = hardware(choose_device(device))
+        self.versions = versions()
+        self.archives: dict[str, dict[str, Any]] = {}
+
+    def run(self, cells: Sequence[Cell], seconds: float | None) -> list[Cell]:
+        """Runs the cells; see `run_grid`."""
+        start = time.monotonic()
+        wanted = [cell for cell in cells if cell.model in self.data]
+        missing = set(self.data) - {cell.model for cell in wanted}
+        if missing:
+            raise UsageError(
+                f"No cell is of model {' or '.join(sorted(missing))}; those here are of "
+                f"{', '.join(sorted({cell.model for cell in cells}))}."
             )
-        for name in TaskSettings().classes:
-            for split, least in (("train", grid.train), ("test", grid.test)):
-                group = manifest.group(f"{split}/{name}")
-                held = group.count if group else 0
-                if held < least:
-                    raise DataError(
-                        f"{data[model]} holds {held:,} images of {split}/{name}, and the grid "
-                        f"takes {least:,}; make them with `lenssim generate --model {model} "
-                        f"--train {grid.train} --test {grid.test}`."
-                    )
+        for model in dict.fromkeys(cell.model for cell in wanted):
+            self.archives[model] = _check_archive(self.grid, model, self.data[model])
+        done = [cell for cell in wanted if is_done(self.results, cell, self._made_from(cell))]
+        if done:
+            click.echo(f"{len(done)} of {len(wanted)} cells are done already.", err=True)
+        for cell in wanted:
+            if cell in done:
+                continue
+            if seconds is not None:
+                left = seconds - (time.monotonic() - start)
+                if left <= 0 or self._expected_seconds(cell) > left:
+                    continue
+            click.echo(f"[{len(done) + 1}/{len(wanted)}] {cell.name}", err=True)
+            self._run_cell(cell)
+            done.append(cell)
+        return done
+
+    def _made_from(self, cell: Cell) -> dict[str, Any]:
+        return {"recipe": self.grid.recipe(cell), "archive": self.archives[cell.model]}
+
+    def _pretrained(self, cell: Cell) -> Path | None:
+        return None if cell.is_baseline else self.out / "pretrained" / cell.family
+
+    def _expected_seconds(self, cell: Cell) -> float:
+        """Time of a cell, from what others with its encoder took here; 0 where there are none."""
+        spent = cost = 0.0
+        for each in read_results(self.results):
+            if each.record["hardware"] == self.hardware and each.cell.encoder == cell.encoder:
+                spent += 60 * each.minutes
+                cost += self.grid.cost(each.cell)
+        pretrained = self._pretrained(cell)
+        is_pretrained = pretrained is not None and (pretrained / ENCODER).exists()
+        return spent / cost * self.grid.cost(cell, is_pretrained=is_pretrained) if cost else 0.0
+
+    def _run_cell(self, cell: Cell) -> None:
+        """Pretrains where that is not done, finetunes, tests, and writes the result."""
+        url, run = self.data[cell.model], self.out / "runs" / cell.name
+        pretrained = self._pretrained(cell)
+        if pretrained is not None:
+            self._pretrain(cell, pretrained)
+        config = self._config(cell, pretrained)
+        with _timed(run):
+            training.train(config, run, resume=True, moved=True)
+        tested, metrics = score(run, url, device=self.device)
+        del metrics["data"]["url"]  # where a machine keeps it says nothing
+        record = {
+            "made_from": self._made_from(cell),
+            "settings": _settings(run, without=("pretrain", "pretrain_views", "pretrain_classes")),
+            "pretraining": {
+                "settings": _settings(
+                    pretrained, without=("finetune", "finetune_views", "task", "frozen")
+                ),
+                "figures": _learned(pretrained),
+            }
+            if pretrained
+            else None,
+            "minutes": {
+                "pretrain": _minutes(pretrained) if pretrained else None,
+                "finetune": _minutes(run),
+            },
+            "hardware": self.hardware,
+            "versions": self.versions,
+            "metrics": metrics,
+        }
+        write_result(self.results, cell, record, tested.table)
+        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+
+    def _pretrain(self, cell: Cell, run: Path) -> None:
+        # one pretraining for the cells of every task, share of labels and seed
+        shared = replace(cell, task="classification", labels=1.0, seed=0)
+        config = training.begin(self._config(shared, None), run, resume=True, moved=True)
+        with _timed(run):
+            training.pretrain(config, run)
+        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+
+    def _config(self, cell: Cell, pretrained: Path | None) -> RunConfig:
+        """Settings of a cell's run, its epochs from the steps of the grid."""
+        overrides = {"data.test_size": self.grid.test, **self.grid.settings_of(cell)}
+        words: dict[str, Any] = {
+            "data": self.data[cell.model],
+            "method": cell.run_method,
+            "encoder_settings": self.grid.encoders[cell.encoder].settings,
+            "task": cell.task,
+            "labels": cell.labels,
+            "seed": cell.seed,
+            "train_size": self.grid.train,
+            "device": self.device,
+            "overrides": [f"{key}={json.dumps(value)}" for key, value in overrides.items()],
+        }
+        if pretrained is not None:
+            words["pretrained"] = str(pretrained.resolve())
+        data = LensDataModule(config_from_words(words).data)
+        data.setup()
+        pretrain, finetune = self.grid.steps(cell)
+        epochs = {"finetune": _epochs(finetune, len(data.train_dataloader()))}
+        if cell.run_method in PRETRAINING:
+            epochs["pretrain"] = _epochs(pretrain, len(data.unlabelled_dataloader()))
+        words["overrides"] += [f"{stage}.epochs={count}" for stage, count in epochs.items()]
+        return config_from_words(words)
 
 
-def _run_cell(grid: Grid, cell: Cell, url: str, out: Path, device: str) -> None:
-    """Pretrains where that is not done, finetunes, tests, and writes the result."""
-    pretrained = None
-    if not cell.is_baseline:
-        pretrained = out / "pretrained" / cell.family
-        _pretrain(grid, cell, url, pretrained, device)
-    run = out / "runs" / cell.name
-    config = _config(grid, cell, url, device, pretrained)
-    with _timed(run):
-        training.train(config, run, resume=True)
-    tested, metrics = score(run, device=device)
-    del metrics["data"]["url"]  # where a machine keeps it says nothing
-    figures = _learned(pretrained) if pretrained else {}
-    minutes = {
-        "pretrain": _minutes(pretrained) if pretrained else None,
-        "finetune": _minutes(run),
-    }
-    settings = config.model_dump(mode="json", exclude={"pretrained", "measured", "device"})
-    del settings["data"]["url"]
-    record = {
-        "settings": settings,
-        "pretraining": figures,
-        "minutes": minutes,
-        "hardware": hardware(choose_device(device)),
-        "versions": versions(),
-        "metrics": metrics,
-    }
-    write_result(out / RESULTS, cell, record, tested.table)
-    shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
-
-
-def _pretrain(grid: Grid, cell: Cell, url: str, run: Path, device: str) -> None:
-    # one pretraining for the cells of every task, share of labels and seed
-    shared = Cell(cell.model, cell.method, cell.encoder, "classification", 1.0, 0)
-    config = training.begin(_config(grid, shared, url, device, None), run, resume=True)
-    with _timed(run):
-        training.pretrain(config, run)
-    shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
-
-
-def _config(grid: Grid, cell: Cell, url: str, device: str, pretrained: Path | None) -> RunConfig:
-    """Settings of a cell's run, its epochs from the steps of the grid."""
-    method = BASELINE if cell.is_baseline else cell.method
-    words: dict[str, Any] = {
-        "data": url,
-        "method": method,
-        "encoder_settings": grid.encoders[cell.encoder].settings,
-        "task": cell.task,
-        "labels": cell.labels,
-        "seed": cell.seed,
-        "train_size": grid.train,
-        "device": device,
-        "overrides": [f"data.test_size={grid.test}", *grid.overrides(method, cell.encoder)],
-    }
-    if pretrained is not None:
-        words["pretrained"] = str(pretrained.resolve())
-    config = config_from_words(words)
-    data = LensDataModule(config.data)
-    data.setup()
-    steps = grid.finetune_steps
-    if cell.method == LONG_BASELINE:
-        steps = grid.long_steps(cell.encoder)
-    epochs = {"finetune": _epochs(steps, len(data.train_dataloader()))}
-    if method in PRETRAINING:
-        epochs["pretrain"] = _epochs(grid.pretrain_steps, len(data.unlabelled_dataloader()))
-    for stage, count in epochs.items():
-        words["overrides"].append(f"{stage}.epochs={count}")
-    return config_from_words(words)
+def _check_archive(grid: Grid, model: str, url: str) -> dict[str, Any]:
+    """What identifies an archive, which is of its model and large enough."""
+    manifest = read_manifest(url)
+    if manifest.name != model:
+        raise DataError(
+            f"{url} is of model {manifest.name}, not {model}; give the archive of each model as "
+            f"--data {model}=DIR_OR_URL."
+        )
+    for name in TaskSettings().classes:
+        for split, least in (("train", grid.train), ("test", grid.test)):
+            group = manifest.group(f"{split}/{name}")
+            held = group.count if group else 0
+            if held < least:
+                raise DataError(
+                    f"{url} holds {held:,} images of {split}/{name}, and the grid takes "
+                    f"{least:,}; make them with `lenssim generate --model {model} --train "
+                    f"{grid.train} --test {grid.test}`."
+                )
+    # the first images of a group are the same however many there are
+    return {"spec_sha256": manifest.spec_sha256, "seed": manifest.seed}
 
 
 def _epochs(steps: int, steps_an_epoch: int) -> int:
     return max(1, round(steps / max(1, steps_an_epoch)))
 
 
-def _learned(pretrained: Path) -> dict[str, Any]:
+def _settings(run: Path, *, without: Sequence[str]) -> dict[str, Any]:
+    """Settings of a run that say something to another machine."""
+    left_out = {"pretrained", "measured", "device", *without}
+    settings = read_config(run).model_dump(mode="json", exclude=left_out)
+    for place in ("url", "cache_dir"):
+        del settings["data"][place]
+    return settings
+
+
+def _learned(pretrained: Path) -> dict[str, float]:
     """What the pretraining's log says of its features in the end."""
     log = pd.read_csv(pretrained / LOGS / "pretrain" / "metrics.csv")
     names = ("train_loss", "embedding_std", "embedding_rank", "knn_macro_auc", "linear_macro_auc")
@@ -183,15 +243,26 @@ def _learned(pretrained: Path) -> dict[str, Any]:
 
 @contextmanager
 def _timed(run: Path) -> Iterator[None]:
-    """Adds the minutes that work on a run takes to those that it took before it was cut short."""
-    before = _minutes(run)
-    start = time.perf_counter()
+    """Notes the minutes that work on a run takes, over all the times that it was gone on with."""
+    before, start = _minutes(run), time.perf_counter()
+    over = threading.Event()
+
+    def note() -> None:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / _TIME).write_text(json.dumps(before + (time.perf_counter() - start) / 60))
+
+    def tick() -> None:
+        while not over.wait(_TICK):
+            note()
+
+    clock = threading.Thread(target=tick, daemon=True)
+    clock.start()
     try:
         yield
     finally:
-        run.mkdir(parents=True, exist_ok=True)
-        spent = before + (time.perf_counter() - start) / 60
-        (run / _TIME).write_text(json.dumps(spent))
+        over.set()
+        clock.join()
+        note()
 
 
 def _minutes(run: Path) -> float:

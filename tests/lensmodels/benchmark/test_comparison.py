@@ -19,22 +19,23 @@ from lensmodels.errors import LensmodelsError
 LABELS = np.repeat([0.0, 1.0, 2.0], 150)
 
 
-def classified(method: str, signal: float, seed: int = 0, labels: float = 1.0) -> CellResult:
+def classified(method: str, signal: float, seed: int = 0, archive: str = "B") -> CellResult:
     """A cell that knows the class with some signal over noise of its own."""
     noise = np.random.default_rng([seed, 7]).normal(size=(len(LABELS), 3))
     logits = noise + signal * np.eye(3)[LABELS.astype(int)]
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    cell = Cell("B", method, "r", "classification", labels, seed)
-    record = {"minutes": {"pretrain": 2.0, "finetune": 1.0}, "metrics": {}}
+    cell = Cell("B", method, "r", "classification", 1.0, seed)
+    record = {"minutes": {"pretrain": 2.0, "finetune": 1.0}, "made_from": {"archive": archive}}
     return CellResult(cell, record, LABELS, log_probabilities)
 
 
-def weighed(scatter: float, seed: int = 0) -> CellResult:
-    generator = np.random.default_rng(seed)
+def weighed(scatter: float, seed: int = 0, offset: float = 0.0, images: int = 0) -> CellResult:
+    """A cell whose masses are off by some scatter, and by as much everywhere."""
+    generator = np.random.default_rng(images)
     truth = generator.uniform(-24, -22, 500)
     cell = Cell("B", "byol", "r", "axion-mass", 1.0, seed)
-    record = {"minutes": {"pretrain": None, "finetune": 1.0}, "metrics": {}}
-    return CellResult(cell, record, truth, truth + scatter * generator.normal(size=500))
+    record = {"minutes": {"pretrain": None, "finetune": 1.0}, "made_from": {"archive": "B"}}
+    return CellResult(cell, record, truth, truth + offset + scatter * generator.normal(size=500))
 
 
 def test_a_score_is_the_mean_over_seeds():
@@ -48,38 +49,57 @@ def test_a_score_is_the_mean_over_seeds():
     assert (score.seeds, score.minutes) == (3, 3.0)
 
 
-def test_seeds_that_scatter_widen_the_interval():
-    alike = [classified("byol", 2.0, 0) for _ in range(3)]
-    apart = [classified("byol", signal, 0) for signal in (1.0, 2.0, 3.0)]
+def test_seeds_that_scatter_widen_the_interval_as_student_has_it():
+    """Trainings that scatter: 95% of intervals from three of them hold the true mean."""
+    generator = np.random.default_rng(5)
+    held = 0
+    for _ in range(200):
+        # images without scatter of their own: every error is that of the training
+        cells = [weighed(0.0, offset=abs(value)) for value in generator.normal(1, 0.1, 3)]
+        interval = score_of(cells, rmse).interval
+        held += interval.low <= 1 <= interval.high
+    assert 180 <= held <= 198
 
-    def width(cells):
-        interval = score_of(cells, macro_auc).interval
-        return interval.high - interval.low
 
-    assert width(apart) > 1.5 * width(alike)
+def test_one_seed_knows_of_the_images_only():
+    one = score_of([weighed(0.0, offset=0.5)], rmse)
+    assert one.interval.low == pytest.approx(0.5) and one.interval.high == pytest.approx(0.5)
 
 
-def test_a_clear_difference_is_real_and_none_is_not():
-    better, worse = classified("byol", 2.5), classified("supervised", 1.0, seed=1)
-    found = difference_of([better], [worse], macro_auc)
+def test_a_clear_difference_is_real_from_three_seeds_on():
+    better = [classified("byol", 2.5, seed) for seed in range(3)]
+    worse = [classified("supervised", 1.0, seed + 10) for seed in range(3)]
+    found = difference_of(better, worse, macro_auc)
     assert found.is_real and found.is_better and found.mean > 0
-    back = difference_of([worse], [better], macro_auc)
+    back = difference_of(worse, better, macro_auc)
     assert back.is_real and not back.is_better
-    nothing = difference_of([classified("byol", 2, 0)], [classified("byol", 2, 0)], macro_auc)
-    assert not nothing.is_real and nothing.mean == 0
+    one = difference_of(better[:1], worse, macro_auc)
+    assert one.is_clear and not one.is_real and one.seeds == 1
+    nothing = difference_of(better, better, macro_auc)
+    assert not nothing.is_clear and nothing.mean == 0
+
+
+def test_what_seeds_share_drops_out_of_their_difference():
+    """Each pair differs by 0.01, and the pairs by much more."""
+    first = [weighed(0.0, offset=offset, seed=seed) for seed, offset in enumerate((0.1, 0.5, 0.9))]
+    second = [
+        weighed(0.0, offset=offset + 0.01, seed=seed) for seed, offset in enumerate((0.1, 0.5, 0.9))
+    ]
+    assert difference_of(second, first, rmse).is_real
+    others = [weighed(0.0, offset=offset + 0.01, seed=7) for offset in (0.1, 0.5, 0.9)]
+    assert not difference_of(others, first, rmse).is_clear
 
 
 def test_a_smaller_error_is_better():
-    truth = weighed(0.1).truth
-    first, second = weighed(0.1), weighed(0.3)
-    found = difference_of([first], [second], rmse)
-    assert found.is_better and found.mean < 0 and found.is_real
-    assert len(truth) == 500
+    found = difference_of([weighed(0.1)], [weighed(0.3)], rmse)
+    assert found.is_better and found.mean < 0 and found.is_clear
 
 
 def test_other_images_are_not_compared():
     with pytest.raises(LensmodelsError, match="different images"):
-        difference_of([weighed(0.1, 0)], [weighed(0.1, 1)], rmse)
+        difference_of([weighed(0.1)], [weighed(0.1, images=1)], rmse)
+    with pytest.raises(LensmodelsError, match="different images"):
+        difference_of([classified("byol", 1)], [classified("dino", 1, archive="other")], macro_auc)
 
 
 def test_the_error_around_a_mass_counts_only_images_there():

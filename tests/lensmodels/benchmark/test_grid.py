@@ -69,7 +69,12 @@ def test_a_row_brings_its_baselines():
 def test_the_long_baseline_gets_the_compute_of_the_dearest_pretraining():
     grid = small()
     dearest = max(PRETRAINING["byol"].passes, PRETRAINING["simsiam"].passes)
-    assert grid.long_steps("r") == 10 + round(30 * dearest)
+    cells = {cell.method: cell for cell in grid.all_cells()}
+    assert grid.steps(cells["supervised"]) == (0, 10)
+    assert grid.steps(cells["simsiam"]) == (30, 10)
+    assert grid.steps(cells["supervised-long"]) == (0, 10 + round(30 * dearest))
+    assert grid.cost(cells["byol"]) == 10 + 30 * PRETRAINING["byol"].passes
+    assert grid.cost(cells["byol"], is_pretrained=True) == 10
 
 
 def test_machines_share_the_cells_and_a_pretraining_stays_on_one():
@@ -83,11 +88,18 @@ def test_machines_share_the_cells_and_a_pretraining_stays_on_one():
 
 
 def test_settings_of_the_method_come_after_those_of_the_grid():
-    grid = small(
-        set={"pretrain.learning_rate": 0.1}, set_method={"byol": {"pretrain.learning_rate": 0.2}}
-    )
-    assert grid.overrides("byol", "r") == ["pretrain.learning_rate=0.2"]
-    assert grid.overrides("simsiam", "r") == ["pretrain.learning_rate=0.1"]
+    rate = "pretrain.learning_rate"
+    grid = small(set={rate: 0.1}, set_method={"byol": {rate: 0.2}})
+    settings = {cell.method: grid.settings_of(cell) for cell in grid.all_cells()}
+    assert settings["byol"] == {rate: 0.2}
+    assert settings["simsiam"] == settings["supervised-long"] == {rate: 0.1}
+
+
+def test_a_grid_extends_another(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: laptop\ntrain: 7\n")
+    grid = load_grid(str(file))
+    assert grid.train == 7 and grid.rows == load_grid("laptop").rows
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from lensmodels.benchmark import load_grid
 from lensmodels.benchmark.results import read_results
 from lensmodels.cli import main
+from lensmodels.data import CLASSES
 
 ONE_FAMILY = "B_simsiam_*"
 
@@ -50,8 +51,13 @@ def test_every_cell_has_its_record(whole):
         assert record["minutes"]["finetune"] > 0
         assert (record["minutes"]["pretrain"] is None) == each.cell.is_baseline
         assert "url" not in json.dumps(record)
-        if not each.cell.is_baseline:
-            assert "embedding_std" in record["pretraining"]
+        if each.cell.is_baseline:
+            assert record["pretraining"] is None
+        else:
+            assert "embedding_std" in record["pretraining"]["figures"]
+            # of the images of all classes, whatever the task: 108 in batches of 16
+            assert record["pretraining"]["settings"]["data"]["classes"] == list(CLASSES)
+            assert record["pretraining"]["settings"]["pretrain"]["epochs"] == 1
 
 
 def test_a_pretraining_is_shared(whole):
@@ -79,7 +85,10 @@ def test_parts_merge_to_the_whole(whole, lenses, tmp_path):
     assert outcome(tmp_path / "1") == expected
 
 
-def test_a_killed_grid_ends_as_an_undisturbed_one(whole, lenses, tmp_path):
+@pytest.mark.parametrize(
+    "sign", ["pretrained/B_simsiam_resnet/checkpoints/pretrain.ckpt", "results/B_simsiam*.json"]
+)
+def test_a_killed_grid_ends_as_an_undisturbed_one(whole, lenses, tmp_path, sign):
     words = ["--grid", "smoke", "--data", f"B={lenses}", "--out", str(tmp_path)]
     words += ["--only", ONE_FAMILY, "--device", "cpu"]
     # as many threads as here, as sums in another order are other sums
@@ -88,8 +97,9 @@ def test_a_killed_grid_ends_as_an_undisturbed_one(whole, lenses, tmp_path):
         [sys.executable, "-m", "lensmodels", "benchmark", *words], env=environment
     ) as process:
         deadline = time.monotonic() + 120
-        while not (tmp_path / "pretrained").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        while not list(tmp_path.glob(sign)) and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
     result = run(*words)
     assert result.exit_code == 0, result.output
@@ -97,11 +107,48 @@ def test_a_killed_grid_ends_as_an_undisturbed_one(whole, lenses, tmp_path):
     assert outcome(tmp_path) == expected
 
 
+def test_a_folder_and_its_data_may_be_moved(whole, lenses, tmp_path):
+    moved, archive = tmp_path / "grid", tmp_path / "archive"
+    shutil.copytree(whole, moved)
+    shutil.copytree(lenses, archive)
+    victim = next((moved / "results").glob("B_simsiam_resnet_class*seed-1.json"))
+    victim.unlink()
+    result = run("--grid", "smoke", "--data", f"B={archive}", "--out", moved, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert outcome(moved) == outcome(whole)
+
+
+def test_a_result_of_other_settings_is_refused(whole, lenses, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: smoke\nfinetune_steps: 3\n")
+    result = run("--grid", file, "--data", f"B={lenses}", "--out", whole, "--device", "cpu")
+    assert result.exit_code == 2
+    assert "was made with recipe" in result.output and "delete it" in result.output
+
+
+def test_a_model_that_no_cell_has_is_refused(lenses, tmp_path):
+    result = run("--grid", "smoke", "--data", f"b={lenses}", "--out", tmp_path)
+    assert result.exit_code == 2 and "No cell is of model b" in result.output
+
+
 def test_no_cell_is_begun_after_the_time(lenses, tmp_path):
     words = ("--grid", "smoke", "--data", f"B={lenses}", "--out", tmp_path, "--seconds", "0")
     result = run(*words, "--device", "cpu")
     assert result.exit_code == 0
-    assert "0 of 18" in result.output or "1 of 18" in result.output
+    assert "\n0 of 18 cells are done" in f"\n{result.output}"
+
+
+def test_a_cell_that_would_not_be_done_in_time_is_passed_over(whole, lenses, tmp_path):
+    """Judged by what is done: everything took minutes, and there are two seconds."""
+    shutil.copytree(whole / "results", tmp_path / "results")
+    for file in sorted((tmp_path / "results").glob("*.json")):
+        record = json.loads(file.read_text())
+        record["minutes"]["finetune"] = 10.0
+        file.write_text(json.dumps(record))
+    next((tmp_path / "results").glob("B_simsiam*seed-1.json")).unlink()
+    words = ("--grid", "smoke", "--data", f"B={lenses}", "--out", tmp_path, "--seconds", "2")
+    result = run(*words, "--device", "cpu")
+    assert "17 of 18 cells are done" in result.output
 
 
 def test_the_report_shows_ours_beside_theirs(whole, tmp_path):
