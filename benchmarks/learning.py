@@ -60,7 +60,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
         ],
     },
 }
-SSL_EPOCHS = {"resnet": 24, "vit": 16}
+SSL_EPOCHS = {"resnet": 24, "vit": 10}
 PROBES = {
     "linear": "linear",
     "knn": "neighbours, whitened features",
