@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import sys
@@ -118,36 +119,39 @@ def learning() -> str:
 def study() -> str:
     """The study's tables beside the laptop grid's, as far as it was run."""
     grid, results = load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
+    shares = sorted({each.cell.labels for each in results}, reverse=True)
     rows = []
-    for model in MODELS:
-        for row in grid.rows:
-            compared = compare_row(
-                results,
-                model=model,
-                method=row.method,
-                encoder=row.encoder,
-                stands_for=grid.encoders[row.encoder].stands_for,
-                task="classification",
-            )
-            if compared.ours is None or compared.study is None:
-                continue
-            gain = compared.gain
-            rows.append(
-                [
-                    model,
-                    METHOD_NAMES[row.method],
-                    row.encoder,
-                    f"{compared.study.supervised:.3f} / {compared.study.finetuned:.3f}",
-                    f"{_mean(compared.baseline)} / {_mean(compared.ours)}",
-                    f"{gain.mean:+.4f} ({span(gain.interval.as_list())})" if gain else "",
-                ]
-            )
-    headings = ["model", "method", "encoder", "published", "ours", "gain, 95%"]
+    for model, labels, row in itertools.product(MODELS, shares, grid.rows):
+        compared = compare_row(
+            results,
+            model=model,
+            method=row.method,
+            encoder=row.encoder,
+            stands_for=grid.encoders[row.encoder].stands_for,
+            task="classification",
+            labels=labels,
+        )
+        if compared.ours is None or compared.study is None:
+            continue
+        gain, known = compared.gain, compared.study
+        rows.append(
+            [
+                model,
+                METHOD_NAMES[row.method],
+                row.encoder,
+                f"{labels:.0%}",
+                f"{known.supervised:.3f} / {known.finetuned:.3f}" if labels == 1 else "",
+                f"{_mean(compared.baseline)} / {_mean(compared.ours)}",
+                f"{gain.mean:+.3f} ({span(gain.interval.as_list(), 3)})" if gain else "",
+                compared.ours.seeds,
+            ]
+        )
+    headings = ["model", "method", "encoder", "labels", "published", "ours", "gain, 95%", "seeds"]
     return table(headings, rows) if rows else "No row of the grid is complete yet."
 
 
 def _mean(score: Score | None) -> str:
-    return f"{score.mean:.4f}" if score else ""
+    return f"{score.mean:.3f}" if score else ""
 
 
 BLOCKS = {"simulator": simulator, "archives": archives, "learning": learning, "study": study}
