@@ -47,7 +47,7 @@ FOLDER = RESULTS / "learning"
 PACKAGES = ["torch", "timm", "lightning", "lightly", "scikit-learn"]
 
 ENCODERS: dict[str, dict[str, Any]] = {
-    # four blocks and 370,000 weights: fifteen times faster than ResNet18
+    # four blocks and 370,000 weights: several times faster than ResNet18
     "resnet": {"encoder": "test_resnet"},
     # 64 patches of 8 pixels, as the study's 4 patches of 32 are larger than the ring is wide; the
     # mean of the patches, as a class token takes longer to learn where to look
@@ -174,7 +174,7 @@ RESNET18: dict[str, Any] = {
     "encoder": "resnet18",
     "batch_size": 64,
     "lr": 4e-3,
-    # half as long again on processors that know the format, and as good (docs/findings.md)
+    # faster on processors that know the format; what it costs is in docs/findings.md
     "precision": "bf16-mixed",
     # all images are trained on but for a few that the log is drawn from
     "overrides": ["data.validation_fraction=0.02"],

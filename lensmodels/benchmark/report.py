@@ -242,6 +242,26 @@ def _difference(difference: Difference | None, digits: int) -> TableCell:
     )
 
 
+_COMPARED = (
+    "supervised",
+    "equal compute",
+    "pretrained",
+    "less supervised",
+    "less equal compute",
+)
+
+
+def _compared(row: ComparedRow, digits: int) -> list[TableCell]:
+    """The cells below `_COMPARED`."""
+    return [
+        _score(row.baseline, digits),
+        _score(row.long_baseline, digits),
+        _score(row.ours, digits),
+        _difference(row.gain, digits),
+        _difference(row.long_gain, digits),
+    ]
+
+
 def _less(score: Score | None, published: float | None) -> TableCell:
     if score is None or published is None:
         return TableCell("")
@@ -300,13 +320,14 @@ def _classification(
         list(_in_words(rows, "classification")),
     )
     full = partial(select, results, model=model, task="classification")
-    runs = [
-        (_label(grid, method, encoder), cells[0].metrics)
-        for method, encoder in _lines(grid)
-        if (cells := full(method=method, encoder=encoder)) and method != LONG_BASELINE
-    ]
     for encoder in grid.encoders:
-        chosen = [run for run in runs if run[0].endswith(f", {encoder}")]
+        chosen = [
+            (_NAMES[method], cells[0].metrics)
+            for method, of_encoder in _lines(grid)
+            if of_encoder == encoder
+            and method != LONG_BASELINE
+            and (cells := full(method=method, encoder=encoder))
+        ]
         if chosen:
             section.figures.append(
                 pictures.add(
@@ -317,9 +338,9 @@ def _classification(
                     plots.draw_auc_by_snr_of_runs(chosen),
                 )
             )
+    scored = figure_of("classification")
     points = [
-        (_label(grid, method, encoder), method in BASELINES, score_of(cells, figure_of(task)))
-        for task in ("classification",)
+        (_label(grid, method, encoder), method in BASELINES, score_of(cells, scored))
         for method, encoder in _lines(grid)
         if (cells := full(method=method, encoder=encoder))
     ]
@@ -349,23 +370,11 @@ def _few_labels(
         if share == 1.0:
             continue
         rows = _rows(grid, results, model, "classification", share)
-        headings = ["method", "encoder", "supervised", "equal compute", "pretrained"]
-        headings += ["less supervised", "less equal compute"]
         section.tables.append(
             Table(
                 f"Macro AUC with {share:.0%} of the labels",
-                headings,
-                [
-                    [
-                        *_name(row),
-                        _score(row.baseline, digits),
-                        _score(row.long_baseline, digits),
-                        _score(row.ours, digits),
-                        _difference(row.gain, digits),
-                        _difference(row.long_gain, digits),
-                    ]
-                    for row in rows
-                ],
+                ["method", "encoder", *_COMPARED],
+                [[*_name(row), *_compared(row, digits)] for row in rows],
             )
         )
         section.sentences += _in_words(rows, "classification", f"With {share:.0%} of the labels, ")
@@ -410,14 +419,8 @@ def _axion_mass(
     limit = information_limit(of_task[0].metrics["data"]["spec_sha256"])
     near_bound = _bound_near(limit)
     rows = _rows(grid, results, model, "axion-mass")
-    headings = ["method", "encoder", "supervised", "equal compute", "pretrained"]
-    headings += [
-        "less supervised",
-        "less equal compute",
-        "over the limit",
-        "around 1e-23 eV",
-        "over the Cramér-Rao bound",
-    ]
+    headings = ["method", "encoder", *_COMPARED]
+    headings += ["over the limit", "around 1e-23 eV", "over the Cramér-Rao bound"]
     table_rows = []
     for row in rows:
         cells = select(
@@ -427,11 +430,7 @@ def _axion_mass(
         table_rows.append(
             [
                 *_name(row),
-                _score(row.baseline, digits),
-                _score(row.long_baseline, digits),
-                _score(row.ours, digits),
-                _difference(row.gain, digits),
-                _difference(row.long_gain, digits),
+                *_compared(row, digits),
                 _ratio(row.ours, limit.limit if limit else None),
                 _score(near, digits),
                 _ratio(near, near_bound),

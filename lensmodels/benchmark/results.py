@@ -108,19 +108,31 @@ def read_results(folder: Path) -> list[CellResult]:
     return [_read(file) for file in sorted(folder.glob("*.json"))]
 
 
-def _read(file: Path) -> CellResult:
+def _read_record(file: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text())
-        cell = Cell(**record["cell"])
         record["made_from"]["archive"]  # what a comparison looks at
+        return record
+    except (OSError, ValueError, KeyError, TypeError):
+        raise _damaged(file) from None
+
+
+def _read(file: Path) -> CellResult:
+    record = _read_record(file)
+    try:
+        cell = Cell(**record["cell"])
         with np.load(file.with_suffix(".npz"), allow_pickle=False) as arrays:
             truth, predicted = (arrays[name].astype(np.float64) for name in ("truth", "predicted"))
         return CellResult(cell, record, truth, predicted)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-        raise LensmodelsError(
-            f"{file} or its .npz is damaged or not a result of a benchmark; delete both and run "
-            "the cell again."
-        ) from None
+        raise _damaged(file) from None
+
+
+def _damaged(file: Path) -> LensmodelsError:
+    return LensmodelsError(
+        f"{file} or its .npz is damaged or not a result of a benchmark; delete both and run the "
+        "cell again."
+    )
 
 
 def is_done(folder: Path, cell: Cell, made_from: dict[str, Any]) -> bool:
@@ -137,7 +149,7 @@ def is_done(folder: Path, cell: Cell, made_from: dict[str, Any]) -> bool:
     file = folder / f"{cell.name}.json"
     if not file.exists():
         return False
-    held = _read(file).record["made_from"]
+    held = _read_record(file)["made_from"]
     different = [key for key in made_from if held.get(key) != made_from[key]]
     if different:
         key = different[0]
