@@ -1,6 +1,7 @@
 """Runs: the folder of what was trained, and how.
 
 config.yaml            every setting, and what was measured on the train split
+scaling.safetensors    the tensors of the input scaling, where it whitens
 encoder.safetensors    the encoder: as pretrained, or of the model where nothing was
 model.safetensors      encoder and head, finetuned
 checkpoints/           state of the training, to resume from
@@ -22,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lensmodels.data import CLASSES, ClassName, DataSettings, InputScaling
+from lensmodels.data.whitening import Whitening
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.methods import METHODS, StageSettings
@@ -31,6 +33,7 @@ from lensmodels.views import Recipe
 from lenssim.version import VERSION
 
 CONFIG = "config.yaml"
+SCALING = "scaling.safetensors"
 ENCODER = "encoder.safetensors"
 MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoints"
@@ -44,7 +47,8 @@ class Measured(BaseModel):
 
     Attributes:
         num_pix: side of the images, pixels.
-        scaling: of the input, as `InputScaling.to_dict` gives it.
+        scaling: of the input, as `InputScaling.to_dict` gives it; a whitening is beside it, in
+            a file of its own.
         task: with its constants, as `Task.to_dict` gives it; None before finetuning.
         sizes: images of each part of the data set.
     """
@@ -124,19 +128,48 @@ def read_config(run: Path) -> RunConfig:
         raise UsageError(f"{file} is not the settings of a run: {' '.join(reason[:3])}.") from None
 
 
+def save_scaling(run: Path, scaling: InputScaling) -> None:
+    """Writes RUN/scaling.safetensors, where the scaling has tensors."""
+    if scaling.whitening is not None:
+        run.mkdir(parents=True, exist_ok=True)
+        tensors = scaling.whitening.tensors()
+        _replace(run / SCALING, lambda part: save_file(tensors, part))
+
+
+def load_scaling(run: Path, config: RunConfig) -> InputScaling:
+    """The input scaling that was measured for a run.
+
+    Raises:
+        LensmodelsError: where its file is missing or damaged.
+    """
+    assert config.measured is not None
+    values = config.measured.scaling
+    if values["kind"] != "whitened":
+        return InputScaling.from_dict(values)
+    try:
+        whitening = Whitening.from_tensors(load_file(run / SCALING))
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise LensmodelsError(
+            f"{run / SCALING} cannot be read: {error}; without it the weights mean nothing: train "
+            "the run again."
+        ) from None
+    return InputScaling.from_dict(values, whitening)
+
+
 def save_encoder(run: Path, encoder: nn.Module) -> None:
     """Writes RUN/encoder.safetensors."""
     _save_weights(run / ENCODER, encoder)
 
 
 def save_model(run: Path, model: LensModel, config: RunConfig) -> None:
-    """Writes RUN/model.safetensors, RUN/config.yaml and, where nothing was pretrained, the encoder.
+    """Writes a model and its settings and, where nothing was pretrained, the encoder by itself.
 
     Args:
         run: folder of the run.
         model: that was trained.
         config: of the run, with what was measured.
     """
+    save_scaling(run, model.scaling)
     write_config(run, config)
     if not (run / ENCODER).exists():
         save_encoder(run, model.encoder)
@@ -154,7 +187,7 @@ def load_model(run: Path, device: str | torch.device = "cpu") -> LensModel:
     config = read_config(run)
     if config.measured is None or config.measured.task is None or not (run / MODEL).exists():
         raise UsageError(f"{run} has no model yet; make one with `lensmodels finetune`.")
-    model = build_model(config, task_from_dict(config.measured.task))
+    model = build_model(config, task_from_dict(config.measured.task), load_scaling(run, config))
     _load_weights(run / MODEL, model, config)
     return model.to(device).eval()
 
@@ -172,18 +205,13 @@ def load_encoder(run: Path, device: str | torch.device = "cpu") -> tuple[Encoder
         raise UsageError(f"{run} has no trained encoder yet; finish it with --resume.")
     encoder = Encoder(config.encoder, config.measured.num_pix)
     _load_weights(run / ENCODER, encoder, config)
-    scaling = InputScaling.from_dict(config.measured.scaling)
-    return encoder.to(device).eval(), scaling.to(device)
+    return encoder.to(device).eval(), load_scaling(run, config).to(device)
 
 
-def build_model(config: RunConfig, task: Task) -> LensModel:
+def build_model(config: RunConfig, task: Task, scaling: InputScaling) -> LensModel:
     """A model of random weights for a run whose data were measured."""
     assert config.measured is not None
-    return LensModel(
-        InputScaling.from_dict(config.measured.scaling),
-        Encoder(config.encoder, config.measured.num_pix),
-        task,
-    )
+    return LensModel(scaling, Encoder(config.encoder, config.measured.num_pix), task)
 
 
 def _save_weights(file: Path, module: nn.Module) -> None:

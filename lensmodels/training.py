@@ -39,9 +39,11 @@ from lensmodels.runs import (
     build_model,
     load_encoder,
     load_model,
+    load_scaling,
     read_config,
     save_encoder,
     save_model,
+    save_scaling,
     write_config,
 )
 from lensmodels.tasks import measure_task
@@ -163,16 +165,16 @@ def pretrain(config: RunConfig, run: Path) -> None:
         run: its folder.
     """
     data = _data_module(config.data.model_copy(update={"classes": config.pretrain_classes}))
-    if config.measured is None:
-        config.measured = _measure(data)
-        _write(run, config)
+    scaling = _input_scaling(config, run, data)
+    _write(run, config, scaling)
+    assert config.measured is not None
     if (run / ENCODER).exists():
         return
     seed_weights(config, "pretrain")
     method = PRETRAINING[config.method](
         Encoder(config.encoder, config.measured.num_pix),
         config.pretrain_views,
-        InputScaling.from_dict(config.measured.scaling),
+        scaling,
         config.pretrain,
         batch_size=config.data.batch_size,
         total_steps=config.pretrain.epochs * len(data.unlabelled_dataloader()),
@@ -218,17 +220,18 @@ def finetune(config: RunConfig, run: Path) -> None:
                 f"{start} was pretrained on images of {encoder.num_pix} pixels, and "
                 f"{config.data.url} has {data.num_pix}."
             )
-        measured = Measured(num_pix=data.num_pix, scaling=scaling.to_dict())
+        config.measured = Measured(num_pix=data.num_pix, scaling=scaling.to_dict())
     else:
-        measured = config.measured or _measure(data)
+        scaling = _input_scaling(config, run, data)
     # not from the module that trains: a cache would be filled before its device is known
     uncached = _data_module(data.settings.model_copy(update={"cache": "none"}))
     task = measure_task(config.task, uncached.stream("labelled", shuffle=True))
-    config.measured = measured.model_copy(
+    assert config.measured is not None
+    config.measured = config.measured.model_copy(
         update={"task": task.to_dict(), "sizes": dict(data.sizes)}
     )
-    _write(run, config)
-    model = build_model(config, task)
+    _write(run, config, scaling)
+    model = build_model(config, task, scaling)
     if begins_pretrained:
         model.encoder.load_state_dict(encoder.state_dict())
     module = Supervised(
@@ -264,8 +267,9 @@ def _wait_for_all() -> None:
         torch.distributed.barrier()
 
 
-def _write(run: Path, config: RunConfig) -> None:
+def _write(run: Path, config: RunConfig, scaling: InputScaling) -> None:
     if rank_zero():
+        save_scaling(run, scaling)
         write_config(run, config)
 
 
@@ -275,8 +279,20 @@ def _data_module(settings: DataSettings) -> LensDataModule:
     return data
 
 
-def _measure(data: LensDataModule) -> Measured:
-    return Measured(num_pix=data.num_pix, scaling=data.scaling.to_dict(), sizes=dict(data.sizes))
+def _input_scaling(config: RunConfig, run: Path, data: LensDataModule) -> InputScaling:
+    """The scaling of a run that begins, measured and noted in its settings, or of one that goes on.
+
+    Args:
+        config: of the run; what is measured is filled in.
+        run: its folder.
+        data: what it trains on.
+    """
+    if config.measured is not None:
+        return load_scaling(run, config)
+    config.measured = Measured(
+        num_pix=data.num_pix, scaling=data.scaling.to_dict(), sizes=dict(data.sizes)
+    )
+    return data.scaling
 
 
 class StageData(lightning.LightningDataModule):

@@ -47,10 +47,12 @@ Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
 
 class ViewSettings(BaseModel):
-    """One view, in the order in which it changes an image.
+    """One view, in the order in which it changes an image: noise before, motion after the scaling.
 
     Attributes:
         count: how many views are drawn like this.
+        blur: standard deviation of a Gaussian, pixels, from and to.
+        noise: added Gaussian noise, in units of the sky noise, from and to.
         zoom: share of the image's side that a random crop keeps, before it is resized to the
             full size, from and to.
         angle: bound of an arbitrary rotation, either way, degrees; interpolated, so that it also
@@ -58,19 +60,17 @@ class ViewSettings(BaseModel):
         symmetry: "none"; "rotation", by 90, 180 or 270 degrees; "any" of the eight symmetries of
             the square.
         window: side of a random square that is cut out and not resized, pixels; None for all.
-        blur: standard deviation of a Gaussian, pixels, from and to.
-        noise: added Gaussian noise, in units of the sky noise, from and to.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: int = Field(1, ge=1)
+    blur: Range = (0.0, 0.0)
+    noise: Range = (0.0, 0.0)
     zoom: Range = (1.0, 1.0)
     angle: float = Field(0.0, ge=0, le=180)
     symmetry: Literal["none", "rotation", "any"] = "none"
     window: int | None = Field(None, ge=8)
-    blur: Range = (0.0, 0.0)
-    noise: Range = (0.0, 0.0)
 
 
 Recipe = tuple[ViewSettings, ...]
@@ -169,24 +169,36 @@ class Views(nn.Module):
             draws: the step's random numbers.
         """
         return [
-            self.scaling(draw_view(images, settings, draws, self.scaling.sky_noise))
+            draw_view(images, settings, draws, self.scaling)
             for settings in self.recipe
             for _ in range(settings.count)
         ]
 
 
-def draw_view(images: Tensor, settings: ViewSettings, draws: Draws, sky_noise: float) -> Tensor:
-    """A random view of each image, e-/s.
+def draw_view(
+    images: Tensor, settings: ViewSettings, draws: Draws, scaling: InputScaling
+) -> Tensor:
+    """A random view of each image, scaled.
+
+    What changes the light comes before the scaling, in e-/s, and what moves it comes after: a
+    scaling that whitens knows where the ring is, and has to see all of it. For turns by right
+    angles and mirror images, which commute with every scaling, there is no difference.
 
     Args:
         images: e-/s, (n, 1, height, width).
         settings: which view.
         draws: the random numbers.
-        sky_noise: e-/s.
+        scaling: of the encoder's input; its sky noise is the unit of the added noise.
 
     Returns:
-        e-/s, (n, 1, height, width), or (n, 1, window, window).
+        (n, 1, height, width), or (n, 1, window, window).
     """
+    if settings.blur[1]:
+        images = blur(images, draws.uniform(*settings.blur)[:, 0])
+    if settings.noise[1]:
+        level = draws.uniform(*settings.noise)[:, :, None, None] * scaling.sky_noise
+        images = images + level * draws.normal(images.shape[1:])
+    images = scaling(images)
     if settings.zoom != (1.0, 1.0) or settings.angle:
         zoom = draws.uniform(*settings.zoom)[:, 0]
         angle = torch.deg2rad(draws.uniform(-settings.angle, settings.angle)[:, 0])
@@ -197,11 +209,6 @@ def draw_view(images: Tensor, settings: ViewSettings, draws: Draws, sky_noise: f
         images = turn(images, draws.integers(first, last))
     if settings.window is not None:
         images = cut_window(images, settings.window, draws.uniform(0, 1, 2))
-    if settings.blur[1]:
-        images = blur(images, draws.uniform(*settings.blur)[:, 0])
-    if settings.noise[1]:
-        level = draws.uniform(*settings.noise)[:, :, None, None] * sky_noise
-        images = images + level * draws.normal(images.shape[1:])
     return images
 
 

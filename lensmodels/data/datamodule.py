@@ -96,7 +96,10 @@ class LensDataModule(lightning.LightningDataModule):
             ranks=1,
         )
         return InputScaling.measure(
-            stream, self.settings.scaling, softening=self.settings.softening
+            stream,
+            self.settings.scaling,
+            softening=self.settings.softening,
+            components=self.settings.components,
         )
 
     def stream(self, part: Part, *, shuffle: bool, drop_last: bool = False) -> BatchStream:

@@ -12,20 +12,26 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from lensmodels.data.whitening import Whitening
 from lensmodels.errors import DataError, UsageError
 
-ScalingKind = Literal["asinh", "min-max"]
+ScalingKind = Literal["whitened", "asinh", "min-max"]
 
-MEASURED_IMAGES = 4096
-"""Images that the constants are measured on: their scatter is then below a percent."""
+MEASURED_IMAGES = 8192
+"""Images that the constants are measured on: their scatter is then below a percent, and the noise of
+one component of the whitening is told from that of another."""
 
-SOFTENING = 5.0
+SOFTENING: dict[ScalingKind, float] = {"whitened": 50.0, "asinh": 5.0, "min-max": 5.0}
 """Where the asinh stretch turns from linear to logarithmic, in units of the sky noise.
 
-Substructure changes the brightness of the arc by a share of it, which a logarithm makes the same
-along bright arcs and faint ones. One that sets in at 50, where photon noise and the sky's are about
-alike after the stretch, is learned from more slowly (docs/findings.md).
+Whitening wants the same noise in every pixel: photon noise and the sky's are about alike after a
+stretch that turns at 50. Without it, one that turns early is better: it makes the share by which
+substructure changes an arc's brightness the same in bright arcs and faint ones (docs/findings.md).
 """
+
+COMPONENTS = 256
+"""Components that whitening keeps: the variance of a hundred is above the noise in models A and B,
+and a few more do no harm."""
 
 _NORMAL_OVER_MAD = 1.4826
 """Standard deviation over median absolute deviation, of a normal distribution."""
@@ -60,13 +66,15 @@ class InputScaling(nn.Module):
     Kinds:
         asinh: asinh(image / softening), less its mean, over its standard deviation, the same three
             constants for every image, so that brightness is kept.
+        whitened: the same, and then its principal components brought to one variance.
         min-max: each image to [0, 1] by its own extremes, as in Deshmukh et al. 2023.
 
     Args:
-        kind: "asinh" or "min-max".
+        kind: "whitened", "asinh" or "min-max".
         sky_noise: standard deviation of the background in one pixel, e-/s.
         softening: e-/s, of the asinh.
         mean, standard_deviation: of the stretched pixels of the train split.
+        whitening: of the stretched images, where that is the kind.
     """
 
     def __init__(
@@ -77,15 +85,20 @@ class InputScaling(nn.Module):
         softening: float = 1.0,
         mean: float = 0.0,
         standard_deviation: float = 1.0,
+        whitening: Whitening | None = None,
     ) -> None:
         super().__init__()
         if kind not in get_args(ScalingKind):
-            raise UsageError(f"Input scaling {kind!r} is unknown; choose asinh or min-max.")
+            known = ", ".join(get_args(ScalingKind))
+            raise UsageError(f"Input scaling {kind!r} is unknown; choose one of {known}.")
+        if (kind == "whitened") != (whitening is not None):
+            raise UsageError("A whitening goes with the input scaling of that kind, and no other.")
         self.kind = kind
         self.sky_noise = sky_noise
         self.softening = softening
         self.mean = mean
         self.standard_deviation = standard_deviation
+        self.whitening = whitening
 
     def forward(self, images: Tensor) -> Tensor:
         """Scaled images, float32, of the same shape."""
@@ -93,22 +106,25 @@ class InputScaling(nn.Module):
         if self.kind == "min-max":
             low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
             return (images - low) / (high - low).clamp_min(torch.finfo(images.dtype).tiny)
-        return (torch.asinh(images / self.softening) - self.mean) / self.standard_deviation
+        stretched = (torch.asinh(images / self.softening) - self.mean) / self.standard_deviation
+        return stretched if self.whitening is None else self.whitening(stretched)
 
     @classmethod
     def measure(
         cls,
         batches: Iterable[Mapping[str, Tensor]],
-        kind: ScalingKind = "asinh",
+        kind: ScalingKind = "whitened",
         *,
-        softening: float = SOFTENING,
+        softening: float | None = None,
+        components: int = COMPONENTS,
     ) -> InputScaling:
         """The scaling for a data set, from the first images of a stream of it.
 
         Args:
             batches: of the train split, in a random order, with "image" in each.
-            kind: "asinh" or "min-max".
-            softening: of the asinh, in units of the sky noise.
+            kind: "whitened", "asinh" or "min-max".
+            softening: of the asinh, in units of the sky noise; what suits the kind where None.
+            components: that whitening keeps.
 
         Raises:
             DataError: where there are no images, or they are all of one value.
@@ -124,20 +140,26 @@ class InputScaling(nn.Module):
         images = torch.cat(collected)[:MEASURED_IMAGES].float()
         sky_noise = estimate_sky_noise(images)
         peak = float(images.abs().amax((-2, -1)).median())
+        softening = SOFTENING[kind] if softening is None else softening
         scale = max(softening * sky_noise, _LEAST_SOFTENING * peak)
         if scale == 0 or images.std() == 0:
             raise DataError("The train images are blank: every pixel has the same value.")
         stretched = torch.asinh(images / scale).double()
+        mean, deviation = float(stretched.mean()), float(stretched.std())
+        whitening = None
+        if kind == "whitened":
+            whitening = Whitening.measure(((stretched - mean) / deviation).float(), components)
         return cls(
             kind,
             sky_noise=sky_noise,
             softening=scale,
-            mean=float(stretched.mean()),
-            standard_deviation=float(stretched.std()),
+            mean=mean,
+            standard_deviation=deviation,
+            whitening=whitening,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The kind and every constant, for a YAML or JSON file."""
+        """The kind and every number, for a YAML or JSON file; a whitening is tensors besides."""
         return {
             "kind": self.kind,
             "sky_noise": self.sky_noise,
@@ -147,14 +169,16 @@ class InputScaling(nn.Module):
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> InputScaling:
+    def from_dict(
+        cls, values: Mapping[str, Any], whitening: Whitening | None = None
+    ) -> InputScaling:
         """The scaling that `to_dict` described.
 
         Raises:
             UsageError: where a constant is missing or unknown.
         """
         try:
-            return cls(**values)
+            return cls(**values, whitening=whitening)
         except TypeError:
             raise UsageError(
                 f"An input scaling has {', '.join(cls().to_dict())}; this one has "

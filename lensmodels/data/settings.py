@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lensmodels.data.scaling import SOFTENING, ScalingKind
+from lensmodels.data.scaling import COMPONENTS, ScalingKind
 
 ClassName = Literal["axion", "cdm", "no_sub"]
 
@@ -39,8 +39,11 @@ class DataSettings(BaseModel):
         cache_dir: folder for copies of what a remote archive sends; one in the user's cache
             directory where None.
         format: "zarr" or "shards"; "auto" is Zarr where the archive has it.
-        scaling: input scaling, "asinh" or "min-max".
-        softening: of the asinh scaling, in units of the sky noise.
+        scaling: input scaling, "whitened", "asinh" or "min-max".
+        softening: of the asinh stretch, in units of the sky noise; what suits the scaling where
+            None.
+        components: principal components that a whitened image keeps. They must hold what the
+            images differ in, to below the noise: priors wider than model A's and B's need more.
         num_pix: pixels a side that are expected; an archive of another size is refused.
     """
 
@@ -58,6 +61,7 @@ class DataSettings(BaseModel):
     cache: Literal["none", "memory", "device", "auto"] = "auto"
     cache_dir: Path | None = None
     format: Literal["auto", "zarr", "shards"] = "auto"
-    scaling: ScalingKind = "asinh"
-    softening: float = Field(SOFTENING, gt=0)
+    scaling: ScalingKind = "whitened"
+    softening: float | None = Field(None, gt=0)
+    components: int = Field(COMPONENTS, ge=1)
     num_pix: int = Field(64, ge=1)

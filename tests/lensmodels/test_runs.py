@@ -15,7 +15,9 @@ from lensmodels.runs import (
     build_model,
     load_encoder,
     load_model,
+    load_scaling,
     read_config,
+    save_scaling,
     save_model,
     write_config,
 )
@@ -41,7 +43,9 @@ def config(task=None, encoder="test_resnet"):
 def save(run, settings) -> LensModel:
     from lensmodels.tasks import task_from_dict
 
-    model = build_model(settings, task_from_dict(settings.measured.task)).eval()
+    model = build_model(
+        settings, task_from_dict(settings.measured.task), load_scaling(run, settings)
+    ).eval()
     save_model(run, model, settings)
     return model
 
@@ -68,6 +72,18 @@ def test_a_model_comes_back_with_its_scaling_and_task(tmp_path, images, task):
         assert torch.equal(again(images), model(images))
         encoder, scaling = load_encoder(tmp_path)
         assert torch.equal(encoder(scaling(images)), model.embed(images))
+
+
+def test_a_whitening_comes_back_and_is_asked_for_where_it_is_lost(tmp_path, images):
+    scaling = InputScaling.measure([{"image": images.repeat(4, 1, 1, 1)}])
+    settings = config()
+    settings.measured = settings.measured.model_copy(update={"scaling": scaling.to_dict()})
+    save_scaling(tmp_path, scaling)
+    save(tmp_path, settings)
+    assert torch.equal(load_model(tmp_path).scaling(images), scaling(images))
+    (tmp_path / "scaling.safetensors").write_bytes(b"torn")
+    with pytest.raises(LensmodelsError, match="scaling.safetensors cannot be read"):
+        load_encoder(tmp_path)
 
 
 def test_settings_come_back(tmp_path):

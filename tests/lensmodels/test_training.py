@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from lensmodels import training
 from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.methods import Pretraining
-from lensmodels.runs import load_model, read_config, save_encoder
+from lensmodels.runs import load_model, read_config, save_encoder, save_scaling
 from lensmodels.settings import config_from_words
 from lensmodels.training import InterruptedTrainingError
 
@@ -249,6 +249,8 @@ def test_what_was_saved_by_hand_is_finetuned(lenses, tmp_path, whole):
     config.measured = read_config(whole).measured
     run = tmp_path / "run"
     training.begin(config, run, resume=False)
-    save_encoder(run, load_model(whole).encoder)
+    model = load_model(whole)
+    save_scaling(run, model.scaling)
+    save_encoder(run, model.encoder)
     training.train(config, run, resume=True)
     assert not same(weights(run), weights(whole))

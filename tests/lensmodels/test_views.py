@@ -22,6 +22,7 @@ from lensmodels.views import (
 
 CPU = torch.device("cpu")
 SKY = 0.02
+UNSCALED = InputScaling(sky_noise=SKY, softening=1e6, standard_deviation=1e-6)
 
 
 @pytest.fixture
@@ -45,8 +46,9 @@ def test_turning_gives_the_eight_symmetries_of_the_square(images):
 
 def test_a_rotation_pretext_never_shows_the_image_itself(images):
     many = images[:1].expand(200, -1, -1, -1)
-    views = draw_view(many, ViewSettings(symmetry="rotation"), draws(200), SKY)
-    expected = {tuple(torch.rot90(images[0], k, (-2, -1)).flatten().tolist()) for k in (1, 2, 3)}
+    views = draw_view(many, ViewSettings(symmetry="rotation"), draws(200), UNSCALED)
+    scaled = UNSCALED(images[0])
+    expected = {tuple(torch.rot90(scaled, k, (-2, -1)).flatten().tolist()) for k in (1, 2, 3)}
     assert {tuple(view.flatten().tolist()) for view in views} == expected
 
 
@@ -66,7 +68,7 @@ def test_zoom_enlarges_the_part_that_it_keeps():
 
 def test_noise_is_in_units_of_the_sky_noise_and_added_to_raw_images():
     flat = torch.full((50, 1, 32, 32), 3.0)
-    noisy = draw_view(flat, ViewSettings(noise=(1.5, 1.5)), draws(50), SKY)
+    noisy = draw_view(flat, ViewSettings(noise=(1.5, 1.5)), draws(50), UNSCALED)
     assert noisy.mean() == pytest.approx(3.0, abs=1e-3)
     assert noisy.std() == pytest.approx(1.5 * SKY, rel=0.02)
 
@@ -103,7 +105,7 @@ def test_an_image_is_seen_alike_however_many_processes_share_the_batch(method, w
 
 def test_views_change_with_the_seed_alone(images):
     settings = ViewSettings(symmetry="any", angle=30, noise=(0, 1), zoom=(0.5, 1))
-    first, again, other = (draw_view(images, settings, draws(seed=seed), SKY) for seed in (3, 3, 4))
+    first, again, other = (draw_view(images, settings, draws(seed=seed), UNSCALED) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

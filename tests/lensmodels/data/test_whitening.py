@@ -1,0 +1,99 @@
+"""Whitening: what the images have in common is no louder than their differences."""
+
+import pytest
+import torch
+
+from lensmodels.data import InputScaling
+from lensmodels.data.whitening import Whitening, symmetric_components
+from lensmodels.views import turn
+
+NOISE = 0.05
+
+
+def family(count=400, size=16, noise=NOISE, seed=0):
+    """Smooth images of a few patterns, the first a hundred times as strong as the last."""
+    generator = torch.Generator().manual_seed(seed)
+    axis = torch.linspace(-1, 1, size)
+    x, y = axis[None, :].expand(size, size), axis[:, None].expand(size, size)
+    patterns = torch.stack([10 * x, 3 * y * x, 1 - x**2, 0.1 * torch.cos(9 * x) * y])
+    amplitudes = torch.randn(count, len(patterns), generator=generator)
+    light = torch.einsum("np,pij->nij", amplitudes, patterns) + 2.0
+    return (light + noise * torch.randn(count, size, size, generator=generator))[:, None]
+
+
+def all_symmetries(images):
+    return torch.cat([turn(images, torch.full((len(images),), k)) for k in range(8)])
+
+
+@pytest.mark.parametrize("size", [8, 9])
+def test_components_are_those_of_the_images_under_all_symmetries(size):
+    images = family(60, size)
+    mean, variances, components = symmetric_components(images[:, 0], size**2)
+    every = all_symmetries(images)[:, 0].double()
+    assert torch.allclose(mean.double(), every.mean(0), atol=1e-5)
+    flat = (every - every.mean(0)).flatten(1)
+    covariance = flat.T @ flat / len(flat)
+    expected = torch.linalg.eigvalsh(covariance).flip(0)
+    # of float32 images, the largest variance is known to its seven digits
+    assert torch.allclose(variances.double(), expected, rtol=1e-5, atol=3e-7 * float(expected[0]))
+    assert torch.allclose(components @ components.T, torch.eye(size**2), atol=1e-5)
+    rebuilt = components.T @ torch.diag(variances) @ components
+    assert torch.allclose(rebuilt.double(), covariance, atol=1e-3)
+
+
+def test_components_far_above_the_noise_come_out_alike_and_noise_fades():
+    images = family()
+    whitening = Whitening.measure(images, 40)
+    white = all_symmetries(whitening(images)).flatten(1)
+    variances = (white @ whitening.components.T).var(0)
+    assert variances[:4].max() < 1.1 * variances[:4].min()
+    assert variances[20:].max() < 0.2 * variances[0]
+    assert white.mean() == pytest.approx(0, abs=1e-3)
+    assert white.var() == pytest.approx(1, rel=0.02)
+
+
+def test_a_faint_pattern_is_heard_beside_a_loud_one():
+    whitening = Whitening.measure(family(), 40)
+    loud, faint = family(1, noise=0.0), family(1, noise=0.0)
+    axis = torch.linspace(-1, 1, 16)
+    faint = faint + 0.3 * torch.cos(9 * axis) * axis[:, None]
+    assert (faint - loud).std() < 0.1 * (loud - loud.mean()).std()
+    assert (whitening(faint) - whitening(loud)).std() > 1
+
+
+def test_whitening_commutes_with_the_symmetries_of_the_square():
+    images = family(8)
+    whitening = Whitening.measure(family(), 40)
+    for element in range(8):
+        which = torch.full((8,), element)
+        turned_first, turned_last = whitening(turn(images, which)), turn(whitening(images), which)
+        assert torch.allclose(turned_first, turned_last, atol=1e-3)
+
+
+def test_rounding_errors_of_images_without_noise_are_not_made_loud():
+    images = family(noise=0.0)
+    whitening = Whitening.measure(images, 100)
+    again = Whitening.measure(images.double().float() * (1 + 1e-7), 100)
+    assert torch.isfinite(whitening(images)).all()
+    assert torch.allclose(whitening(images), again(images), atol=0.05)
+
+
+def test_few_images_have_few_components():
+    assert len(Whitening.measure(family(40), 256).gain) == 10
+    assert len(Whitening.measure(family(1), 256).gain) == 1
+
+
+def test_precision_does_not_depend_on_the_training():
+    scaling = InputScaling.measure([{"image": family()}])
+    images = family(8)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = scaling(images)
+    assert torch.equal(mixed, scaling(images))
+
+
+def test_tensors_make_the_same_whitening():
+    whitening = Whitening.measure(family(), 40)
+    again = Whitening.from_tensors(whitening.tensors())
+    assert torch.equal(again(family()), whitening(family()))
+    with pytest.raises(KeyError):
+        Whitening.from_tensors({"mean": torch.zeros(4, 4), "gain": torch.ones(2)})
