@@ -1,8 +1,8 @@
 """Why a supervised network learns as slowly as it does: one change at a time, a few epochs each.
 
-    python benchmarks/diagnosis.py --data archives/B --softening 5 --batch-size 32 --lr 2e-3
+    python benchmarks/diagnosis.py --data archives/B --scaling whitened --softening 20
 
-A bare loop, so that nothing but the named setting is in it: 4,000 images a class, each turned and
+A bare loop, so that nothing but the named setting is in it: images of each class, each turned and
 mirrored at random in every epoch, AdamW or SGD with warm-up and a cosine, macro AUC of 700 test
 images a class after every epoch. Each run is a line of benchmarks/results/diagnosis.jsonl.
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lensmodels.data import DataSettings, LensDataModule
-from lensmodels.data.scaling import InputScaling
+from lensmodels.data.scaling import COMPONENTS, InputScaling
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.views import turn
 
@@ -34,6 +34,9 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--encoder", default="resnet18")
     parser.add_argument("--arguments", default="{}", help="of the encoder, YAML")
+    parser.add_argument("--train-size", type=int, default=4000, help="images of each class")
+    parser.add_argument("--scaling", choices=["whitened", "asinh"], default="asinh")
+    parser.add_argument("--components", type=int, default=COMPONENTS, help="of the whitening")
     parser.add_argument("--softening", type=float, default=5.0)
     parser.add_argument(
         "--filter", choices=["none", "whiten", "half-whiten", "wiener"], default="none"
@@ -95,12 +98,17 @@ def trained(settings: argparse.Namespace) -> list[dict[str, float]]:
 def prepared(settings: argparse.Namespace) -> list[tuple[Tensor, Tensor]]:
     """Scaled and filtered images, and their labels, of the train and of the test split."""
     data = LensDataModule(
-        DataSettings(url=settings.data, train_size=4000, test_size=700, validation_fraction=0.0)
+        DataSettings(url=settings.data, train_size=settings.train_size, test_size=700, validation_fraction=0.0)
     )
     data.setup()
     images, labels = whole(data, "train")
     shuffled = images[torch.randperm(len(images))]
-    scaling = InputScaling.measure([{"image": shuffled}], softening=settings.softening)
+    scaling = InputScaling.measure(
+        [{"image": shuffled}],
+        settings.scaling,
+        softening=settings.softening,
+        components=settings.components,
+    )
     filtered = power_filter(scaling(images), settings.filter)
     test_images, test_labels = whole(data, "test")
     return [

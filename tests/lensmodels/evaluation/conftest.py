@@ -46,7 +46,7 @@ def make_run(tmp_path_factory, lenses):
             **settings,
         )
         run = tmp_path_factory.mktemp("runs") / (name or task)
-        save_model(run, build_model(config, head), config)
+        save_model(run, build_model(config, head, scaling), config)
         return run
 
     return make
