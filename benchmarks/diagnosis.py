@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--train-size", type=int, default=4000, help="images of each class")
     parser.add_argument("--scaling", choices=["whitened", "asinh"], default="asinh")
     parser.add_argument("--components", type=int, default=COMPONENTS, help="of the whitening")
-    parser.add_argument("--softening", type=float, default=5.0)
+    parser.add_argument("--softening", type=float, help="what suits the scaling, if not given")
     parser.add_argument(
         "--filter", choices=["none", "whiten", "half-whiten", "wiener"], default="none"
     )
@@ -98,7 +98,12 @@ def trained(settings: argparse.Namespace) -> list[dict[str, float]]:
 def prepared(settings: argparse.Namespace) -> list[tuple[Tensor, Tensor]]:
     """Scaled and filtered images, and their labels, of the train and of the test split."""
     data = LensDataModule(
-        DataSettings(url=settings.data, train_size=settings.train_size, test_size=700, validation_fraction=0.0)
+        DataSettings(
+            url=settings.data,
+            train_size=settings.train_size,
+            test_size=700,
+            validation_fraction=0.0,
+        )
     )
     data.setup()
     images, labels = whole(data, "train")

@@ -108,6 +108,7 @@ def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) ->
         UsageError: where the folder holds a run and `resume` is not asked for, or holds a run of
             other settings.
     """
+    config = config.model_copy()  # what is measured is filled in, and is of this run
     if not rank_zero():
         return config
     if not any((run / trace).exists() for trace in (ENCODER, MODEL, CHECKPOINTS)):

@@ -18,8 +18,8 @@ from lensmodels.errors import DataError, UsageError
 ScalingKind = Literal["whitened", "asinh", "min-max"]
 
 MEASURED_IMAGES = 8192
-"""Images that the constants are measured on: their scatter is then below a percent, and the noise of
-one component of the whitening is told from that of another."""
+"""Images that the constants are measured on: their scatter is then below a percent, and whitening
+tells its components from the noise."""
 
 SOFTENING: dict[ScalingKind, float] = {"whitened": 50.0, "asinh": 5.0, "min-max": 5.0}
 """Where the asinh stretch turns from linear to logarithmic, in units of the sky noise.
@@ -127,7 +127,7 @@ class InputScaling(nn.Module):
             components: that whitening keeps.
 
         Raises:
-            DataError: where there are no images, or they are all of one value.
+            DataError: where there are no images, they are all of one value, or hold NaN.
         """
         collected, count = [], 0
         for batch in batches:
@@ -138,6 +138,8 @@ class InputScaling(nn.Module):
         if not collected:
             raise DataError("There are no train images to measure the input scaling on.")
         images = torch.cat(collected)[:MEASURED_IMAGES].float()
+        if not images.isfinite().all():
+            raise DataError("Train images hold values that are not finite; see `lenssim verify`.")
         sky_noise = estimate_sky_noise(images)
         peak = float(images.abs().amax((-2, -1)).median())
         softening = SOFTENING[kind] if softening is None else softening

@@ -8,8 +8,13 @@ input as what does not.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
+
+from lensmodels.errors import DataError
 
 LEAST_VARIANCE = 1e-7
 """Variance that a component is never below, as a share of the largest: rounding errors are not
@@ -52,8 +57,7 @@ class Whitening(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Whitened images, float32, of the same shape, (n, 1, num_pix, num_pix)."""
-        # components of little variance are small differences of large numbers
-        with torch.autocast(images.device.type, enabled=False):
+        with _full_precision(images.device):
             deviations = (images.float() - self.mean).flatten(1)
             strengths = (deviations @ self.components.T) * self.gain
             return (strengths @ self.components).reshape(images.shape)
@@ -82,20 +86,41 @@ class Whitening(nn.Module):
             images: (n, 1, num_pix, num_pix).
             count: components to keep, at most: of few images, no more than a quarter of their
                 number, as the others would be of their noise.
+
+        Raises:
+            DataError: where the images do not differ.
         """
         num_pix = images.shape[-1]
-        count = max(1, min(count, len(images) // 4, num_pix**2 - 1))
+        # two at least: the leading ones are often a pair of equal variance, odd in x and in y
+        count = max(2, min(count, len(images) // 4, num_pix**2 - 1))
         mean, variances, components = symmetric_components(images[:, 0], count + 1)
-        noise = variances[-1]
-        floor = LEAST_VARIANCE * variances[0]
-        kept = (variances[:-1] - noise).clamp_min(0) / variances[:-1].clamp_min(floor)
-        power = kept * variances[:-1] / variances[:-1].clamp_min(floor)
-        scale = num_pix / power.sum().sqrt()
+        noise = variances[-1].clamp_min(0)
+        signal = (variances[:-1] - noise).clamp_min(0)
+        gain = signal.sqrt() / variances[:-1].clamp_min(LEAST_VARIANCE * variances[0])
+        # of all pixels together, as the train images come out
+        variance = (gain.square() * variances[:-1]).sum() / num_pix**2
+        rounding = torch.finfo(images.dtype).eps * images.square().sum() / len(images)
+        if not (variance.isfinite() and variance > 0 and variances[0] > rounding):
+            raise DataError(
+                "The train images are too much alike to be whitened; use scaling asinh."
+            )
         whitening = cls(num_pix, count)
         whitening.mean.copy_(mean)
         whitening.components.copy_(components[:-1])
-        whitening.gain.copy_(scale * (kept / variances[:-1].clamp_min(floor)).sqrt())
+        whitening.gain.copy_(gain / variance.sqrt())
         return whitening
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """All digits of float32: faint components are small differences of large numbers."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def symmetric_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

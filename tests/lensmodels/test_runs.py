@@ -17,8 +17,8 @@ from lensmodels.runs import (
     load_model,
     load_scaling,
     read_config,
-    save_scaling,
     save_model,
+    save_scaling,
     write_config,
 )
 from lensmodels.tasks import AxionMass, Classification, TaskSettings
@@ -82,7 +82,7 @@ def test_a_whitening_comes_back_and_is_asked_for_where_it_is_lost(tmp_path, imag
     save(tmp_path, settings)
     assert torch.equal(load_model(tmp_path).scaling(images), scaling(images))
     (tmp_path / "scaling.safetensors").write_bytes(b"torn")
-    with pytest.raises(LensmodelsError, match="scaling.safetensors cannot be read"):
+    with pytest.raises(LensmodelsError, match=r"scaling\.safetensors cannot be read"):
         load_encoder(tmp_path)
 
 

@@ -254,3 +254,10 @@ def test_what_was_saved_by_hand_is_finetuned(lenses, tmp_path, whole):
     save_encoder(run, model.encoder)
     training.train(config, run, resume=True)
     assert not same(weights(run), weights(whole))
+
+
+def test_the_settings_of_one_run_serve_for_another(lenses, tmp_path):
+    config = settings(lenses)
+    training.train(config, tmp_path / "first")
+    training.train(config, tmp_path / "second")
+    assert same(weights(tmp_path / "first"), weights(tmp_path / "second"))

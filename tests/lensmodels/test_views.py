@@ -105,7 +105,9 @@ def test_an_image_is_seen_alike_however_many_processes_share_the_batch(method, w
 
 def test_views_change_with_the_seed_alone(images):
     settings = ViewSettings(symmetry="any", angle=30, noise=(0, 1), zoom=(0.5, 1))
-    first, again, other = (draw_view(images, settings, draws(seed=seed), UNSCALED) for seed in (3, 3, 4))
+    first, again, other = (
+        draw_view(images, settings, draws(seed=seed), UNSCALED) for seed in (3, 3, 4)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

@@ -5,7 +5,8 @@ import torch
 
 from lensmodels.data import InputScaling
 from lensmodels.data.whitening import Whitening, symmetric_components
-from lensmodels.views import turn
+from lensmodels.errors import DataError
+from lensmodels.views import Draws, ViewSettings, cut_window, draw_view, turn
 
 NOISE = 0.05
 
@@ -80,7 +81,28 @@ def test_rounding_errors_of_images_without_noise_are_not_made_loud():
 
 def test_few_images_have_few_components():
     assert len(Whitening.measure(family(40), 256).gain) == 10
-    assert len(Whitening.measure(family(1), 256).gain) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("components", [1, 2, 256])
+def test_few_images_or_components_are_whitened_to_finite_ones(count, components):
+    images = family(count)
+    white = Whitening.measure(images, components)(images)
+    assert white.isfinite().all()
+    assert white.abs().max() < 20
+
+
+def test_images_that_do_not_differ_are_refused():
+    alike = torch.ones(10, 1, 8, 8)
+    with pytest.raises(DataError, match="too much alike"):
+        Whitening.measure(alike, 4)
+
+
+def test_an_image_with_nan_is_found_before_it_spoils_the_constants():
+    images = family()
+    images[3, 0, 2, 2] = torch.nan
+    with pytest.raises(DataError, match="not finite"):
+        InputScaling.measure([{"image": images}])
 
 
 def test_precision_does_not_depend_on_the_training():
@@ -97,3 +119,17 @@ def test_tensors_make_the_same_whitening():
     assert torch.equal(again(family()), whitening(family()))
     with pytest.raises(KeyError):
         Whitening.from_tensors({"mean": torch.zeros(4, 4), "gain": torch.ones(2)})
+
+
+def test_windows_are_cut_from_whitened_images_and_noise_comes_before():
+    scaling = InputScaling.measure([{"image": family()}])
+    images = family(6)
+    draws = Draws(0, 6, torch.device("cpu"))
+    window = draw_view(images, ViewSettings(window=8), draws, scaling)
+    position = Draws(0, 6, torch.device("cpu")).uniform(0, 1, 2)
+    assert torch.equal(window, cut_window(scaling(images), 8, position))
+    noisy = draw_view(images, ViewSettings(noise=(3.0, 3.0)), draws, scaling)
+    # noise beyond the components is gone
+    added = (noisy - scaling(images)).flatten(1)
+    seen = added @ scaling.whitening.components.T
+    assert seen.square().sum() == pytest.approx(added.square().sum().item(), rel=1e-3)
