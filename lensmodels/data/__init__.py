@@ -2,6 +2,7 @@
 
 settings       which images, and how
 scaling        raw images to the range that networks learn from
+whitening      its principal components, brought to one variance
 order          which image comes when: pure functions
 source         what a stream reads from: zarr_source, shard_source
 assembly       reading ahead and gathering batches
