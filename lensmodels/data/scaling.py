@@ -25,13 +25,14 @@ SOFTENING: dict[ScalingKind, float] = {"whitened": 50.0, "asinh": 5.0, "min-max"
 """Where the asinh stretch turns from linear to logarithmic, in units of the sky noise.
 
 Whitening wants the same noise in every pixel: photon noise and the sky's are about alike after a
-stretch that turns at 50. Without it, one that turns early is better: it makes the share by which
-substructure changes an arc's brightness the same in bright arcs and faint ones (docs/findings.md).
+stretch that turns at 50. Without it, one that turns early is learned from faster at first: it makes
+the share by which substructure changes an arc's brightness the same in bright arcs and faint ones
+(docs/findings.md).
 """
 
 COMPONENTS = 256
-"""Components that whitening keeps: the variance of a hundred is above the noise in models A and B,
-and a few more do no harm."""
+"""Components that whitening keeps: for model B 64 are too few, and 1024 no better
+(docs/findings.md)."""
 
 _NORMAL_OVER_MAD = 1.4826
 """Standard deviation over median absolute deviation, of a normal distribution."""
