@@ -8,7 +8,7 @@ Everything is a ratio against something else in the same run, interleaved with i
 2. At equal sub-samples, without adaptivity: the fast engine's kernel, lenstronomy, and caustics
    (torch, float32, vmap over images), where caustics is installed.
 3. `generate` with two workers, against rendering the same noise-free images on two threads: each
-   class, and the default of all three with the documents that end it.
+   class, and a whole archive of all three at its usual size, with the documents that end it.
 4. Peak memory of `generate` for two sizes of archive.
 """
 
@@ -40,6 +40,10 @@ from lenssim.spec import Sampling, Specification
 MODELS = ("A", "B")
 ROUNDS = 5
 COMMAND_ROUNDS = 3
+USUAL = 35_000
+"""Images of each class in an archive: 30,000 to train and 5,000 to test."""
+WHOLE = "all three, with card, picture and tables"
+PARTS = ("engines", "classes", "archive")
 SUBSAMPLES = 8
 
 MEMORY = """
@@ -170,7 +174,9 @@ def caustics_peer(
     return work
 
 
-def whole_command(spec: Specification, classes: Sequence[str], images: int) -> dict[str, float]:
+def whole_command(
+    spec: Specification, classes: Sequence[str], images: int, rounds: int
+) -> dict[str, Any]:
     """Seconds of `generate`, of rendering its images, and of rendering also their smooth twins."""
     systems = [system for name in classes for system in draw(spec, name, images)]
     twins = [smooth_system(each) for each in systems if each.substructure_class != "no_sub"]
@@ -201,10 +207,11 @@ def whole_command(spec: Specification, classes: Sequence[str], images: int) -> d
             seconds(lambda: rendered(systems)),
             seconds(lambda: rendered(systems + twins)),
         )
-        for _ in range(COMMAND_ROUNDS)
+        for _ in range(rounds)
     ]
     command, images_alone, with_twins = np.median(times, axis=0)
     return {
+        "images": images,
         "generate": float(command),
         "rendering": float(images_alone),
         "rendering with smooth twins": float(with_twins),
@@ -244,23 +251,28 @@ def engines_and_memory(images: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=200, help="for each class, on one core")
-    parser.add_argument("--archive", type=int, default=16384, help="for each class, whole command")
+    parser.add_argument("--archive", type=int, default=8192, help="for each class, whole command")
+    parser.add_argument("--usual", type=int, default=USUAL, help="for each class, all three")
     parser.add_argument(
-        "--command", action="store_true", help="measure the whole command only, keep the rest"
+        "--only", choices=PARTS, action="append", help="measure this part, and keep the others"
     )
     arguments = parser.parse_args()
-    if arguments.command:
-        figures = json.loads((RESULTS / "generation.json").read_text())["figures"]
-    else:
-        figures = engines_and_memory(arguments.images)
-    command = [
-        {"class": label, **whole_command(lenssim.load_spec("B"), classes, arguments.archive)}
-        for label, classes in (
-            *((name, [name]) for name in lenssim.CLASSES),
-            ("all three, with card, picture and tables", lenssim.CLASSES),
-        )
-    ]
-    figures["command_s"] = command
+    parts = arguments.only or PARTS
+    stored = RESULTS / "generation.json"
+    figures = json.loads(stored.read_text())["figures"] if arguments.only else {}
+    spec = lenssim.load_spec("B")
+    if "engines" in parts:
+        figures.update(engines_and_memory(arguments.images))
+    if "classes" in parts:
+        figures["classes_s"] = [
+            {"class": name, **whole_command(spec, [name], arguments.archive, COMMAND_ROUNDS)}
+            for name in lenssim.CLASSES
+        ]
+    if "archive" in parts:
+        figures["archive_s"] = [
+            {"class": WHOLE, **whole_command(spec, lenssim.CLASSES, arguments.usual, 2)}
+        ]
+    command = figures["classes_s"] + figures["archive_s"]
     speed, memory = figures["engines_ms"], figures["peak_memory_mb"]
 
     def ratio(row: dict, peer: str, base: str = "fast") -> str:
@@ -298,10 +310,16 @@ def main() -> None:
             "## Whole command, two cores\n\nImages a second of `generate` (draw, render, noise, "
             "S/N, write) as a share of those of rendering alone.",
             table(
-                ["class", "of rendering the images", "of rendering them and their smooth twins"],
+                [
+                    "class",
+                    "images of each",
+                    "of rendering the images",
+                    "of rendering them and their smooth twins",
+                ],
                 [
                     [
                         row["class"],
+                        row["images"],
                         f"{row['rendering'] / row['generate']:.0%}",
                         f"{row['rendering with smooth twins'] / row['generate']:.0%}",
                     ]

@@ -140,6 +140,7 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **words: Any) -> 
     """Train a pretrained encoder, with a head, on a task."""
     from lensmodels import training
     from lensmodels.runs import read_config
+    from lensmodels.settings import SCALING_WORDS
 
     if pretrained is None and not resume:
         raise UsageError("Say by --from RUN which run's encoder to finetune.")
@@ -147,6 +148,8 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **words: Any) -> 
         start = read_config(pretrained)
         words |= {"pretrained": str(pretrained.resolve()), "method": start.method}
         words |= {"encoder_settings": start.encoder, "data": words["data"] or start.data.url}
+        # the encoder's input is scaled as it was
+        words |= {name: getattr(start.data, name) for name in SCALING_WORDS}
     config = training.begin(_config(out, resume, words), out, resume=resume)
     training.finetune(config, out)
     if training.rank_zero():

@@ -128,23 +128,25 @@ def read_config(run: Path) -> RunConfig:
         raise UsageError(f"{file} is not the settings of a run: {' '.join(reason[:3])}.") from None
 
 
-def save_scaling(run: Path, scaling: InputScaling) -> None:
-    """Writes RUN/scaling.safetensors, where the scaling has tensors."""
+def write_measured(run: Path, config: RunConfig, scaling: InputScaling) -> None:
+    """Writes RUN/config.yaml of a run whose data were measured, and the tensors of its scaling."""
     if scaling.whitening is not None:
         run.mkdir(parents=True, exist_ok=True)
         tensors = scaling.whitening.tensors()
         _replace(run / SCALING, lambda part: save_file(tensors, part))
+    write_config(run, config)
 
 
 def load_scaling(run: Path, config: RunConfig) -> InputScaling:
     """The input scaling that was measured for a run.
 
     Raises:
-        LensmodelsError: where its file is missing or damaged.
+        UsageError: where the settings lack a constant.
+        LensmodelsError: where its file is missing, damaged or of images of another size.
     """
     assert config.measured is not None
     values = config.measured.scaling
-    if values["kind"] != "whitened":
+    if values.get("kind") != "whitened":
         return InputScaling.from_dict(values)
     try:
         whitening = Whitening.from_tensors(load_file(run / SCALING))
@@ -153,6 +155,11 @@ def load_scaling(run: Path, config: RunConfig) -> InputScaling:
             f"{run / SCALING} cannot be read: {error}; without it the weights mean nothing: train "
             "the run again."
         ) from None
+    if whitening.num_pix != config.measured.num_pix:
+        raise LensmodelsError(
+            f"{run / SCALING} is of images of {whitening.num_pix} pixels, and the run of "
+            f"{config.measured.num_pix}: it is of another run; train this one again."
+        )
     return InputScaling.from_dict(values, whitening)
 
 
@@ -169,8 +176,7 @@ def save_model(run: Path, model: LensModel, config: RunConfig) -> None:
         model: that was trained.
         config: of the run, with what was measured.
     """
-    save_scaling(run, model.scaling)
-    write_config(run, config)
+    write_measured(run, config, model.scaling)
     if not (run / ENCODER).exists():
         save_encoder(run, model.encoder)
     _save_weights(run / MODEL, model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -14,10 +14,14 @@ from lensmodels.errors import DataError, UsageError
 from lensmodels.methods import PRETRAINING, StageSettings, Supervised
 from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
-from lensmodels.views import default_recipe, read_recipe
+from lensmodels.views import default_recipe, plain_recipe, read_recipe
 from lenssim.archive import ArchiveError, open_archive
 
+SCALING_WORDS = ("scaling", "softening", "components")
+"""Words of how images are scaled."""
+
 _KEYS = {
+    **{word: f"data.{word}" for word in SCALING_WORDS},
     "data": "data.url",
     "train_size": "data.train_size",
     "batch_size": "data.batch_size",
@@ -61,14 +65,14 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
         "data": {"url": words["data"]},
         "pretrain": stage.model_dump(),
         "finetune": Supervised.defaults.model_dump(),
-        "finetune_views": _plain(default_recipe("supervised")),
+        "finetune_views": plain_recipe(default_recipe("supervised")),
     }
     if method in PRETRAINING:
         recipe = read_recipe(words["views"]) if "views" in words else default_recipe(method)
-        values["pretrain_views"] = _plain(recipe)
+        values["pretrain_views"] = plain_recipe(recipe)
         values["pretrain_classes"] = _train_classes(words["data"])
     elif "views" in words:
-        values["finetune_views"] = _plain(read_recipe(words["views"]))
+        values["finetune_views"] = plain_recipe(read_recipe(words["views"]))
     for word, key in _KEYS.items():
         if word in words:
             _set(values, key, words[word])
@@ -95,10 +99,6 @@ def _validated(values: Mapping[str, Any]) -> RunConfig:
     if config.method in PRETRAINING:
         PRETRAINING[config.method].check_views(config.pretrain_views)
     return config
-
-
-def _plain(recipe: Sequence[Any]) -> list[dict[str, Any]]:
-    return [view.model_dump(mode="json") for view in recipe]
 
 
 def _train_classes(url: str) -> list[str]:

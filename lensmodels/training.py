@@ -43,8 +43,8 @@ from lensmodels.runs import (
     read_config,
     save_encoder,
     save_model,
-    save_scaling,
     write_config,
+    write_measured,
 )
 from lensmodels.tasks import measure_task
 
@@ -270,8 +270,7 @@ def _wait_for_all() -> None:
 
 def _write(run: Path, config: RunConfig, scaling: InputScaling) -> None:
     if rank_zero():
-        save_scaling(run, scaling)
-        write_config(run, config)
+        write_measured(run, config, scaling)
 
 
 def _data_module(settings: DataSettings) -> LensDataModule:

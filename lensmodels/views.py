@@ -98,6 +98,11 @@ def default_recipe(method: str) -> Recipe:
     return recipe_from(yaml.safe_load(text)[method], f"views.yaml, {method}")
 
 
+def plain_recipe(recipe: Recipe) -> list[dict[str, Any]]:
+    """A recipe as JSON-able values, with the defaults written out."""
+    return [view.model_dump(mode="json") for view in recipe]
+
+
 def read_recipe(file: Path) -> Recipe:
     """The views of a YAML file: a list with one mapping for each view.
 

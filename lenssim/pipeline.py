@@ -297,7 +297,8 @@ def _fill(columns: dict[str, NDArray[Any]], start: int, simulations: Sequence[Si
     rows = slice(start, start + len(simulations))
     for name, values in columns.items():
         if name == "image":
-            values[rows] = [simulation.image for simulation in simulations]
+            for row, simulation in enumerate(simulations, start):
+                values[row] = simulation.image
         elif name == "label":
             values[rows] = CLASSES.index(systems[0].substructure_class)
         elif name == "substructure_snr":

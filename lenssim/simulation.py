@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -21,6 +21,9 @@ SMOOTH_TOLERANCE = 4.0
 
 Its error adds to the S/N in quadrature, where 0.3 is nothing beside the 14 and more of A and B.
 """
+
+
+_NOTHING: FloatArray = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,18 @@ def _optics(instrument: Instrument) -> tuple[observation.PixelNoise, FloatArray]
 
 def smooth_system(system: LensSystem) -> LensSystem:
     """The same lens and source with all of the mass in the smooth halo."""
-    nothing = np.empty(0)
-    return replace(
-        system,
-        substructure_class="no_sub",
-        lens_theta_e=system.smooth_theta_e,
-        vortex_theta_e=0.0,
-        subhalo_x=nothing,
-        subhalo_y=nothing,
-        subhalo_mass=nothing,
-        subhalo_theta_e=nothing,
+    # less than half the time of dataclasses.replace, which asks for the names of all fields
+    return LensSystem(
+        **vars(system)
+        | {
+            "substructure_class": "no_sub",
+            "lens_theta_e": system.smooth_theta_e,
+            "vortex_theta_e": 0.0,
+            "subhalo_x": _NOTHING,
+            "subhalo_y": _NOTHING,
+            "subhalo_mass": _NOTHING,
+            "subhalo_theta_e": _NOTHING,
+        }
     )
 
 
@@ -88,7 +93,9 @@ def render(
         return render([systems], spec, engine_name, sampling=sampling)[0]
     noise, kernel = _optics(spec.instrument)
     fluxes = engine(engine_name)(systems, spec, sampling or spec.sampling, noise)
-    return observation.convolve(fluxes, kernel) * spec.observation.flux_factor
+    images: FloatArray = observation.convolve(fluxes, kernel)
+    images *= spec.observation.flux_factor
+    return images
 
 
 def simulate(

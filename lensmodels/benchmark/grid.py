@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,6 +24,7 @@ from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import UsageError
 from lensmodels.methods import PRETRAINING
 from lensmodels.tasks import TaskName
+from lensmodels.views import default_recipe, plain_recipe
 
 Baseline = Literal["supervised", "supervised-long"]
 
@@ -90,7 +91,8 @@ class Grid(_Strict):
         set: settings of every run, by dotted key, as in `lensmodels train --set`.
         set_method: settings of the runs of a method, by dotted key.
         pretrain_steps: optimiser steps of a pretraining.
-        finetune_steps: optimiser steps of a finetuning, whatever the share of labels.
+        finetune_steps: optimiser steps of a finetuning.
+        finetune_steps_at: the same for shares of the labels that are to have their own.
         cells: in the order in which they are run.
     """
 
@@ -103,6 +105,7 @@ class Grid(_Strict):
     set_method: dict[str, dict[str, Any]] = {}
     pretrain_steps: int = Field(ge=1)
     finetune_steps: int = Field(ge=1)
+    finetune_steps_at: dict[float, Annotated[int, Field(ge=1)]] = {}
     cells: tuple[CellBlock, ...]
 
     @model_validator(mode="after")
@@ -145,13 +148,14 @@ class Grid(_Strict):
 
         The long baseline gets those that the dearest pretraining of its encoder would cost.
         """
+        finetune = self.finetune_steps_at.get(cell.labels, self.finetune_steps)
         if not cell.is_baseline:
-            return self.pretrain_steps, self.finetune_steps
+            return self.pretrain_steps, finetune
         if cell.method == BASELINE:
-            return 0, self.finetune_steps
+            return 0, finetune
         rows = [row for row in self.rows if row.encoder == cell.encoder]
         dearest = max(PRETRAINING[row.method].passes for row in rows)
-        return 0, self.finetune_steps + round(self.pretrain_steps * dearest)
+        return 0, finetune + round(self.pretrain_steps * dearest)
 
     def cost(self, cell: Cell, *, is_pretrained: bool = False) -> float:
         """Work of a cell, in supervised steps.
@@ -173,6 +177,9 @@ class Grid(_Strict):
     def recipe(self, cell: Cell) -> dict[str, Any]:
         """What decides a cell's result, besides the images; JSON-able."""
         pretrain, finetune = self.steps(cell)
+        views = {"finetune": plain_recipe(default_recipe(BASELINE))}
+        if not cell.is_baseline:
+            views["pretrain"] = plain_recipe(default_recipe(cell.method))
         return {
             "train": self.train,
             "test": self.test,
@@ -180,6 +187,7 @@ class Grid(_Strict):
             "settings": self.settings_of(cell),
             "pretrain_steps": pretrain,
             "finetune_steps": finetune,
+            "views": views,
         }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.archive.content import INDEX, scalar_columns
@@ -45,6 +44,9 @@ def table(archive: Archive, group: GroupRecord) -> bytes:
 
 def _texts(values: NDArray[Any]) -> list[str]:
     """Shortest text of each number that reads back as itself, empty for NaN."""
-    if values.dtype.kind == "f":
-        return ["" if np.isnan(value) else str(value) for value in values]
-    return [str(value) for value in values]
+    if values.dtype.kind != "f":
+        return list(map(str, values.tolist()))
+    # Python's floats are doubles, for which it has the same text as numpy, in a tenth of the time
+    is_double = values.dtype.itemsize == 8
+    texts = map(repr, values.tolist()) if is_double else map(str, values.astype(str))
+    return ["" if text == "nan" else text for text in texts]

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from lensmodels import methods
 from lensmodels.cli import METHODS, main
+from lensmodels.runs import read_config
 
 TINY = ["--encoder", "test_vit", "--batch-size", "16", "--workers", "0"]
 
@@ -55,7 +56,7 @@ def test_the_same_command_gives_the_same_metrics(trained, lenses, tmp_path):
 def test_pretrain_then_finetune_another_task_then_compare(trained, lenses, tmp_path):
     succeed(
         *("pretrain", "--data", lenses, "--method", "simsiam", "--pretrain-epochs", 1),
-        *(*TINY, "--out", tmp_path / "pretrained"),
+        *(*TINY, "--set", "data.scaling=asinh", "--out", tmp_path / "pretrained"),
     )
     for out, more in (("mass", ["--task", "axion-mass"]), ("probe", ["--frozen"])):
         succeed(
@@ -63,6 +64,7 @@ def test_pretrain_then_finetune_another_task_then_compare(trained, lenses, tmp_p
             *("--batch-size", 16, *more, "--out", tmp_path / out),
         )
     assert "rmse_dex" in json.loads((tmp_path / "mass" / "metrics.json").read_text())
+    assert read_config(tmp_path / "mass").data.scaling == "asinh"
     succeed("report", trained, tmp_path / "probe", "--out", tmp_path / "compared")
     assert "simsiam" in (tmp_path / "compared" / "report.html").read_text()
 

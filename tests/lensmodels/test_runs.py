@@ -18,8 +18,8 @@ from lensmodels.runs import (
     load_scaling,
     read_config,
     save_model,
-    save_scaling,
     write_config,
+    write_measured,
 )
 from lensmodels.tasks import AxionMass, Classification, TaskSettings
 from lensmodels.views import default_recipe
@@ -78,12 +78,22 @@ def test_a_whitening_comes_back_and_is_asked_for_where_it_is_lost(tmp_path, imag
     scaling = InputScaling.measure([{"image": images.repeat(4, 1, 1, 1)}])
     settings = config()
     settings.measured = settings.measured.model_copy(update={"scaling": scaling.to_dict()})
-    save_scaling(tmp_path, scaling)
+    write_measured(tmp_path, settings, scaling)
     save(tmp_path, settings)
     assert torch.equal(load_model(tmp_path).scaling(images), scaling(images))
     (tmp_path / "scaling.safetensors").write_bytes(b"torn")
     with pytest.raises(LensmodelsError, match=r"scaling\.safetensors cannot be read"):
         load_encoder(tmp_path)
+
+
+def test_a_whitening_of_another_run_is_refused(tmp_path, images):
+    scaling = InputScaling.measure([{"image": images.repeat(4, 1, 1, 1)}])
+    settings = config()
+    other = {"scaling": scaling.to_dict(), "num_pix": 2 * settings.measured.num_pix}
+    settings.measured = settings.measured.model_copy(update=other)
+    write_measured(tmp_path, settings, scaling)
+    with pytest.raises(LensmodelsError, match="of another run"):
+        load_scaling(tmp_path, settings)
 
 
 def test_settings_come_back(tmp_path):

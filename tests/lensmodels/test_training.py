@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from lensmodels import training
 from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.methods import Pretraining
-from lensmodels.runs import load_model, read_config, save_encoder, save_scaling
+from lensmodels.runs import load_model, read_config, save_encoder, write_measured
 from lensmodels.settings import config_from_words
 from lensmodels.training import InterruptedTrainingError
 
@@ -250,7 +250,7 @@ def test_what_was_saved_by_hand_is_finetuned(lenses, tmp_path, whole):
     run = tmp_path / "run"
     training.begin(config, run, resume=False)
     model = load_model(whole)
-    save_scaling(run, model.scaling)
+    write_measured(run, config, model.scaling)
     save_encoder(run, model.encoder)
     training.train(config, run, resume=True)
     assert not same(weights(run), weights(whole))

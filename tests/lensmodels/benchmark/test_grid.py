@@ -2,11 +2,13 @@
 
 import pytest
 
+import lensmodels.benchmark.grid
 from lensmodels.benchmark import load_grid, share_of, shipped_grids
 from lensmodels.benchmark.comparison import published
 from lensmodels.benchmark.grid import BASELINES, Grid
 from lensmodels.errors import UsageError
 from lensmodels.methods import PRETRAINING
+from lensmodels.views import default_recipe, recipe_from
 
 STUDY_ROWS = {
     ("contrastive-rotation", "resnet50"), ("contrastive-rotation", "vit"),
@@ -75,6 +77,27 @@ def test_the_long_baseline_gets_the_compute_of_the_dearest_pretraining():
     assert grid.steps(cells["supervised-long"]) == (0, 10 + round(30 * dearest))
     assert grid.cost(cells["byol"]) == 10 + 30 * PRETRAINING["byol"].passes
     assert grid.cost(cells["byol"], is_pretrained=True) == 10
+
+
+def test_a_share_of_the_labels_may_have_its_own_steps():
+    grid = small(finetune_steps_at={0.1: 4}, cells=[{"models": ["B"], "labels": [1.0, 0.1, 0.3]}])
+    steps = {(cell.method, cell.labels): grid.steps(cell) for cell in grid.all_cells()}
+    assert [steps["simsiam", share] for share in (1, 0.1, 0.3)] == [(30, 10), (30, 4), (30, 10)]
+    assert steps["supervised", 0.1] == (0, 4)
+    assert steps["supervised-long", 1][1] - steps["supervised-long", 0.1][1] == 10 - 4
+
+
+def test_other_views_make_another_cell(monkeypatch):
+    cells = {cell.method: cell for cell in small().all_cells()}
+    before = {method: small().recipe(cell) for method, cell in cells.items()}
+    noisier = recipe_from([{"noise": [1.0, 2.0], "count": 2}], "a test")
+
+    def changed(method):
+        return noisier if method == "simsiam" else default_recipe(method)
+
+    monkeypatch.setattr(lensmodels.benchmark.grid, "default_recipe", changed)
+    after = {method: small().recipe(cell) for method, cell in cells.items()}
+    assert [method for method in cells if before[method] != after[method]] == ["simsiam"]
 
 
 def test_machines_share_the_cells_and_a_pretraining_stays_on_one():
