@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from report import RESULTS, table
 
 from lensmodels.benchmark import load_grid
-from lensmodels.benchmark.comparison import Score, compare_row
+from lensmodels.benchmark.comparison import ComparedRow, compare_row
 from lensmodels.benchmark.results import read_results
-from lensmodels.evaluation.wording import METHOD_NAMES, span
+from lensmodels.evaluation.wording import METHOD_NAMES, signed, span
+from lensmodels.tasks import TaskName
 
 README = Path(__file__).parent.parent / "README.md"
 MODELS = ("A", "B")
@@ -116,45 +117,90 @@ def learning() -> str:
     return table(["what", "measured"], rows)
 
 
+@cache
+def grid_rows(task: TaskName, labels: float) -> dict[tuple[str, str], dict[str, ComparedRow]]:
+    """Rows of the laptop grid by method and encoder, and in them the model's."""
+    grid, results = load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
+    return {
+        (METHOD_NAMES[row.method], row.encoder): {
+            model: compare_row(
+                results,
+                model=model,
+                method=row.method,
+                encoder=row.encoder,
+                stands_for=grid.encoders[row.encoder].stands_for,
+                task=task,
+                labels=labels,
+            )
+            for model in MODELS
+        }
+        for row in grid.rows
+    }
+
+
 def study() -> str:
     """The study's tables beside the laptop grid's, as far as it was run."""
-    grid, results = load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
-    shares = sorted({each.cell.labels for each in results}, reverse=True)
     rows = []
-    for model, labels, row in itertools.product(MODELS, shares, grid.rows):
-        compared = compare_row(
-            results,
-            model=model,
-            method=row.method,
-            encoder=row.encoder,
-            stands_for=grid.encoders[row.encoder].stands_for,
-            task="classification",
-            labels=labels,
-        )
-        if compared.ours is None or compared.study is None:
-            continue
-        gain, known = compared.gain, compared.study
-        rows.append(
-            [
-                model,
-                METHOD_NAMES[row.method],
-                row.encoder,
-                f"{labels:.0%}",
-                f"{known.supervised:.3f} / {known.finetuned:.3f}" if labels == 1 else "",
-                f"{_mean(compared.baseline)} / {_mean(compared.ours)}",
-                f"{gain.mean:+.3f} ({span(gain.interval.as_list(), 3)})" if gain else "",
-                compared.ours.seeds,
-            ]
-        )
-    headings = ["model", "method", "encoder", "labels", "published", "ours", "gain, 95%", "seeds"]
-    return table(headings, rows) if rows else "No row of the grid is complete yet."
+    for name, by_model in grid_rows("classification", 1.0).items():
+        cells: list[str] = []
+        for row in by_model.values():
+            assert row.study is not None  # every row of the grid is one of the study's
+            cells.append(f"{row.study.supervised:.3f} / {row.study.finetuned:.3f}")
+            cells.append(_pair(row, 4))
+        rows.append([*name, *cells])
+    headings = [f"{model}, {whose}" for model in MODELS for whose in ("published", "ours")]
+    return table(["method", "encoder", *headings], rows)
 
 
-def _mean(score: Score | None) -> str:
-    return f"{score.mean:.3f}" if score else ""
+def few_labels() -> str:
+    """What pretraining brings where labels are few."""
+    shares = (0.01, 0.1)
+    of_shares = [grid_rows("classification", share) for share in shares]
+    rows = [
+        [*name, *(_gain(of_share[name][model], 4) for model in MODELS for of_share in of_shares)]
+        for name in of_shares[0]
+    ]
+    headings = [f"{model}, {share:.0%}" for model in MODELS for share in shares]
+    return table(["method", "encoder", *headings], rows)
 
 
-BLOCKS = {"simulator": simulator, "archives": archives, "learning": learning, "study": study}
+def axion_mass() -> str:
+    """RMSE of the axion mass, supervised and pretrained."""
+    rows = []
+    for name, by_model in grid_rows("axion-mass", 1.0).items():
+        cells: list[str] = []
+        for row in by_model.values():
+            cells += [_pair(row, 3), _gain(row, 3)]
+        rows.append([*name, *cells])
+    headings = [f"{model}, {what}" for model in MODELS for what in ("RMSE", "difference")]
+    return table(["method", "encoder", *headings], rows)
+
+
+def _gain(row: ComparedRow, digits: int) -> str:
+    """Pretrained less supervised, with its interval; bold where it is real."""
+    gain = row.gain
+    if gain is None:
+        return ""
+    text = f"{signed(gain.mean, digits)} ({span(gain.interval.as_list(), digits)})"
+    return f"**{text}**" if gain.is_real else text
+
+
+def _pair(row: ComparedRow, digits: int) -> str:
+    """Supervised and pretrained, as far as they were run."""
+    scores = (row.baseline, row.ours)
+    if not any(scores):
+        return ""
+    return " / ".join(f"{score.mean:.{digits}f}" if score else "?" for score in scores)
+
+
+BLOCKS = {
+    "simulator": simulator,
+    "archives": archives,
+    "learning": learning,
+    "study": study,
+    "few labels": few_labels,
+    "axion mass": axion_mass,
+}
 
 
 def with_figures(text: str) -> str:
