@@ -13,7 +13,7 @@ from typing import Any
 from report import RESULTS, table
 
 from lensmodels.benchmark import load_grid
-from lensmodels.benchmark.comparison import ComparedRow, compare_row
+from lensmodels.benchmark.comparison import ComparedRow, compare_rows
 from lensmodels.benchmark.results import read_results
 from lensmodels.evaluation.wording import METHOD_NAMES, signed, span
 from lensmodels.tasks import TaskName
@@ -118,36 +118,30 @@ def learning() -> str:
 
 
 @cache
-def grid_rows(task: TaskName, labels: float) -> dict[tuple[str, str], dict[str, ComparedRow]]:
-    """Rows of the laptop grid by method and encoder, and in them the model's."""
+def grid_rows(task: TaskName, labels: float) -> list[dict[str, ComparedRow]]:
+    """Rows of the laptop grid, each by model."""
     grid, results = load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
-    return {
-        (METHOD_NAMES[row.method], row.encoder): {
-            model: compare_row(
-                results,
-                model=model,
-                method=row.method,
-                encoder=row.encoder,
-                stands_for=grid.encoders[row.encoder].stands_for,
-                task=task,
-                labels=labels,
-            )
-            for model in MODELS
-        }
-        for row in grid.rows
-    }
+    of_models = [
+        compare_rows(grid, results, model=model, task=task, labels=labels) for model in MODELS
+    ]
+    return [dict(zip(MODELS, rows, strict=True)) for rows in zip(*of_models, strict=True)]
+
+
+def _name(by_model: dict[str, ComparedRow]) -> list[str]:
+    row = by_model[MODELS[0]]
+    return [METHOD_NAMES[row.method], row.encoder]
 
 
 def study() -> str:
     """The study's tables beside the laptop grid's, as far as it was run."""
     rows = []
-    for name, by_model in grid_rows("classification", 1.0).items():
+    for by_model in grid_rows("classification", 1.0):
         cells: list[str] = []
         for row in by_model.values():
             assert row.study is not None  # every row of the grid is one of the study's
             cells.append(f"{row.study.supervised:.3f} / {row.study.finetuned:.3f}")
             cells.append(_pair(row, 4))
-        rows.append([*name, *cells])
+        rows.append([*_name(by_model), *cells])
     headings = [f"{model}, {whose}" for model in MODELS for whose in ("published", "ours")]
     return table(["method", "encoder", *headings], rows)
 
@@ -157,8 +151,8 @@ def few_labels() -> str:
     shares = (0.01, 0.1)
     of_shares = [grid_rows("classification", share) for share in shares]
     rows = [
-        [*name, *(_gain(of_share[name][model], 4) for model in MODELS for of_share in of_shares)]
-        for name in of_shares[0]
+        [*_name(row[0]), *(_gain(by_model[model], 4) for model in MODELS for by_model in row)]
+        for row in zip(*of_shares, strict=True)
     ]
     headings = [f"{model}, {share:.0%}" for model in MODELS for share in shares]
     return table(["method", "encoder", *headings], rows)
@@ -167,11 +161,11 @@ def few_labels() -> str:
 def axion_mass() -> str:
     """RMSE of the axion mass, supervised and pretrained."""
     rows = []
-    for name, by_model in grid_rows("axion-mass", 1.0).items():
+    for by_model in grid_rows("axion-mass", 1.0):
         cells: list[str] = []
         for row in by_model.values():
             cells += [_pair(row, 3), _gain(row, 3)]
-        rows.append([*name, *cells])
+        rows.append([*_name(by_model), *cells])
     headings = [f"{model}, {what}" for model in MODELS for what in ("RMSE", "difference")]
     return table(["method", "encoder", *headings], rows)
 

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from scipy.stats import t as student_t
 
-from lensmodels.benchmark.grid import BASELINE, LONG_BASELINE
+from lensmodels.benchmark.grid import BASELINE, LONG_BASELINE, Grid
 from lensmodels.benchmark.results import CellResult
 from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import bootstrap
@@ -299,3 +299,32 @@ def compare_row(
         difference_of(ours, longer, scored) if ours and longer else None,
         published(model, method, stands_for) if task == "classification" else None,
     )
+
+
+def compare_rows(
+    grid: Grid,
+    results: Sequence[CellResult],
+    *,
+    model: str,
+    task: TaskName,
+    labels: float = 1.0,
+) -> list[ComparedRow]:
+    """Every row of a grid, in its order, whether or not anything of it was run.
+
+    Args:
+        grid: whose rows.
+        results: of the whole grid.
+        model, task, labels: of the cells.
+    """
+    return [
+        compare_row(
+            results,
+            model=model,
+            method=row.method,
+            encoder=row.encoder,
+            stands_for=grid.encoders[row.encoder].stands_for,
+            task=task,
+            labels=labels,
+        )
+        for row in grid.rows
+    ]

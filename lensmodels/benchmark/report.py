@@ -22,7 +22,7 @@ from lensmodels.benchmark.comparison import (
     ComparedRow,
     Difference,
     Score,
-    compare_row,
+    compare_rows,
     figure_of,
     rmse_near,
     score_of,
@@ -193,18 +193,7 @@ def _rows(
     grid: Grid, results: Sequence[CellResult], model: str, task: TaskName, labels: float = 1.0
 ) -> list[ComparedRow]:
     """Rows of the grid that have anything to show."""
-    found = [
-        compare_row(
-            results,
-            model=model,
-            method=row.method,
-            encoder=row.encoder,
-            stands_for=grid.encoders[row.encoder].stands_for,
-            task=task,
-            labels=labels,
-        )
-        for row in grid.rows
-    ]
+    found = compare_rows(grid, results, model=model, task=task, labels=labels)
     return [row for row in found if row.ours or row.baseline]
 
 
