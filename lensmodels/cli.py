@@ -253,14 +253,17 @@ def benchmark(
         return
     from fnmatch import fnmatchcase
 
-    from lensmodels.benchmark import load_grid, run_grid, share_of
+    from lensmodels.benchmark import cells_of_models, load_grid, run_grid, share_of
 
     if grid is None:
         raise UsageError("Say by --grid which grid to run: study, laptop, labels, smoke or a file.")
     loaded = load_grid(grid)
     cells = loaded.all_cells()
+    archives = _archives(data)
+    if archives:
+        cells = cells_of_models(cells, archives)
     if shard is not None:
-        cells = share_of(cells, *_part(shard))
+        cells = share_of(loaded, cells, *_part(shard))
     if only is not None:
         cells = [cell for cell in cells if fnmatchcase(cell.name, only)]
         if not cells:
@@ -270,7 +273,7 @@ def benchmark(
         return
     if out is None or not data:
         raise UsageError("Say by --data MODEL=DIR_OR_URL where the images are, and by --out where.")
-    done = run_grid(loaded, cells, _archives(data), out, device=device, seconds=seconds)
+    done = run_grid(loaded, cells, archives, out, device=device, seconds=seconds)
     click.echo(f"{len(done)} of {len(cells)} cells are done: {out / 'results'}")
 
 

@@ -52,7 +52,7 @@ StageName = Literal["pretrain", "finetune"]
 
 _LEAST_VALIDATION = 2
 
-_LOOKS = 50
+_LOOKS = 20
 """Times that a stage is validated and saved, at most: an epoch of few labels takes a moment."""
 
 

@@ -3,7 +3,7 @@
 An interval is over what could have come out otherwise: the test images, by the bootstrap, and,
 where there are several seeds, the training, by the scatter of the seeds and Student's t. Both are
 added in quadrature. Two sets of cells are compared on the same resamples of the images, and seed by
-seed where both have the same seeds, which then share the labelled images, too.
+seed over the seeds that both have, which then share the labelled images, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import yaml
@@ -57,7 +58,7 @@ def published(model: str, method: str, encoder: str) -> Published | None:
 
 @dataclass(frozen=True)
 class Score:
-    """A figure of one set of cells, which differ in their seed only.
+    """A metric of one set of cells, which differ in their seed only.
 
     Attributes:
         mean: over the seeds.
@@ -84,7 +85,7 @@ class Difference:
         mean: of the score, first less second.
         interval: 95%, over images and seeds.
         is_better: whether the mean is to the side of the first.
-        seeds: of the side that has fewer.
+        seeds: that both have; of the side that has fewer, where they share none.
     """
 
     mean: float
@@ -103,7 +104,7 @@ class Difference:
         return self.is_clear and self.seeds >= LEAST_SEEDS
 
 
-Figure = Callable[[CellResult], Statistic]
+Metric = Callable[[CellResult], Statistic]
 """What a cell scores, as a function of how often each image counts."""
 
 
@@ -129,8 +130,8 @@ def rmse_near(result: CellResult) -> Statistic:
     return root_mean
 
 
-def figure_of(task: TaskName) -> Figure:
-    """The figure by which cells of a task are compared."""
+def metric_of(task: TaskName) -> Metric:
+    """The metric by which cells of a task are compared."""
     return macro_auc if task == "classification" else rmse
 
 
@@ -157,24 +158,42 @@ def select(
         )
         == wanted
     ]
-    return sorted(found, key=lambda each: each.cell.seed)
+    return sorted(found, key=_seed_of)
 
 
-def score_of(cells: Sequence[CellResult], figure: Figure) -> Score:
-    """Mean of a figure over cells of several seeds, with its interval."""
-    values, resampled = _measured(cells, figure)
+def mixed_pretrainings(results: Iterable[CellResult]) -> list[str]:
+    """Families whose cells do not all rest on one pretraining, by the figures of its log.
+
+    A pretraining is made anew where its folder was lost, and by newer code may be another.
+    """
+    found: dict[str, list[Any]] = {}
+    for each in results:
+        pretraining = each.record["pretraining"]
+        if pretraining is not None:
+            known = found.setdefault(each.cell.family, [])
+            if pretraining["figures"] not in known:
+                known.append(pretraining["figures"])
+    return [family for family, known in found.items() if len(known) > 1]
+
+
+def score_of(cells: Sequence[CellResult], metric: Metric) -> Score:
+    """Mean of a metric over cells of several seeds, with its interval."""
+    values, resampled = _measured(cells, metric)
+    interval = _interval(values.mean(), resampled.mean(axis=0), _standard_error(values))
+    if cells[0].cell.task == "classification":
+        interval = Interval(interval.low, min(interval.high, 1.0))  # Student knows of no end
     return Score(
         float(values.mean()),
-        _interval(values.mean(), resampled.mean(axis=0), _standard_error(values)),
+        interval,
         len(cells),
         float(np.mean([cell.minutes for cell in cells])),
     )
 
 
 def difference_of(
-    first: Sequence[CellResult], second: Sequence[CellResult], figure: Figure
+    first: Sequence[CellResult], second: Sequence[CellResult], metric: Metric
 ) -> Difference:
-    """First less second, with its interval.
+    """First less second, with its interval; over the seeds that both have, where there are any.
 
     Raises:
         LensmodelsError: where they were not tested on the same images.
@@ -185,10 +204,16 @@ def difference_of(
                 f"{first[0].cell.name} and {cell.cell.name} were tested on different images and "
                 "cannot be compared; give each archive a folder of its own."
             )
-    ours, our_resamples = _measured(first, figure)
-    theirs, their_resamples = _measured(second, figure)
+    shared = {cell.cell.seed for cell in first} & {cell.cell.seed for cell in second}
+    if shared:
+        first, second = (
+            sorted((cell for cell in cells if cell.cell.seed in shared), key=_seed_of)
+            for cells in (first, second)
+        )
+    ours, our_resamples = _measured(first, metric)
+    theirs, their_resamples = _measured(second, metric)
     mean = ours.mean() - theirs.mean()
-    if [cell.cell.seed for cell in first] == [cell.cell.seed for cell in second]:
+    if shared:
         error, freedom = _standard_error(ours - theirs)
     else:
         (our_error, one), (their_error, other) = map(_standard_error, (ours, theirs))
@@ -203,16 +228,20 @@ def difference_of(
     )
 
 
-def _measured(cells: Sequence[CellResult], figure: Figure) -> tuple[FloatArray, FloatArray]:
-    """A figure of each cell, (cells,), and of each resample of its images, (cells, resamples)."""
-    found = [_of_one_cell(cell, figure) for cell in cells]
+def _seed_of(result: CellResult) -> int:
+    return result.cell.seed
+
+
+def _measured(cells: Sequence[CellResult], metric: Metric) -> tuple[FloatArray, FloatArray]:
+    """A metric of each cell, (cells,), and of each resample of its images, (cells, resamples)."""
+    found = [_of_one_cell(cell, metric) for cell in cells]
     return np.array([value for value, _ in found]), np.stack([values for _, values in found])
 
 
 @lru_cache(maxsize=4096)
-def _of_one_cell(result: CellResult, figure: Figure) -> tuple[float, FloatArray]:
-    """A figure of a cell as it is, and of each resample of its images, (resamples,)."""
-    statistic, count = figure(result), len(result.truth)
+def _of_one_cell(result: CellResult, metric: Metric) -> tuple[float, FloatArray]:
+    """A metric of a cell as it is, and of each resample of its images, (resamples,)."""
+    statistic, count = metric(result), len(result.truth)
     is_classified = result.cell.task == "classification"
     strata = result.truth.astype(np.int64) if is_classified else np.zeros(count, np.int64)
     blocks = [statistic(counts) for counts in bootstrap.resamples(strata, seed=_SEED)]
@@ -271,7 +300,7 @@ def compare_row(
     stands_for: str,
     task: TaskName,
     labels: float = 1.0,
-    figure: Figure | None = None,
+    metric: Metric | None = None,
 ) -> ComparedRow:
     """A row of a table.
 
@@ -279,9 +308,9 @@ def compare_row(
         results: of the whole grid.
         model, method, encoder, task, labels: which row.
         stands_for: the study's encoder.
-        figure: what is compared; the task's where None.
+        metric: by which they are compared; the task's where None.
     """
-    scored = figure or figure_of(task)
+    by = metric or metric_of(task)
 
     def cells(name: str) -> list[CellResult]:
         return select(results, model=model, method=name, encoder=encoder, task=task, labels=labels)
@@ -292,11 +321,11 @@ def compare_row(
         method,
         encoder,
         labels,
-        score_of(ours, scored) if ours else None,
-        score_of(baseline, scored) if baseline else None,
-        score_of(longer, scored) if longer else None,
-        difference_of(ours, baseline, scored) if ours and baseline else None,
-        difference_of(ours, longer, scored) if ours and longer else None,
+        score_of(ours, by) if ours else None,
+        score_of(baseline, by) if baseline else None,
+        score_of(longer, by) if longer else None,
+        difference_of(ours, baseline, by) if ours and baseline else None,
+        difference_of(ours, longer, by) if ours and longer else None,
         published(model, method, stands_for) if task == "classification" else None,
     )
 
@@ -308,6 +337,7 @@ def compare_rows(
     model: str,
     task: TaskName,
     labels: float = 1.0,
+    metric: Metric | None = None,
 ) -> list[ComparedRow]:
     """Every row of a grid, in its order, whether or not anything of it was run.
 
@@ -315,6 +345,7 @@ def compare_rows(
         grid: whose rows.
         results: of the whole grid.
         model, task, labels: of the cells.
+        metric: by which they are compared; the task's where None.
     """
     return [
         compare_row(
@@ -325,6 +356,7 @@ def compare_rows(
             stands_for=grid.encoders[row.encoder].stands_for,
             task=task,
             labels=labels,
+            metric=metric,
         )
         for row in grid.rows
     ]

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from lensmodels.benchmark.comparison import Score
 from lensmodels.benchmark.results import CellResult
 from lensmodels.evaluation import style
 from lensmodels.evaluation.information import InformationLimit
-from lensmodels.evaluation.plots import predicted_mass_panel
+from lensmodels.evaluation.plots import plain_ticks, predicted_mass_panel
 
 _COLUMNS = 3
 
@@ -36,11 +36,16 @@ def draw_figure_2(
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.ravel()[len(cells) :]:
         axes.set_axis_off()
-    for axes, (title, result) in zip(grid.ravel(), cells, strict=False):
+    for place, (title, result) in enumerate(cells):
+        axes = grid.ravel()[place]
         truth = result.truth.astype(np.float64)
         predicted_mass_panel(axes, truth, result.predicted, limit)
         axes.set_title(f"{title}\nRMSE {result.metrics['rmse_dex']:.3f} dex")
-        axes.label_outer()
+        # ticks at the left and below, also above an empty place
+        is_first, is_lowest = place % columns == 0, place + columns >= len(cells)
+        axes.tick_params(labelleft=is_first, labelbottom=is_lowest)
+        axes.yaxis.label.set_visible(is_first)
+        axes.xaxis.label.set_visible(is_lowest)
     grid[0, 0].legend(loc="lower right", fontsize=8)
     return figure
 
@@ -103,9 +108,10 @@ def draw_cost(points: Sequence[tuple[str, bool, Score]], score_name: str) -> Fig
             fmt=next(marks) if is_baseline else "o",
         )
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    minutes = [score.minutes for _, _, score in points]
+    axes.set_xlim(0.8 * min(minutes), 1.25 * max(minutes))
+    plain_ticks(axes)
     axes.set_xlabel("minutes of training, pretraining included")
     axes.set_ylabel(score_name)
-    axes.legend(loc="best")
+    figure.legend(loc="outside right upper")
     return figure

@@ -11,7 +11,7 @@ with an encoder, has beside its own cells those of two baselines of the same enc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -169,6 +169,14 @@ class Grid(_Strict):
             return finetune
         return finetune + pretrain * PRETRAINING[cell.method].passes
 
+    def work(self, cells: Iterable[Cell]) -> dict[str, float]:
+        """Work of cells by family, in supervised steps; a family is pretrained once."""
+        found: dict[str, float] = {}
+        for cell in cells:
+            cost = self.cost(cell, is_pretrained=cell.family in found)
+            found[cell.family] = found.get(cell.family, 0) + cost
+        return found
+
     def settings_of(self, cell: Cell) -> dict[str, Any]:
         """Settings of a cell's runs by dotted key: its method's over its encoder's over all."""
         encoder = self.encoders[cell.encoder]
@@ -233,10 +241,35 @@ class Cell:
         return f"{self.model}_{self.method}_{self.encoder}"
 
 
-def share_of(cells: Sequence[Cell], part: int, parts: int) -> list[Cell]:
-    """The cells for one machine of several, counted from 1; those of a family stay together."""
-    families = list(dict.fromkeys(cell.family for cell in cells))
-    mine = set(families[part - 1 :: parts])
+def cells_of_models(cells: Sequence[Cell], models: Collection[str]) -> list[Cell]:
+    """The cells of some models.
+
+    Raises:
+        UsageError: where there is none of one of them.
+    """
+    known = {cell.model for cell in cells}
+    missing = set(models) - known
+    if missing:
+        raise UsageError(
+            f"No cell is of model {' or '.join(sorted(missing))}; those here are of "
+            f"{', '.join(sorted(known))}."
+        )
+    return [cell for cell in cells if cell.model in models]
+
+
+def share_of(grid: Grid, cells: Sequence[Cell], part: int, parts: int) -> list[Cell]:
+    """The cells for one machine of several, counted from 1; those of a family stay together.
+
+    Families are dealt out by their work, the largest first, each to the machine that has least.
+    """
+    work = grid.work(cells)
+    loads = [0.0] * parts
+    mine = set()
+    for family in sorted(work, key=work.__getitem__, reverse=True):
+        least = loads.index(min(loads))
+        loads[least] += work[family]
+        if least == part - 1:
+            mine.add(family)
     return [cell for cell in cells if cell.family in mine]
 
 

@@ -7,12 +7,11 @@ DIR/figures/       the figures as PNGs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from lensmodels.benchmark import figures
@@ -21,18 +20,28 @@ from lensmodels.benchmark.comparison import (
     NEAR,
     ComparedRow,
     Difference,
+    Metric,
     Score,
     compare_rows,
-    figure_of,
+    metric_of,
+    mixed_pretrainings,
     rmse_near,
     score_of,
     select,
+)
+from lensmodels.benchmark.goals import (
+    Goal,
+    axion_mass_goals,
+    classification_goals,
+    few_label_shares,
+    few_labels_goal,
+    gain_goal,
 )
 from lensmodels.benchmark.grid import BASELINE, BASELINES, LONG_BASELINE, Grid
 from lensmodels.benchmark.results import RESULTS, CellResult, read_results
 from lensmodels.errors import UsageError
 from lensmodels.evaluation import plots, style
-from lensmodels.evaluation.information import InformationLimit, information_limit
+from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.page import PageFigure, png_of, render, write_text
 from lensmodels.evaluation.wording import (
     METHOD_NAMES,
@@ -48,7 +57,7 @@ _NAMES = METHOD_NAMES | {LONG_BASELINE: "Supervised, equal compute"}
 
 _SCORE_NAMES: dict[TaskName, str] = {"classification": "macro AUC", "axion-mass": "RMSE, dex"}
 
-_DIGITS: dict[TaskName, int] = {"classification": 4, "axion-mass": 3}
+_DIGITS: dict[TaskName, int] = {"classification": 5, "axion-mass": 3}
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -60,7 +69,7 @@ _NOTES = (
     "the same for all seeds of a row, so that its own luck is not in the interval.",
     f"A difference counts as real where its interval excludes zero and both sides have "
     f"{LEAST_SEEDS} seeds or more. Seeds of the same number share the labelled images and their "
-    "order, and are compared one by one.",
+    "order, and are compared one by one, over those that both sides have.",
     "The supervised baseline has the encoder, views, schedule and number of steps of the "
     "finetuning, from random weights. The one of equal compute goes on for as many steps more as "
     "the dearest pretraining of that encoder costs, counted in forward and backward passes.",
@@ -142,6 +151,7 @@ def write_benchmark_report(grid: Grid, folder: Path, out: Path) -> Path:
     pictures = _Pictures(out / "figures")
     with style.house_style():
         sections = list(_sections(grid, results, pictures))
+    sections += _cautions(results)
     models = sorted({each.cell.model for each in results})
     of_models = f"model{'s' if len(models) > 1 else ''} {' and '.join(models)}"
     done = {each.cell for each in results} & set(grid.all_cells())
@@ -164,10 +174,12 @@ def write_benchmark_report(grid: Grid, folder: Path, out: Path) -> Path:
 
 
 class _Pictures:
-    """Writes figures as PNGs, and gives them to the page."""
+    """Writes figures as PNGs, in place of an earlier report's, and gives them to the page."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        for file in folder.glob("*.png"):
+            file.unlink()
 
     def add(self, name: str, heading: str, caption: str, figure: Figure) -> PageFigure:
         """A figure under a name."""
@@ -189,11 +201,27 @@ def _sections(grid: Grid, results: Sequence[CellResult], pictures: _Pictures) ->
             yield _axion_mass(grid, mine, model, pictures)
 
 
+def _cautions(results: Sequence[CellResult]) -> Iterator[Section]:
+    """What a reader of the tables must know of how they came together."""
+    mixed = mixed_pretrainings(results)
+    if mixed:
+        about = (
+            "The cells of these rows rest on more than one pretraining, made by other code or on "
+            f"another machine: {', '.join(mixed)}. Delete their results to run them again."
+        )
+        yield Section("Take care", about)
+
+
 def _rows(
-    grid: Grid, results: Sequence[CellResult], model: str, task: TaskName, labels: float = 1.0
+    grid: Grid,
+    results: Sequence[CellResult],
+    model: str,
+    task: TaskName,
+    labels: float = 1.0,
+    metric: Metric | None = None,
 ) -> list[ComparedRow]:
     """Rows of the grid that have anything to show."""
-    found = compare_rows(grid, results, model=model, task=task, labels=labels)
+    found = compare_rows(grid, results, model=model, task=task, labels=labels, metric=metric)
     return [row for row in found if row.ours or row.baseline]
 
 
@@ -306,7 +334,7 @@ def _classification(
         f"labels; tested on {full_labels.metrics['n_test']:,} others. Shaded or in bold are real "
         f"differences. {_encoders_in_words(grid)}",
         [table],
-        list(_in_words(rows, "classification")),
+        [*_goals(classification_goals(rows)), *_in_words(rows, "classification")],
     )
     full = partial(select, results, model=model, task="classification")
     for encoder in grid.encoders:
@@ -324,10 +352,10 @@ def _classification(
                     f"By signal to noise, {encoder}",
                     "AUC of images with substructure against those without, by the S/N of the "
                     "substructure; the first seed of each row.",
-                    plots.draw_auc_by_snr_of_runs(chosen),
+                    plots.draw_auc_by_snr_of_runs(chosen, baseline=_NAMES[BASELINE]),
                 )
             )
-    scored = figure_of("classification")
+    scored = metric_of("classification")
     points = [
         (_label(grid, method, encoder), method in BASELINES, score_of(cells, scored))
         for method, encoder in _lines(grid)
@@ -348,7 +376,7 @@ def _few_labels(
     grid: Grid, results: Sequence[CellResult], model: str, pictures: _Pictures
 ) -> Section:
     digits = _DIGITS["classification"]
-    shares = sorted({each.cell.labels for each in results if each.cell.task == "classification"})
+    shares = few_label_shares(results)
     section = Section(
         f"Few labels, model {model}",
         "The same with the labels of some of the images; the "
@@ -356,8 +384,6 @@ def _few_labels(
         "as many steps.",
     )
     for share in shares:
-        if share == 1.0:
-            continue
         rows = _rows(grid, results, model, "classification", share)
         section.tables.append(
             Table(
@@ -366,6 +392,7 @@ def _few_labels(
                 [[*_name(row), *_compared(row, digits)] for row in rows],
             )
         )
+        section.sentences += _goals([gain_goal(rows, few_labels_goal(share))])
         section.sentences += _in_words(rows, "classification", f"With {share:.0%} of the labels, ")
     for encoder in grid.encoders:
         curves = {}
@@ -373,8 +400,8 @@ def _few_labels(
             if of_encoder != encoder or method == LONG_BASELINE:
                 continue
             scores = {
-                share: score_of(cells, figure_of("classification"))
-                for share in shares
+                share: score_of(cells, metric_of("classification"))
+                for share in (*shares, 1.0)
                 if (
                     cells := select(
                         results,
@@ -405,38 +432,45 @@ def _axion_mass(
 ) -> Section:
     digits = _DIGITS["axion-mass"]
     of_task = [each for each in results if each.cell.task == "axion-mass"]
-    limit = information_limit(of_task[0].metrics["data"]["spec_sha256"])
-    near_bound = _bound_near(limit)
+    limit = information_limit(of_task[0].spec_sha256)
     rows = _rows(grid, results, model, "axion-mass")
-    headings = ["method", "encoder", *_COMPARED]
-    headings += ["over the limit", "around 1e-23 eV", "over the Cramér-Rao bound"]
-    table_rows = []
-    for row in rows:
-        cells = select(
-            results, model=model, method=row.method, encoder=row.encoder, task="axion-mass"
-        )
-        near = score_of(cells, rmse_near) if cells else None
-        table_rows.append(
+    rows_near = _rows(grid, results, model, "axion-mass", metric=rmse_near)
+    near = f"between {NEAR[0]} and {NEAR[1]}"
+    references = {
+        "over the limit": limit.limit if limit else None,
+        "over the Cramér-Rao bound": limit.rms_bound(*NEAR) if limit else None,
+    }
+    tables = [
+        Table(
+            title,
+            ["method", "encoder", *_COMPARED, ratio],
             [
-                *_name(row),
-                *_compared(row, digits),
-                _ratio(row.ours, limit.limit if limit else None),
-                _score(near, digits),
-                _ratio(near, near_bound),
-            ]
+                [*_name(row), *_compared(row, digits), _ratio(row.ours, references[ratio])]
+                for row in compared
+            ],
         )
+        for title, ratio, compared in (
+            (f"RMSE over the whole prior, model {model}", "over the limit", rows),
+            (f"RMSE {near}, model {model}", "over the Cramér-Rao bound", rows_near),
+        )
+    ]
     known = (
         f" The best estimate reaches {limit.limit:.3f} dex over the prior, and the Cramér-Rao "
-        f"bound averages {near_bound:.3f} dex between {NEAR[0]} and {NEAR[1]}."
-        if limit and near_bound
+        f"bound is {limit.rms_bound(*NEAR):.3f} dex {near}, as a root mean square."
+        if limit
         else ""
     )
+    goals = axion_mass_goals(rows, rows_near, of_task[0].spec_sha256)
     section = Section(
         f"Axion mass, model {model}",
         f"RMSE of log10(m / eV) in dex, from {of_task[0].metrics['n_labels']:,} images of axion "
         f"vortices.{known}",
-        [Table(f"RMSE, model {model}", headings, table_rows)],
-        list(_in_words(rows, "axion-mass")),
+        tables,
+        [
+            *_goals(goals),
+            *_in_words(rows, "axion-mass"),
+            *_in_words(rows_near, "axion-mass", "Around 1e-23 eV, "),
+        ],
     )
     for encoder in grid.encoders:
         panels = [
@@ -461,15 +495,6 @@ def _axion_mass(
     return section
 
 
-def _bound_near(limit: InformationLimit | None) -> float | None:
-    """Root mean square of the Cramer-Rao bound around 1e-23 eV, dex."""
-    if limit is None:
-        return None
-    masses = np.linspace(*NEAR, 51)
-    bound = np.exp(np.interp(masses, limit.log10_mass, np.log(limit.bound)))
-    return float(np.sqrt(np.mean(bound**2)))
-
-
 def _ratio(score: Score | None, reference: float | None) -> TableCell:
     if score is None or not reference:
         return TableCell("")
@@ -485,6 +510,12 @@ def _lines(grid: Grid) -> list[tuple[str, str]]:
 
 def _label(grid: Grid, method: str, encoder: str) -> str:
     return f"{_NAMES[method]}, {encoder}" if len(grid.encoders) > 1 else _NAMES[method]
+
+
+def _goals(goals: Iterable[Goal]) -> Iterator[Sentence]:
+    """Which rows reach what they are held against."""
+    for goal in goals:
+        yield Sentence(goal.sentence, is_warning=bool(goal.missed))
 
 
 def _in_words(rows: Sequence[ComparedRow], task: TaskName, where: str = "") -> Iterator[Sentence]:

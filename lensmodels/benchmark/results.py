@@ -60,6 +60,11 @@ class CellResult:
         return self.record["made_from"]["archive"]
 
     @property
+    def spec_sha256(self) -> str:
+        """Hash of the specification of its images."""
+        return str(self.metrics["data"]["spec_sha256"])
+
+    @property
     def minutes(self) -> float:
         """Of pretraining, where there was one, and finetuning."""
         spent = self.record["minutes"]

@@ -31,7 +31,7 @@ from lensmodels.benchmark.results import (
     write_result,
 )
 from lensmodels.data import LensDataModule
-from lensmodels.errors import DataError, UsageError
+from lensmodels.errors import DataError, LensmodelsError
 from lensmodels.evaluation import score
 from lensmodels.evaluation.inference import choose_device, read_manifest
 from lensmodels.methods import PRETRAINING
@@ -57,7 +57,7 @@ def run_grid(
 
     Args:
         grid: their settings.
-        cells: which, in this order.
+        cells: which, in this order; those of other models are passed over.
         data: archive of each model, as {"B": "archives/B"}.
         out: folder of the grid.
         device: "auto", "cpu" or "gpu".
@@ -69,7 +69,8 @@ def run_grid(
 
     Raises:
         DataError: where an archive is not of its model, or too small.
-        UsageError: where no cell is of these models, or a folder holds what was made otherwise.
+        UsageError: where a folder holds what was made otherwise.
+        LensmodelsError: where cells failed, naming them; the others are run all the same.
     """
     return _GridRun(grid, data, out, device).run(cells, seconds)
 
@@ -88,17 +89,12 @@ class _GridRun:
         """Runs the cells; see `run_grid`."""
         start = time.monotonic()
         wanted = [cell for cell in cells if cell.model in self.data]
-        missing = set(self.data) - {cell.model for cell in wanted}
-        if missing:
-            raise UsageError(
-                f"No cell is of model {' or '.join(sorted(missing))}; those here are of "
-                f"{', '.join(sorted({cell.model for cell in cells}))}."
-            )
         for model in dict.fromkeys(cell.model for cell in wanted):
             self.archives[model] = _check_archive(self.grid, model, self.data[model])
         done = [cell for cell in wanted if is_done(self.results, cell, self._made_from(cell))]
         if done:
             click.echo(f"{len(done)} of {len(wanted)} cells are done already.", err=True)
+        failed: list[Cell] = []
         for cell in wanted:
             if cell in done:
                 continue
@@ -107,8 +103,20 @@ class _GridRun:
                 if left <= 0 or self._expected_seconds(cell) > left:
                     continue
             click.echo(f"[{len(done) + 1}/{len(wanted)}] {cell.name}", err=True)
-            self._run_cell(cell)
-            done.append(cell)
+            try:
+                self._run_cell(cell)
+            except training.InterruptedTrainingError:
+                raise
+            except LensmodelsError as error:
+                click.echo(f"{cell.name} failed: {error}", err=True)
+                failed.append(cell)
+            else:
+                done.append(cell)
+        if failed:
+            raise LensmodelsError(
+                f"{len(failed)} of {len(wanted)} cells failed: "
+                f"{', '.join(cell.name for cell in failed)}."
+            )
         return done
 
     def _made_from(self, cell: Cell) -> dict[str, Any]:
@@ -249,7 +257,9 @@ def _timed(run: Path) -> Iterator[None]:
 
     def note() -> None:
         run.mkdir(parents=True, exist_ok=True)
-        (run / _TIME).write_text(json.dumps(before + (time.perf_counter() - start) / 60))
+        part = run / f"{_TIME}.part"
+        part.write_text(json.dumps(before + (time.perf_counter() - start) / 60))
+        part.replace(run / _TIME)
 
     def tick() -> None:
         while not over.wait(_TICK):

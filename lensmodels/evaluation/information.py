@@ -41,6 +41,12 @@ class InformationLimit:
     limit: float
     limit_lens_unknown: float
 
+    def rms_bound(self, low: float, high: float) -> float:
+        """Root mean square of the Cramer-Rao bound between two log10(m / eV), dex."""
+        masses = np.linspace(low, high, 51)
+        bound = np.exp(np.interp(masses, self.log10_mass, np.log(self.bound)))
+        return float(np.sqrt(np.mean(bound**2)))
+
 
 def information_limit(spec_sha256: str) -> InformationLimit | None:
     """The limit for a specification, by its hash; None where it was not computed."""

@@ -108,12 +108,23 @@ def draw_auc_by_snr(metrics: Metrics) -> Figure:
     return figure
 
 
-def draw_auc_by_snr_of_runs(runs: Sequence[tuple[str, Metrics]]) -> Figure:
-    """The same of several runs: name and metrics of each."""
+def draw_auc_by_snr_of_runs(
+    runs: Sequence[tuple[str, Metrics]], baseline: str | None = None
+) -> Figure:
+    """The same of several runs.
+
+    Args:
+        runs: name and metrics of each.
+        baseline: name of the one that is drawn in black.
+    """
     figure = style.new_figure(6.4, 4.2)
     axes = figure.subplots()
-    for number, (name, metrics) in enumerate(runs):
-        _snr_curve(axes, metrics, "all", style.colour_of_run(number), name)
+    coloured = 0
+    for name, metrics in runs:
+        is_baseline = name == baseline
+        colour = style.INK if is_baseline else style.colour_of_run(coloured)
+        coloured += not is_baseline
+        _snr_curve(axes, metrics, "all", colour, name, fmt="s--" if is_baseline else "o-")
     _finish_snr(axes)
     return figure
 

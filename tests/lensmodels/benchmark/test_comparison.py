@@ -8,6 +8,7 @@ from lensmodels.benchmark.comparison import (
     compare_row,
     difference_of,
     macro_auc,
+    mixed_pretrainings,
     rmse,
     rmse_near,
     score_of,
@@ -88,6 +89,31 @@ def test_what_seeds_share_drops_out_of_their_difference():
     assert difference_of(second, first, rmse).is_real
     others = [weighed(0.0, offset=offset + 0.01, seed=7) for offset in (0.1, 0.5, 0.9)]
     assert not difference_of(others, first, rmse).is_clear
+
+
+def test_seeds_that_one_side_lacks_are_left_out_of_a_difference():
+    """One side has three seeds of very different luck, the other the last two of them."""
+    first = [weighed(0.0, offset=offset, seed=seed) for seed, offset in enumerate((0.1, 0.5, 0.9))]
+    second = [
+        weighed(0.0, offset=offset + 0.01, seed=seed) for seed, offset in ((1, 0.5), (2, 0.9))
+    ]
+    found = difference_of(second, first, rmse)
+    assert found.mean == pytest.approx(0.01) and found.seeds == 2
+    alone = difference_of(second[:1], first, rmse)
+    assert alone.mean == pytest.approx(0.01) and alone.seeds == 1 and not alone.is_real
+
+
+def test_no_interval_of_an_auc_passes_one():
+    cells = [classified("byol", signal, seed) for seed, signal in enumerate((3.0, 9.0, 9.0))]
+    assert score_of(cells, macro_auc).interval.high == 1
+
+
+def test_two_pretrainings_of_one_row_are_named():
+    cells = [classified("byol", 2.0, seed) for seed in range(3)]
+    for cell, loss in zip(cells, (0.1, 0.1, 0.2), strict=True):
+        cell.record["pretraining"] = {"figures": {"train_loss": loss}}
+    assert mixed_pretrainings(cells[:2]) == []
+    assert mixed_pretrainings(cells) == ["B_byol_r"]
 
 
 def test_a_smaller_error_is_better():

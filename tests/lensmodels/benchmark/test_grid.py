@@ -3,7 +3,7 @@
 import pytest
 
 import lensmodels.benchmark.grid
-from lensmodels.benchmark import load_grid, share_of, shipped_grids
+from lensmodels.benchmark import cells_of_models, load_grid, share_of, shipped_grids
 from lensmodels.benchmark.comparison import published
 from lensmodels.benchmark.grid import BASELINES, Grid
 from lensmodels.errors import UsageError
@@ -53,7 +53,7 @@ def test_the_study_is_whole(name):
             assert published(model, row.method, grid.encoders[row.encoder].stands_for)
 
 
-def test_what_the_issue_of_sizes_asks_for():
+def test_sizes_and_seeds_of_the_shipped_grids():
     study, laptop = load_grid("study"), load_grid("laptop")
     assert (3 * study.train, 3 * study.test) == (90_000, 15_000)
     assert (3 * laptop.train, 3 * laptop.test) == (12_000, 3000)
@@ -77,6 +77,8 @@ def test_the_long_baseline_gets_the_compute_of_the_dearest_pretraining():
     assert grid.steps(cells["supervised-long"]) == (0, 10 + round(30 * dearest))
     assert grid.cost(cells["byol"]) == 10 + 30 * PRETRAINING["byol"].passes
     assert grid.cost(cells["byol"], is_pretrained=True) == 10
+    twice = grid.work([cells["byol"], cells["byol"]])
+    assert twice == {"B_byol_r": 20 + 30 * PRETRAINING["byol"].passes}
 
 
 def test_a_share_of_the_labels_may_have_its_own_steps():
@@ -101,13 +103,27 @@ def test_other_views_make_another_cell(monkeypatch):
 
 
 def test_machines_share_the_cells_and_a_pretraining_stays_on_one():
-    cells = load_grid("laptop").all_cells()
-    parts = [share_of(cells, part, 3) for part in (1, 2, 3)]
+    grid = load_grid("laptop")
+    cells = grid.all_cells()
+    parts = [share_of(grid, cells, part, 3) for part in (1, 2, 3)]
     assert sorted(cell.name for part in parts for cell in part) == sorted(
         cell.name for cell in cells
     )
     families = [{cell.family for cell in part} for part in parts]
     assert not families[0] & families[1] | families[1] & families[2] | families[0] & families[2]
+
+
+def test_machines_share_the_work_evenly():
+    grid = load_grid("laptop")
+    cells = cells_of_models(grid.all_cells(), ["B"])
+    work = [sum(grid.work(share_of(grid, cells, part, 4)).values()) for part in (1, 2, 3, 4)]
+    assert max(work) < 1.5 * min(work)
+    assert not share_of(grid, cells, 40, 40)  # more machines than families
+
+
+def test_a_model_of_no_cell_is_refused():
+    with pytest.raises(UsageError, match="No cell is of model C"):
+        cells_of_models(load_grid("laptop").all_cells(), ["B", "C"])
 
 
 def test_settings_of_the_method_come_after_those_of_the_grid():
@@ -149,7 +165,23 @@ def test_an_unknown_grid_is_refused():
         load_grid("desktop")
 
 
-def test_the_study_said_so():
-    row = published("B", "byol", "resnet50")
-    assert (row.supervised, row.finetuned) == (0.963, 0.960)
+@pytest.mark.parametrize(
+    ("method", "encoder", "of_a", "of_b"),
+    [
+        ("contrastive-rotation", "resnet50", (0.960, 0.993), (0.967, 0.997)),
+        ("contrastive-rotation", "vit", (0.977, 0.990), (0.983, 0.987)),
+        ("contrastive-noise", "resnet50", (0.960, 0.993), (0.967, 0.997)),
+        ("contrastive-noise", "vit", (0.977, 0.993), (0.983, 0.990)),
+        ("byol", "resnet50", (0.990, 0.993), (0.963, 0.960)),
+        ("simsiam", "resnet50", (0.983, 0.995), (0.984, 0.996)),
+        ("dino", "resnet50", (0.996, 0.997), (0.998, 0.998)),
+    ],
+)
+def test_the_study_said_so(method, encoder, of_a, of_b):
+    for model, expected in (("A", of_a), ("B", of_b)):
+        row = published(model, method, encoder)
+        assert (row.supervised, row.finetuned) == expected
+
+
+def test_the_study_has_no_such_row():
     assert published("A", "byol", "vit") is None

@@ -126,6 +126,20 @@ def test_a_result_of_other_settings_is_refused(whole, lenses, tmp_path):
     assert "was made with recipe" in result.output and "delete it" in result.output
 
 
+def test_a_cell_that_fails_does_not_keep_the_others_from_being_run(lenses, tmp_path):
+    """A rate at which the loss of one method is no number any more."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "extends: smoke\nset_method: {dino: {pretrain.learning_rate: 1.0e+30}}\n"
+        "cells: [{models: [B], baselines: []}]\npretrain_steps: 20\n"
+        "rows: [{method: dino, encoder: vit}, {method: simsiam, encoder: resnet}]\n"
+    )
+    result = run("--grid", file, "--data", f"B={lenses}", "--out", tmp_path, "--device", "cpu")
+    assert result.exit_code == 1
+    assert "1 of 2 cells failed: B_dino_vit" in result.output and "lower --lr" in result.output
+    assert [each.cell.method for each in read_results(tmp_path / "results")] == ["simsiam"]
+
+
 def test_a_model_that_no_cell_has_is_refused(lenses, tmp_path):
     result = run("--grid", "smoke", "--data", f"b={lenses}", "--out", tmp_path)
     assert result.exit_code == 2 and "No cell is of model b" in result.output
