@@ -3,11 +3,15 @@
 #
 #     benchmarks/study_gpu.sh SECONDS [OUT]
 #
+# OUT/new-results.tgz   results that are not committed yet: unpack it into benchmarks/results/study
+# OUT/report.md         tables of all results
+#
 # Simulates the archives on the spot. Cells whose results are committed, in
 # benchmarks/results/study/results, are skipped, and so are those that would not be done in time,
-# judged by what is done; so the table fills up over the runs: unpack OUT/new-results.tgz into
-# benchmarks/results/study afterwards and commit it. Needs no network. GRID=smoke MODELS=B rehearses
-# it anywhere.
+# judged by what is done; so the table fills up over the runs. Needs no network. Archives and runs
+# are in a folder that goes away, or in WORK where that is set, from which the next run goes on.
+# GRID=smoke MODELS=B rehearses it anywhere. torch.compile is not used: on a CPU it made training
+# slower, and on a GPU nobody has measured it yet.
 set -euo pipefail
 
 seconds=${1:?usage: benchmarks/study_gpu.sh SECONDS [OUT]}
@@ -19,9 +23,15 @@ python=${PYTHON:-python}
 start=$(date +%s)
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
 
-mkdir -p "$out/study/results"
-if [ -d "$here/benchmarks/results/$grid/results" ]; then
-    cp -n "$here/benchmarks/results/$grid/results/"* "$out/study/results/"
+if [ -z "${WORK:-}" ]; then
+    WORK=$(mktemp -d)
+    trap 'rm -rf "$WORK"' EXIT
+fi
+results=$WORK/study/results
+committed=$here/benchmarks/results/$grid/results
+mkdir -p "$out" "$results"
+if [ -d "$committed" ]; then
+    cp -R "$committed/." "$results/"
 fi
 
 read -r train test < <("$python" -c "
@@ -31,8 +41,8 @@ print(grid.train, grid.test)")
 data=()
 for model in $models; do
     "$python" -m lenssim generate --model "$model" --train "$train" --test "$test" \
-        --out "$out/archives/$model"
-    data+=(--data "$model=$out/archives/$model")
+        --out "$WORK/archives/$model"
+    data+=(--data "$model=$WORK/archives/$model")
 done
 
 # what is left for training, less a minute for the report
@@ -40,20 +50,20 @@ left=$((seconds - ($(date +%s) - start) - 60))
 status=0
 if [ "$left" -gt 0 ]; then
     timeout --signal=INT --kill-after=20 "$left" \
-        "$python" -m lensmodels benchmark --grid "$grid" "${data[@]}" --out "$out/study" \
+        "$python" -m lensmodels benchmark --grid "$grid" "${data[@]}" --out "$WORK/study" \
         --seconds "$left" || status=$?
     if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
         echo "stopped at the time limit; the cell that was on its way is lost" >&2
         status=0
     fi
 fi
-rm -rf "$out/archives"
-(cd "$out/study" && find results -name '*.json' -o -name '*.npz' |
+(cd "$WORK/study" && find results -name '*.json' -o -name '*.npz' |
     while read -r file; do
-        [ -e "$here/benchmarks/results/$grid/$file" ] || echo "$file"
-    done | tar czf ../new-results.tgz --files-from -)
-if compgen -G "$out/study/results/*.json" > /dev/null; then
-    "$python" -m lensmodels benchmark report "$out/study" --grid "$grid" > /dev/null
-    sed -n '/^\*\*/,/^$/p; /^|/p' "$out/study/report.md" | awk '!seen[$0]++'
+        [ -e "$committed/${file#results/}" ] || echo "$file"
+    done | tar czf - --files-from -) > "$out/new-results.tgz"
+if compgen -G "$results/*.json" > /dev/null; then
+    "$python" -m lensmodels benchmark report "$WORK/study" --grid "$grid" > /dev/null
+    cp "$WORK/study/report.md" "$out/"
+    sed -n '/^\*\*/,/^$/p; /^|/p' "$out/report.md" | awk '!seen[$0]++'
 fi
 exit "$status"

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -223,17 +224,35 @@ def test_a_damaged_result_is_named(whole, tmp_path):
     assert result.exit_code == 1 and victim.stem in result.output
 
 
-def test_the_script_for_a_gpu_keeps_what_is_done_and_nothing_else(whole, tmp_path):
+def run_study_script(seconds, out, grid, **variables):
     script = Path(__file__).parents[3] / "benchmarks" / "study_gpu.sh"
-    done = tmp_path / "study" / "results"
-    shutil.copytree(whole / "results", done)
-    environment = os.environ | {"GRID": "smoke", "MODELS": "B", "PYTHON": sys.executable}
+    words = {"GRID": str(grid), "MODELS": "B", "PYTHON": sys.executable} | variables
     finished = subprocess.run(
-        [script, "0", tmp_path], env=environment, capture_output=True, text=True, check=False
-    )
+        [script, str(seconds), out], env=os.environ | words, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
-    assert "| SimSiam | resnet |" in finished.stdout
-    assert not (tmp_path / "archives").exists()
-    assert {file.name for file in done.iterdir()} == {
-        file.name for file in (whole / "results").iterdir()
-    }
+    return finished.stdout
+
+
+def test_the_script_for_a_gpu_brings_home_what_it_ran_and_nothing_else(tmp_path):
+    grid = tmp_path / "one-cell.yaml"
+    grid.write_text(
+        "extends: smoke\nrows: [{method: simsiam, encoder: resnet}]\n"
+        "cells: [{models: [B], baselines: []}]\n"
+    )
+    tables = run_study_script(600, tmp_path / "out", grid)
+    assert "| SimSiam | resnet |" in tables
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"new-results.tgz", "report.md"}
+    with tarfile.open(tmp_path / "out" / "new-results.tgz") as made:
+        name = "results/B_simsiam_resnet_classification_labels-1_seed-0"
+        assert sorted(made.getnames()) == [f"{name}.json", f"{name}.npz"]
+
+
+def test_the_script_for_a_gpu_goes_on_from_what_is_there(whole, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(whole / "results", work / "study" / "results")
+    before = outcome(work / "study")
+    tables = run_study_script(0, tmp_path / "out", "smoke", WORK=str(work))
+    assert "| SimSiam | resnet |" in tables
+    assert outcome(work / "study") == before
