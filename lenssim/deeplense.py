@@ -44,7 +44,7 @@ from lenssim.archive.writer import (
     write_shard,
 )
 from lenssim.errors import ImportFileError, UsageError
-from lenssim.execution import Progress, thread_count
+from lenssim.execution import Progress, executor, thread_count
 from lenssim.npy import MAXIMUM_SIZE, UnsafeFileError, read_npy
 from lenssim.pipeline import work_on_groups
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
@@ -184,15 +184,9 @@ def import_deeplense(
         for layout, _ in groups:
             if read_layout(location, layout.record.name) is None:
                 create_group(location, layout, manifest, _SUBHALOS)
-        work_on_groups(
-            location,
-            manifest,
-            groups,
-            partial(convert_shard, location.url, manifest, found.folder, paths),
-            workers=workers,
-            scheduler=None,
-            progress=progress,
-        )
+        task = partial(convert_shard, location.url, manifest, found.folder, paths)
+        with executor(task, workers, scheduler=None) as run:
+            work_on_groups(location, manifest, groups, run, progress)
     return open_archive(location.url)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,9 +29,14 @@ RETRIES = 2
 
 CONNECT_TIMEOUT = "10s"
 
+_ADDRESS = re.compile(r"(?:tcp|tls|ws|wss)://(?:\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+):([0-9]{1,5})")
+"""Address of a scheduler: scheme, host (or IPv6 address in brackets), and port."""
+
+_GOES_ON = "What is done is kept: the same command goes on from there."
+
 
 class ClusterError(LenssimError):
-    """A cluster cannot be reached, or lost the workers that a task ran on."""
+    """A cluster cannot be reached, or was lost with what ran on it."""
 
 
 class _StoppedError(Exception):
@@ -43,6 +50,15 @@ def thread_count(workers: int | None) -> int:
     return workers or len(os.sched_getaffinity(0))
 
 
+def _check_address(scheduler: str) -> None:
+    """Refuses what is no address: dask's client would not get over it."""
+    address = _ADDRESS.fullmatch(scheduler)
+    if address is None or not 1 <= int(address[1]) <= 65535:
+        raise UsageError(
+            f"scheduler = {scheduler} must be tcp://HOST:PORT, with a port between 1 and 65535."
+        )
+
+
 @contextmanager
 def executor(task: Callable[..., int], workers: int | None, scheduler: str | None) -> Iterator[Run]:
     """A function that runs a task for many arguments.
@@ -51,21 +67,42 @@ def executor(task: Callable[..., int], workers: int | None, scheduler: str | Non
         task: returns the number of images that it made; takes a `Progress` as its last argument.
         workers: threads on this machine; all cores where None.
         scheduler: address of a dask.distributed scheduler that is used instead.
+
+    Raises:
+        UsageError: where there cannot be as many workers, or the address is none.
+        ClusterError: where no scheduler answers, or the cluster is lost.
     """
     threads = thread_count(workers)
     if scheduler is None:
         yield _on_threads(task, threads)
         return
+    _check_address(scheduler)
     from distributed import Client
 
+    with _quiet():
+        try:
+            client = Client(scheduler, timeout=CONNECT_TIMEOUT, set_as_default=False)
+        except OSError:
+            raise ClusterError(
+                f"No dask scheduler answers at {scheduler}: start one there, or leave out "
+                "--scheduler."
+            ) from None
+        with client, client.as_current():
+            yield _on_cluster(task, client)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps dask's client from logging what is raised here as one sentence."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        client = Client(scheduler, timeout=CONNECT_TIMEOUT, set_as_default=False)
-    except (OSError, TimeoutError, ValueError):
-        raise ClusterError(
-            f"No dask scheduler answers at {scheduler}: start one there, or leave out --scheduler."
-        ) from None
-    with client, client.as_current():
-        yield _on_cluster(task, client)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _on_threads(task: Callable[..., int], workers: int) -> Run:
@@ -103,7 +140,7 @@ def _on_threads(task: Callable[..., int], workers: int) -> Run:
 
 
 def _on_cluster(task: Callable[..., int], client: Any) -> Run:
-    from distributed import KilledWorker, as_completed
+    from distributed import as_completed
 
     def run(
         arguments: Sequence[tuple[Any, ...]],
@@ -116,16 +153,35 @@ def _on_cluster(task: Callable[..., int], client: Any) -> Run:
         }
         try:
             for future in as_completed(futures):
-                made = future.result()
+                made = _result(future)
                 if progress is not None:
                     progress(made)
                 finished(futures[future])
-        except KilledWorker:
-            raise ClusterError(
-                f"The cluster lost the workers of a task {RETRIES + 1} times, as it does when they "
-                "run out of memory. What is done is kept: the same command goes on from there."
-            ) from None
         finally:
-            client.cancel(list(futures))
+            if client.status == "running":
+                client.cancel(list(futures))
 
     return run
+
+
+def _result(future: Any) -> int:
+    """What a task returned.
+
+    Raises:
+        ClusterError: where the cluster was lost; a task's own error is raised as it is.
+    """
+    from distributed import CancelledError, KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker:
+        raise ClusterError(
+            f"The cluster lost the workers of a task {RETRIES + 1} times, as it does when they "
+            f"run out of memory. {_GOES_ON}"
+        ) from None
+    except (CancelledError, OSError):  # a closed connection and a timeout are OSErrors
+        if future.status == "error":
+            raise
+        raise ClusterError(
+            f"The cluster gave up its tasks, as it does when its scheduler is lost. {_GOES_ON}"
+        ) from None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,7 @@ from lenssim.archive.writer import (
     write_shard,
 )
 from lenssim.errors import UsageError
-from lenssim.execution import Progress, executor
-from lenssim.population import subhalo_bound
+from lenssim.execution import Progress, Run, executor
 from lenssim.rendering import EngineName, platform
 from lenssim.simulation import Simulation, simulate_many
 from lenssim.spec import CLASSES, SPLITS, Specification, SubstructureClass
@@ -48,9 +48,6 @@ from lenssim.version import VERSION
 
 DEFAULT_COUNTS = {"train": 30_000, "test": 5_000}
 """Images of each class, as in the study (Deshmukh et al. 2023, sec. 3)."""
-
-GROUP_FILES = ((IMAGES, "/"), (SHARDS, "-"))
-"""Folders that hold a group's files, and what follows the group's name in their paths."""
 
 SIMULATED_TOGETHER = 32
 """Images that a task simulates at once, between two calls of its progress function."""
@@ -79,6 +76,8 @@ class Plan:
     spec: Specification
     manifest: Manifest
     groups: tuple[GroupPlan, ...]
+    discarded: tuple[str, ...] = ()
+    """Paths of what is there and does not stay."""
 
     @property
     def missing_images(self) -> int:
@@ -103,7 +102,7 @@ def planned(
 ) -> Iterator[Plan]:
     """Compares what is asked for with what is there, and holds the archive for this run meanwhile.
 
-    Changes nothing but what is overwritten. Arguments and errors are those of `lenssim.generate`.
+    Changes nothing. Arguments and errors are those of `lenssim.generate`.
     """
     wanted_classes = [name for name in CLASSES if name in set(classes)]
     counts = {"train": train, "test": test}
@@ -115,7 +114,6 @@ def planned(
         seed=seed,
         spec_sha256=spec.sha256,
         spec=spec.model_dump(mode="json"),
-        platform=platform(),
     )
     layouts = [
         GroupLayout(
@@ -143,7 +141,7 @@ def _compare(
     layouts: list[GroupLayout],
     overwrite: bool,
 ) -> Plan:
-    """What is left to do, with what is to be overwritten out of the way."""
+    """What is left to do, and what has to go before."""
     existing = read_manifest(location)
     if existing is None and location.exists(IMAGES):
         raise UsageError(
@@ -152,13 +150,24 @@ def _compare(
         )
     if existing is not None and existing.imported is not None:
         raise UsageError(f"{location} holds imported images: choose another --out.")
-    if existing is not None and overwrite:
-        existing = _remove(location, existing, wanted, layouts)
-    if existing is not None:
-        _check_same(location, existing, wanted)
-    manifest = existing or wanted
-    groups = tuple(_plan_group(location, manifest, layout) for layout in layouts)
-    return Plan(location, spec, manifest, groups)
+    anew = tuple(
+        GroupPlan(layout, False, False, tuple(range(layout.record.shards))) for layout in layouts
+    )
+    if existing is None or _is_empty(location, existing):
+        return Plan(location, spec, wanted, anew, (PROGRESS, IMAGES))
+    if overwrite:
+        manifest, discarded = _overwritten(existing, wanted, layouts)
+        return Plan(location, spec, manifest, anew, discarded)
+    _check_same(location, existing, wanted)
+    groups = tuple(_plan_group(location, existing, layout) for layout in layouts)
+    return Plan(location, spec, existing, groups)
+
+
+def _is_empty(location: Location, manifest: Manifest) -> bool:
+    """Whether an archive holds no image yet: its run was refused, or cut short at once."""
+    if manifest.groups or location.exists(SHARDS):
+        return False
+    return not any(PurePosixPath(path).stem.isdigit() for path in location.sizes(PROGRESS))
 
 
 def carry_out(
@@ -170,33 +179,44 @@ def carry_out(
 ) -> None:
     """Makes everything that a plan says is missing; each group is complete when its last shard is.
 
-    Arguments and errors are those of `generation.generate`.
+    Nothing is changed before there is something to work with. Arguments and errors are those of
+    `generation.generate`.
     """
-    write_manifest(work.location, work.manifest)
+    task = partial(make_shard, work.location.url, work.spec, work.manifest)
     unfinished = [group for group in work.groups if not group.is_complete]
-    for group in unfinished:
-        if not group.is_created:
-            bound = subhalo_bound(work.spec)
-            create_group(work.location, group.layout, work.manifest, bound)
-    work_on_groups(
-        work.location,
-        work.manifest,
-        [(group.layout, group.missing_shards) for group in unfinished],
-        partial(make_shard, work.location.url, work.spec, work.manifest),
-        workers=workers,
-        scheduler=scheduler,
-        progress=progress,
-    )
+    with executor(task, workers, scheduler) as run:
+        _replace_manifest(work)
+        for group in unfinished:
+            if not group.is_created:
+                bound = work.spec.subhalo_bound
+                create_group(work.location, group.layout, work.manifest, bound)
+        work_on_groups(
+            work.location,
+            work.manifest,
+            [(group.layout, group.missing_shards) for group in unfinished],
+            run,
+            progress,
+        )
+
+
+def _replace_manifest(work: Plan) -> None:
+    """Writes a plan's manifest, and removes what does not stay.
+
+    What says which shards are done goes first, so that none is taken for one of the new manifest.
+    """
+    for path in work.discarded:
+        if path.startswith(PROGRESS):
+            work.location.remove(path)
+    write_manifest(work.location, work.manifest)
+    for path in work.discarded:
+        work.location.remove(path)
 
 
 def work_on_groups(
     location: Location,
     manifest: Manifest,
     groups: Sequence[tuple[GroupLayout, Sequence[int]]],
-    task: Callable[..., int],
-    *,
-    workers: int | None,
-    scheduler: str | None,
+    run: Run,
     progress: Progress | None,
 ) -> Manifest:
     """Runs a task for every shard that is missing, and finalises each group after its last one.
@@ -205,8 +225,8 @@ def work_on_groups(
         location: of the archive.
         manifest: as it is before.
         groups: layouts, each with its missing shards; those with none are only finalised.
-        task: called with a layout, a shard and a `Progress`; writes that shard.
-        workers, scheduler, progress: as for `lenssim.generate`.
+        run: of an `executor`, whose task takes a layout and a shard, and writes that shard.
+        progress: called as images are made.
 
     Returns:
         The manifest with the groups, as it has been written.
@@ -231,8 +251,7 @@ def work_on_groups(
     for layout, shards in groups:  # cut short between a last shard and its entry in the manifest
         if not shards:
             finalise(layout)
-    with executor(task, workers, scheduler) as run:
-        run(tasks, finished, progress)
+    run(tasks, finished, progress)
     location.remove(PROGRESS)
     return manifest
 
@@ -272,7 +291,7 @@ def make_shard(
         _fill(columns, start, simulations)
         if progress is not None:
             progress(len(indices))
-    write_shard(Location(url), layout, spec.name, shard, columns)
+    write_shard(Location(url), layout, spec.name, shard, columns, platform())
     return len(samples)
 
 
@@ -280,7 +299,7 @@ def _empty_columns(spec: Specification, layout: GroupLayout, count: int) -> dict
     sizes = {
         "y": spec.instrument.num_pix,
         "x": spec.instrument.num_pix,
-        "subhalo": subhalo_bound(spec),
+        "subhalo": spec.subhalo_bound,
     }
     columns: dict[str, NDArray[Any]] = {}
     for column in columns_of(layout.record.substructure_class):
@@ -385,30 +404,22 @@ def _plan_group(location: Location, manifest: Manifest, layout: GroupLayout) -> 
     return GroupPlan(begun, True, False, missing)
 
 
-def _remove(
-    location: Location, existing: Manifest, wanted: Manifest, layouts: list[GroupLayout]
-) -> Manifest | None:
-    """Removes what is to be overwritten; the manifest of what stays, if anything does."""
+def _overwritten(
+    existing: Manifest, wanted: Manifest, layouts: list[GroupLayout]
+) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest without the groups that are made anew, and the paths of what goes with them."""
     is_same = not any(
         _differences(
             existing.model_dump(include={"seed", "engine", "spec"}),
             wanted.model_dump(include={"seed", "engine", "spec"}),
         )
     )
-    names = {layout.record.name for layout in layouts}
+    names = [layout.record.name for layout in layouts]
     kept = [group for group in existing.groups if group.name not in names]
     if not is_same or not kept:
-        for path in (MANIFEST, IMAGES, SHARDS, PROGRESS):
-            location.remove(path)
-        return None
-    prefixes = [f"{folder}/{name}{end}" for name in names for folder, end in GROUP_FILES]
-    gone = existing.files_of(*prefixes)
-    files = {path: file for path, file in existing.files.items() if path not in gone}
-    manifest = existing.model_copy(update={"groups": kept, "files": files})
-    write_manifest(location, manifest)
-    for path in gone:
-        location.remove(path)
-    for name in names:
-        location.remove(f"{IMAGES}/{name}")
-        location.remove(f"{PROGRESS}/{name}")
-    return manifest
+        return wanted, (PROGRESS, IMAGES, SHARDS)
+    images = existing.files_of(*(f"{IMAGES}/{name}/" for name in names))
+    shards = existing.files_of(*(f"{SHARDS}/{name}-" for name in names))
+    files = {path: file for path, file in existing.files.items() if path not in images | shards}
+    folders = [f"{folder}/{name}" for folder in (PROGRESS, IMAGES) for name in names]
+    return existing.model_copy(update={"groups": kept, "files": files}), (*folders, *shards)

@@ -25,7 +25,7 @@ from lenssim.cosmology import (
     velocity_dispersion,
 )
 from lenssim.errors import UsageError
-from lenssim.spec import Prior, Specification, Subhalos, SubstructureClass, poisson_bound
+from lenssim.spec import Prior, Specification, Subhalos, SubstructureClass
 
 Purpose = Literal["population", "noise"]
 _PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
@@ -122,28 +122,6 @@ def _stream_key(seed: int, model: str, split: str, substructure_class: str) -> N
     """Philox key of a group: 128 bits of the hash of its names."""
     words = f"lenssim/1/{seed}/{model}/{split}/{substructure_class}"
     return np.frombuffer(hashlib.sha256(words.encode()).digest()[:16], dtype="<u8")
-
-
-def subhalo_bound(spec: Specification) -> int:
-    """The number of subhalos that no image of the cdm class exceeds."""
-    subhalos = spec.substructure.cdm
-    if subhalos.count is not None:
-        return round(subhalos.count.support[1])
-    assert spec.substructure.f_sub is not None  # the specification is validated
-    largest = spec.substructure.f_sub.support[1] * spec.lens.einstein_mass.support[1]
-    return poisson_bound(largest / mean_subhalo_mass(subhalos))
-
-
-def mean_subhalo_mass(subhalos: Subhalos) -> float:
-    """Mean of the mass function dN/dM ~ M^slope between its limits, in solar masses."""
-
-    def moment(power: float) -> float:
-        exponent = subhalos.slope + power + 1
-        if abs(exponent) < 1e-12:
-            return math.log(subhalos.mass_max / subhalos.mass_min)
-        return (subhalos.mass_max**exponent - subhalos.mass_min**exponent) / exponent
-
-    return moment(1) / moment(0)
 
 
 def subhalo_masses(subhalos: Subhalos, quantiles: FloatArray) -> FloatArray:
@@ -293,8 +271,8 @@ def _draw_subhalos(
     if subhalos.count is not None:
         count = round(subhalos.count.draw(generator))
     else:
-        mean = _draw_fraction(None, spec, total_mass, generator) / mean_subhalo_mass(subhalos)
-        count = min(int(generator.poisson(mean)), subhalo_bound(spec))
+        mean = _draw_fraction(None, spec, total_mass, generator) / subhalos.mean_mass
+        count = min(int(generator.poisson(mean)), spec.subhalo_bound)
     mass_quantiles, radius_quantiles, turns = generator.random((3, count))
     mass = subhalo_masses(subhalos, mass_quantiles)
     inner, outer = subhalos.radius_min, subhalos.radius_max

@@ -10,7 +10,7 @@ from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import GroupLayout, shards_done, write_shard
 from lenssim.description import describe
 from lenssim.errors import ArchiveError
-from lenssim.execution import Progress
+from lenssim.execution import Progress, executor
 from lenssim.pipeline import work_on_groups
 
 
@@ -44,15 +44,9 @@ def export(
             done = shards_done(archive.location, layout)
             shards = range(layout.record.shards)
             groups.append((layout, [shard for shard in shards if shard not in done]))
-        work_on_groups(
-            archive.location,
-            archive.manifest,
-            groups,
-            partial(export_shard, archive.location.url),
-            workers=workers,
-            scheduler=scheduler,
-            progress=progress,
-        )
+        task = partial(export_shard, archive.location.url)
+        with executor(task, workers, scheduler) as run:
+            work_on_groups(archive.location, archive.manifest, groups, run, progress)
         return describe(url)
 
 

@@ -22,7 +22,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
     ValidationError,
     model_serializer,
     model_validator,
@@ -39,6 +38,11 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What names a data set, in archives, files and random streams."""
+
+NAME_WORDS = "up to 64 letters, digits, dots, hyphens and underscores, with a letter or digit first"
+
+MAXIMUM_SUBHALOS = 100_000
+"""Subhalos that an image may have room for, when it is specified and when it is read."""
 
 MAXIMUM_FILE_SIZE = 1_000_000
 """Bytes; a specification is a page, and a larger file is something else."""
@@ -164,26 +168,41 @@ def _within(
     most: float | None = None,
     unit: str = "",
 ) -> AfterValidator:
-    """Validator that holds a prior's whole support inside a range."""
+    """Validator that holds a number, or a prior's whole support, inside a range."""
     bounds = [
-        (above, lambda low, high: low > above, f"greater than {above}"),
-        (least, lambda low, high: low >= least, f"at least {least}"),
-        (below, lambda low, high: high < below, f"less than {below}"),
-        (most, lambda low, high: high <= most, f"at most {most}"),
+        (above, lambda low, high: low > above, "greater than"),
+        (least, lambda low, high: low >= least, "at least"),
+        (below, lambda low, high: high < below, "less than"),
+        (most, lambda low, high: high <= most, "at most"),
     ]
-    active = [(holds, words) for bound, holds, words in bounds if bound is not None]
+    active = [(holds, f"{words} {bound:g}") for bound, holds, words in bounds if bound is not None]
 
-    def check(prior: Prior) -> Prior:
-        low, high = prior.support
+    def check(value: Prior | float) -> Prior | float:
+        low, high = value.support if isinstance(value, Prior) else (value, value)
         if not all(holds(low, high) for holds, _ in active):
             allowed = " and ".join(words for _, words in active)
             raise ValueError(f"must be {allowed}{' ' + unit if unit else ''}")
-        return prior
+        return value
 
     return AfterValidator(check)
 
 
-Positive = Annotated[float, Field(gt=0)]
+def _matching(pattern: str, words: str) -> AfterValidator:
+    """Validator that holds a text to a pattern, which the words describe."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {words}")
+        return text
+
+    return AfterValidator(check)
+
+
+Redshift = Annotated[float, _within(above=0.0)]
+Length = Annotated[float, _within(above=0.0, unit="arcsec")]
+Seconds = Annotated[float, _within(above=0.0, unit="seconds")]
+Magnitude = Annotated[float, _within(least=0.0, most=40.0, unit="mag")]
+SubhaloMass = Annotated[float, _within(least=1.0, most=1e16, unit="solar masses")]
 Fraction = Annotated[Prior, _within(least=0.0, below=1.0)]
 Ellipticity = Annotated[Prior, _within(above=-0.7, below=0.7)]
 Angle = Annotated[Prior, _within(least=-2 * math.pi, most=2 * math.pi, unit="radians")]
@@ -194,24 +213,32 @@ Mass = Annotated[Prior, _within(above=0.0, most=1e16, unit="solar masses")]
 class Cosmology(_Section):
     """Flat Lambda-CDM: Hubble constant in km/s/Mpc, matter and baryon densities."""
 
-    H0: Positive
-    Om0: Annotated[float, Field(gt=0, le=1)]
-    Ob0: Annotated[float, Field(ge=0, le=1)]
+    H0: Annotated[float, _within(above=0.0, unit="km/s/Mpc")]
+    Om0: Annotated[float, _within(above=0.0, most=1.0)]
+    Ob0: Annotated[float, _within(least=0.0, most=1.0)]
     distances: Literal["angular_diameter", "luminosity_difference"] = "angular_diameter"
     """What enters the lensing formulae; luminosity_difference is what DeepLenseSim does."""
+
+    @model_validator(mode="after")
+    def _matter_holds_baryons(self) -> Self:
+        if self.Ob0 > self.Om0:
+            raise ValueError(
+                f"Ob0 = {self.Ob0:g} must be at most Om0 = {self.Om0:g}, which contains it"
+            )
+        return self
 
 
 class Lens(_Section):
     """The main halo, centred on the image, and the external shear."""
 
-    redshift: Positive
+    redshift: Redshift
     einstein_mass: Mass
     """Mass inside the Einstein radius, solar masses, substructure included."""
     e1: Ellipticity
     e2: Ellipticity
     gamma1: Ellipticity
     gamma2: Ellipticity
-    deflections_for_redshift: Positive | None = None
+    deflections_for_redshift: Redshift | None = None
     """Source redshift that the Einstein radii are taken to hold for, where it is not the
     source's own: every deflection is then rescaled, as lenstronomy's z_source_convention does."""
 
@@ -219,7 +246,7 @@ class Lens(_Section):
 class Source(_Section):
     """A Sersic ellipse in the source plane, in lenstronomy's conventions."""
 
-    redshift: Positive
+    redshift: Redshift
     x: Position
     y: Position
     magnitude: Annotated[Prior, _within(least=0.0, most=40.0, unit="mag")]
@@ -235,10 +262,10 @@ class Vortex(_Section):
     axion_mass: Annotated[Prior, _within(least=1e-26, most=1e-18, unit="eV")]
     mass: Mass | None = None
     """Solar masses; where not given, f_sub times the Einstein mass."""
-    length_at_1e_22_ev: Positive | None = None
+    length_at_1e_22_ev: Length | None = None
     """Arcsec, for a length that goes as 1/axion_mass; where not given, the length is the
     de Broglie wavelength h / (m sigma_v)."""
-    point_masses: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    point_masses: Annotated[int, _within(least=2, most=10_000)] | None = None
     """Where given, this many equal point masses, ends included, instead of a line."""
     angle: Angle
     x: Position
@@ -248,24 +275,40 @@ class Vortex(_Section):
 class Subhalos(_Section):
     """CDM class: point masses with a power-law mass function in an annulus."""
 
-    count: Annotated[Prior, _within(least=0.0, most=20_000.0)] | None = None
+    count: Annotated[Prior, _within(least=0.0, most=MAXIMUM_SUBHALOS)] | None = None
     """Number of subhalos, rounded; where not given, Poisson with the mean that puts f_sub of
     the Einstein mass into them."""
-    slope: Annotated[float, Field(ge=-5, le=5)]
+    slope: Annotated[float, _within(least=-5.0, most=5.0)]
     """d N / d M ~ M^slope."""
-    mass_min: Positive
-    mass_max: Positive
-    radius_min: Annotated[float, Field(ge=0)]
-    radius_max: Positive
+    mass_min: SubhaloMass
+    mass_max: SubhaloMass
+    radius_min: Annotated[float, _within(least=0.0, unit="arcsec")]
+    radius_max: Length
     radial: Literal["uniform_in_area", "uniform_in_radius"]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.mass_min >= self.mass_max:
-            raise ValueError(f"mass_min = {self.mass_min:g} must be below mass_max")
+            raise ValueError(
+                f"mass_min = {self.mass_min:g} must be below mass_max = {self.mass_max:g}"
+            )
         if self.radius_min >= self.radius_max:
-            raise ValueError(f"radius_min = {self.radius_min:g} must be below radius_max")
+            raise ValueError(
+                f"radius_min = {self.radius_min:g} must be below radius_max = {self.radius_max:g}"
+            )
         return self
+
+    @property
+    def mean_mass(self) -> float:
+        """Mean of the mass function dN/dM ~ M^slope between its limits, in solar masses."""
+
+        def moment(power: float) -> float:
+            exponent = self.slope + power + 1
+            if abs(exponent) < 1e-12:
+                return math.log(self.mass_max / self.mass_min)
+            return (self.mass_max**exponent - self.mass_min**exponent) / exponent
+
+        return moment(1) / moment(0)
 
 
 class Substructure(_Section):
@@ -288,23 +331,25 @@ class Substructure(_Section):
 class Instrument(_Section):
     """Detector, PSF and exposure; frozen here because published tables change."""
 
-    num_pix: Annotated[int, Field(ge=8, le=1024)]
-    pixel_scale: Annotated[float, Field(gt=0, le=1)]
+    num_pix: Annotated[int, _within(least=8, most=1024)]
+    pixel_scale: Annotated[float, _within(least=0.001, most=1.0, unit="arcsec")]
     """Arcsec."""
-    psf_fwhm: Annotated[float, Field(gt=0, le=2)]
+    psf_fwhm: Annotated[float, _within(above=0.0, most=2.0, unit="arcsec")]
     """Arcsec; the PSF is a Gaussian."""
-    psf_truncation: Positive = 5.0
+    psf_truncation: Annotated[
+        float, _within(above=0.0, most=10.0, unit="standard deviations of the PSF")
+    ] = 5.0
     """Standard deviations at which the PSF is cut."""
-    zero_point: Annotated[float, Field(ge=0, le=40)]
+    zero_point: Magnitude
     """Magnitude of one electron per second."""
-    sky_brightness: Annotated[float, Field(ge=0, le=40)]
+    sky_brightness: Magnitude
     """Magnitude per square arcsec."""
-    exposure_time: Positive
+    exposure_time: Seconds
     """Seconds, of one exposure."""
-    num_exposures: Annotated[int, Field(ge=1)]
-    read_noise: Annotated[float, Field(ge=0)]
+    num_exposures: Annotated[int, _within(least=1)]
+    read_noise: Annotated[float, _within(least=0.0, unit="electrons")]
     """Electrons per pixel and read-out."""
-    gain: Positive
+    gain: Annotated[float, _within(above=0.0, unit="electrons per ADU")]
     """Electrons per ADU; images are in electrons, so it only tells how to turn them into ADU."""
 
 
@@ -312,16 +357,16 @@ class Observation(_Section):
     """What is done to the noise-free image."""
 
     noise: bool
-    flux_factor: Positive = 1.0
+    flux_factor: Annotated[float, _within(above=0.0)] = 1.0
     """Factor on the whole image: 2 in the DeepLenseSim variants, which add the model to itself."""
 
 
 class Sampling(_Section):
     """How the surface brightness is integrated over a pixel: one of the two."""
 
-    tolerance: Annotated[float, Field(gt=0, le=1)] | None = None
+    tolerance: Annotated[float, _within(above=0.0, most=1.0)] | None = None
     """Adaptive: error allowed in a pixel, in units of its noise."""
-    subsamples: Annotated[int, Field(ge=1, le=64)] | None = None
+    subsamples: Annotated[int, _within(least=1, most=64)] | None = None
     """Fixed: a regular grid of this many samples along each side of a pixel."""
 
     @model_validator(mode="after")
@@ -336,9 +381,9 @@ class Sampling(_Section):
 class Specification(_Section):
     """A data set, completely: with a seed, it decides every bit of every image."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    name: Annotated[str, _matching(NAME_PATTERN, NAME_WORDS)]
     """Names the model in archives and keys its random streams."""
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    version: Annotated[str, _matching(r"\d+\.\d+\.\d+", "three numbers, as in 1.0.0")]
     description: str
     cosmology: Cosmology
     lens: Lens
@@ -361,18 +406,42 @@ class Specification(_Section):
                 f"lens.deflections_for_redshift = {convention:g} must be above "
                 f"lens.redshift = {self.lens.redshift:g}"
             )
-        vortex = self.substructure.axion
-        lightest_halo = self.lens.einstein_mass.support[0]
-        if (
-            self.substructure.within_einstein_mass
-            and vortex.mass is not None
-            and vortex.mass.support[1] >= lightest_halo
-        ):
+        if self.substructure.within_einstein_mass:
+            self._check_masses()
+        if self.subhalo_bound > MAXIMUM_SUBHALOS:
             raise ValueError(
-                f"substructure.axion.mass = {vortex.mass} must be below "
-                f"lens.einstein_mass = {self.lens.einstein_mass}, which contains it"
+                f"substructure.cdm.mass_min = {self.substructure.cdm.mass_min:g}, with "
+                f"substructure.f_sub = {self.substructure.f_sub} and "
+                f"lens.einstein_mass = {self.lens.einstein_mass}, makes up to "
+                f"{self.subhalo_bound} subhalos an image, of which at most {MAXIMUM_SUBHALOS} "
+                "are allowed"
             )
         return self
+
+    def _check_masses(self) -> None:
+        """Refuses substructure that outweighs the lens which contains it."""
+        vortex, subhalos = self.substructure.axion, self.substructure.cdm
+        lightest_halo = self.lens.einstein_mass.support[0]
+        limit = f"must be below lens.einstein_mass = {self.lens.einstein_mass}, which contains"
+        if vortex.mass is not None and vortex.mass.support[1] >= lightest_halo:
+            raise ValueError(f"substructure.axion.mass = {vortex.mass} {limit} it")
+        if subhalos.count is None and subhalos.mass_min >= lightest_halo:
+            raise ValueError(f"substructure.cdm.mass_min = {subhalos.mass_min:g} {limit} it")
+        if subhalos.count is not None and self.subhalo_bound * subhalos.mass_min >= lightest_halo:
+            raise ValueError(
+                f"substructure.cdm.count = {subhalos.count} times "
+                f"substructure.cdm.mass_min = {subhalos.mass_min:g} {limit} them"
+            )
+
+    @property
+    def subhalo_bound(self) -> int:
+        """The number of subhalos that no image of the cdm class exceeds."""
+        subhalos = self.substructure.cdm
+        if subhalos.count is not None:
+            return round(subhalos.count.support[1])
+        assert self.substructure.f_sub is not None  # `Substructure` is validated
+        largest = self.substructure.f_sub.support[1] * self.lens.einstein_mass.support[1]
+        return poisson_bound(largest / subhalos.mean_mass)
 
     @property
     def sha256(self) -> str:
@@ -506,24 +575,50 @@ def _one_sentence(error: ValidationError, origin: str) -> str:
     path = [str(part) for part in first["loc"]]
     key = ".".join(path) or "the whole"
     if first["type"] == "extra_forbidden":
-        model: Any = Specification
-        for part in path[:-1]:
-            model = model.model_fields[part].annotation
-        known = ", ".join(model.model_fields)
+        known = ", ".join(_section(path[:-1]).model_fields)
         section = f"section '{'.'.join(path[:-1])}'" if path[:-1] else "a specification"
         return f"{origin}: unknown key '{key}'; {section} has the keys {known}."
     if first["type"] == "missing":
         return f"{origin}: key '{key}' is missing."
-    message = first["msg"].removeprefix("Value error, ")
-    if not path or (isinstance(first["input"], dict) and first["type"] == "value_error"):
-        if isinstance(first["input"], dict) and path and len(first["input"]) == 1:
-            shown = json.dumps(first["input"], default=str).replace('"', "")
-            return f"{origin}: {key} = {shown}: {message}."
-        prefix = f"{key}: " if path else ""
-        return f"{origin}: {prefix}{message}."
     value = first["input"]
-    if isinstance(value, float):
-        shown = f"{value:g}"
+    if first["type"] == "value_error":
+        message = first["msg"].removeprefix("Value error, ")
+        if isinstance(value, dict) and len(value) != 1:  # of a section, whose keys it names
+            return f"{origin}: {f'{key}: ' if path else ''}{message}."
     else:
-        shown = str(value) if isinstance(value, Prior) else repr(value)
-    return f"{origin}: {key} = {shown} is not allowed: {message[0].lower()}{message[1:]}."
+        message = _allowed(first["type"], path, first.get("ctx", {})) or first["msg"]
+    shown = f"{value:g}" if isinstance(value, float) else json.dumps(value, default=str)
+    if isinstance(value, dict):
+        shown = shown.replace('"', "")
+    link = " " if message.startswith("must be") else ": "
+    return f"{origin}: {key} = {shown}{link}{message}."
+
+
+def _allowed(kind: str, path: list[str], context: dict[str, Any]) -> str | None:
+    """What a value of the wrong type must be instead, by pydantic's name for the error."""
+    if kind == "model_type":
+        return f"must be a section with the keys {', '.join(_section(path).model_fields)}"
+    if kind == "literal_error":
+        return f"must be {context['expected']}"
+    for beginning, words in _TYPES.items():
+        if kind.startswith(beginning):
+            return f"must be {words}"
+    return None
+
+
+_TYPES = {
+    "finite_number": "a finite number",
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "string": "a text, in quotes",
+}
+"""What a value must be, by what the name of pydantic's error begins with."""
+
+
+def _section(path: list[str]) -> type[BaseModel]:
+    """The model of the section at a path."""
+    model: Any = Specification
+    for part in path:
+        model = model.model_fields[part].annotation
+    return model

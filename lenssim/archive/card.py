@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from lenssim.archive.content import first_images, scalar_columns
+from lenssim.archive.content import first_images, scalar_blocks
 from lenssim.archive.manifest import (
     IMAGES,
     LICENCE,
@@ -226,7 +226,8 @@ def _column_facts(column: Column, *, is_imported: bool) -> dict[str, Any]:
 
 def _statistics(archive: Archive, group: GroupRecord) -> _Statistics:
     pixels = first_images(archive, group, STATISTICS_IMAGES)
-    snr = scalar_columns(archive, group)["substructure_snr"]
+    blocks = scalar_blocks(archive, group, ["substructure_snr"])
+    snr = np.concatenate([block["substructure_snr"] for block in blocks])
     if group.substructure_class == "no_sub" or not np.isfinite(snr).any():
         ratios = ["-"] * len(_SNR_PERCENTILES)
     else:

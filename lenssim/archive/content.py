@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,24 +14,42 @@ from lenssim.archive.schema import columns_of
 
 INDEX = "sample"
 
+BLOCK_ROWS = 8192
+"""Images whose columns are read at once, or those of one shard where it holds more."""
+
 
 def shard_paths(manifest: Manifest, group: GroupRecord) -> list[str]:
     """Paths of the WebDataset shards of a group, in their order; none where it has none."""
     return sorted(path for path in manifest.files_of(f"{SHARDS}/{group.name}-"))
 
 
-def scalar_columns(archive: Archive, group: GroupRecord) -> dict[str, NDArray[Any]]:
-    """The sample index and the columns that hold one number an image, in the schema's order."""
-    kinds = {c.name: c.dtype for c in columns_of(group.substructure_class) if c.is_scalar}
+def scalar_blocks(
+    archive: Archive, group: GroupRecord, names: Sequence[str]
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Columns that hold one number an image, block after block of whole shards.
+
+    Args:
+        archive: opened.
+        group: which it holds.
+        names: of the columns, or `INDEX`.
+    """
     if "zarr" in group.formats:
-        dataset = archive.dataset(group.split, group.substructure_class)
-        return {name: dataset[name].values for name in (INDEX, *kinds)}
-    shards = (archive.read_shard(group, shard)[1] for shard in range(group.shards))
-    rows = [row for scalars in shards for row in scalars]
-    return {
-        name: np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=dtype)
-        for name, dtype in {INDEX: "int64", **kinds}.items()
-    }
+        dataset = archive.dataset(group.split, group.substructure_class)[list(names)]
+        rows = max(BLOCK_ROWS // group.shard_size, 1) * group.shard_size
+        for start in range(0, group.count, rows):
+            block = dataset.isel(sample=slice(start, start + rows))
+            yield {name: block[name].values for name in names}
+        return
+    kinds = {column.name: column.dtype for column in columns_of(group.substructure_class)}
+    for shard in range(group.shards):
+        _, scalars = archive.read_shard(group, shard)
+        yield {
+            name: np.array(
+                [np.nan if row[name] is None else row[name] for row in scalars],
+                dtype=kinds.get(name, "int64"),
+            )
+            for name in names
+        }
 
 
 def first_images(archive: Archive, group: GroupRecord, count: int) -> NDArray[np.float32]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from lenssim.archive.card import PICTURE, archive_card
 from lenssim.archive.croissant import CROISSANT, croissant_bytes
+from lenssim.archive.location import Location
 from lenssim.archive.manifest import FileRecord, Manifest, write_manifest
 from lenssim.archive.reader import Archive
 from lenssim.archive.tables import TABLES, table, table_path
@@ -49,9 +51,12 @@ def write_documents(
     for path in document_paths(archive.manifest):
         if path != PICTURE:
             del files[path]
-    for path, content in _contents(archive, picture):
-        location.write(path, content)
-        files[path] = FileRecord.of(content)
+    for group in archive.manifest.groups:
+        path = table_path(group)
+        files[path] = _write_pieces(location, path, table(archive, group))
+    if picture is not None:
+        location.write(PICTURE, picture)
+        files[PICTURE] = FileRecord.of(picture)
     described = replace(archive, manifest=_with(archive.manifest, files))
     for path, content in (
         (CARD, archive_card(described, has_picture=PICTURE in files).encode()),
@@ -64,11 +69,19 @@ def write_documents(
     return manifest
 
 
-def _contents(archive: Archive, picture: bytes | None) -> Iterator[tuple[str, bytes]]:
-    for group in archive.manifest.groups:
-        yield table_path(group), table(archive, group)
-    if picture is not None:
-        yield PICTURE, picture
+def _write_pieces(location: Location, path: str, pieces: Iterable[bytes]) -> FileRecord:
+    """Writes a file, and gives its record, without all of it in memory."""
+    digest, size = hashlib.sha256(), 0
+
+    def recorded() -> Iterator[bytes]:
+        nonlocal size
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+
+    location.write_pieces(path, recorded())
+    return FileRecord(size=size, sha256=digest.hexdigest())
 
 
 def _with(manifest: Manifest, files: dict[str, FileRecord]) -> Manifest:

@@ -7,10 +7,11 @@ import fcntl
 import json
 import os
 import socket
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -138,6 +139,20 @@ class Location:
             else:
                 self._ask(relative, lambda: self._fs.pipe_file(target, bytes(content)))
 
+    def write_pieces(self, relative: str, pieces: Iterable[bytes]) -> None:
+        """Writes a file as `write` does, from pieces that need not be in memory together."""
+        if not self.is_local:
+            with self.writing(), tempfile.NamedTemporaryFile() as file:
+                file.writelines(pieces)
+                file.flush()
+                self.upload(Path(file.name), relative)
+            return
+        target = Path(self.path(relative))
+        with self.writing():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _replacing(target) as scratch, scratch.open("wb") as file:
+                file.writelines(pieces)
+
     def upload(self, source: Path, relative: str) -> None:
         """Copies a local file to here, as `write` does."""
         target = self.path(relative)
@@ -198,6 +213,7 @@ class Location:
     def _hold_folder(self) -> Iterator[None]:
         path = Path(self.path(LOCK))
         with self.writing():
+            is_new = not path.parent.exists()
             path.parent.mkdir(parents=True, exist_ok=True)
             while True:
                 file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -216,6 +232,9 @@ class Location:
             yield
         finally:
             path.unlink(missing_ok=True)
+            if is_new:
+                with suppress(OSError):  # it stays where something was written
+                    path.parent.rmdir()
             os.close(file)
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
@@ -32,6 +33,8 @@ CHECKSUM = "manifest_sha256"
 LICENCE = "CC-BY-4.0"
 NOT_STATED = "not stated by its source"
 """Licence of imported images, where nobody says more."""
+
+_BETWEEN_PLATFORMS = "; "
 
 
 class _Record(BaseModel):
@@ -129,7 +132,7 @@ class Manifest(_Record):
     spec_sha256: str | None = None
     spec: dict[str, Any] | None = None
     platform: str | None = None
-    """What the images were simulated on: the same one gives the same bits."""
+    """What the images were simulated on: the same one gives the same bits. Several are joined."""
     imported: ImportRecord | None = None
     groups: list[GroupRecord] = []
     files: dict[str, FileRecord] = {}
@@ -193,6 +196,12 @@ class Manifest(_Record):
     def group(self, name: str) -> GroupRecord | None:
         """The record of a group, as in "train/cdm"; None where it is not complete."""
         return next((group for group in self.groups if group.name == name), None)
+
+
+def joined_platforms(platforms: Iterable[str | None]) -> str | None:
+    """Platforms, some of them joined or not known, as one text; None where none is known."""
+    known = {each for joined in platforms if joined for each in joined.split(_BETWEEN_PLATFORMS)}
+    return _BETWEEN_PLATFORMS.join(sorted(known)) or None
 
 
 def is_inside(path: str) -> bool:

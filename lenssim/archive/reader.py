@@ -27,7 +27,7 @@ from lenssim.archive.manifest import (
 from lenssim.archive.schema import COORDINATES, columns_of
 from lenssim.archive.webdataset import parse_shard, pixels_of, shard_path
 from lenssim.errors import ArchiveError
-from lenssim.spec import Specification, Split, SubstructureClass
+from lenssim.spec import MAXIMUM_SUBHALOS, Specification, Split, SubstructureClass
 
 _PLAIN_TYPES = {"int8", "int64", "float32", "float64"}
 _PLAIN_CODECS = {"bytes", "blosc", "crc32c", "sharding_indexed"}
@@ -193,10 +193,6 @@ def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, plac
                 )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         raise ArchiveError(f"{place} is not the metadata of a group.") from None
-
-
-MAXIMUM_SUBHALOS = 100_000
-"""Subhalos that an image may have room for; the specification allows fewer."""
 
 
 def _codecs(codecs: list[dict[str, Any]]) -> list[dict[str, Any]]:

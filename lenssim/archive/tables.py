@@ -6,11 +6,12 @@ to write, and its bytes do not depend on one's version, as those of Parquet do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from numpy.typing import NDArray
 
-from lenssim.archive.content import INDEX, scalar_columns
+from lenssim.archive.content import INDEX, scalar_blocks
 from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.reader import Archive
 from lenssim.archive.schema import columns_of
@@ -29,17 +30,18 @@ def table_columns(group: GroupRecord) -> tuple[str, ...]:
     return (INDEX, *scalars)
 
 
-def table(archive: Archive, group: GroupRecord) -> bytes:
-    """A group's table.
+def table(archive: Archive, group: GroupRecord) -> Iterator[bytes]:
+    """A group's table, piece by piece.
 
-    Returns:
+    Yields:
         CSV with a header; numbers have as many digits as it takes to read the same number back,
         and NaN is empty.
     """
-    columns = scalar_columns(archive, group)
-    rows = zip(*map(_texts, columns.values()), strict=True)
-    lines = [",".join(columns), *map(",".join, rows)]
-    return ("\n".join(lines) + "\n").encode()
+    names = table_columns(group)
+    yield (",".join(names) + "\n").encode()
+    for columns in scalar_blocks(archive, group, names):
+        rows = zip(*map(_texts, columns.values()), strict=True)
+        yield ("\n".join(map(",".join, rows)) + "\n").encode()
 
 
 def _texts(values: NDArray[Any]) -> list[str]:

@@ -33,6 +33,7 @@ from lenssim.archive.manifest import (
     FileRecord,
     GroupRecord,
     Manifest,
+    joined_platforms,
 )
 from lenssim.archive.schema import COORDINATES, UNKNOWN_UNITS, Column, columns_of
 from lenssim.archive.webdataset import encode_shard, shard_path
@@ -275,6 +276,7 @@ def write_shard(
     model: str,
     shard: int,
     columns: dict[str, NDArray[Any]],
+    platform: str | None = None,
 ) -> None:
     """Writes one shard of a group and its progress file; doing it again changes nothing.
 
@@ -284,6 +286,7 @@ def write_shard(
         model: name of the data set, which WebDataset keys begin with.
         shard: index of the shard.
         columns: every column of the group's class, for the shard's samples.
+        platform: what they were simulated on.
     """
     record, samples = layout.record, layout.record.samples(shard)
     records: dict[str, FileRecord] = {}
@@ -301,7 +304,8 @@ def write_shard(
         location.write(path, content)
         records[path] = FileRecord.of(content)
     listed = {path: records[path].model_dump() for path in sorted(records)}
-    location.write(layout.progress_file(shard), json.dumps(listed).encode())
+    progress = {"platform": platform, "files": listed}
+    location.write(layout.progress_file(shard), json.dumps(progress).encode())
 
 
 def shards_done(location: Location, layout: GroupLayout) -> set[int]:
@@ -317,19 +321,25 @@ def shards_done(location: Location, layout: GroupLayout) -> set[int]:
         return done
     sizes = location.sizes(f"{IMAGES}/{name}") | location.sizes(f"{SHARDS}/{layout.record.split}")
     for file in files:
-        records = _read_records(location, f"{folder}/{file}")
+        records, _ = _read_progress(location, f"{folder}/{file}")
         if records and all(sizes.get(path) == record.size for path, record in records.items()):
             done.add(int(file.removesuffix(".json")))
     return done
 
 
-def _read_records(location: Location, progress_file: str) -> dict[str, FileRecord]:
-    """Records of a shard's files, by path in the archive; none from a damaged progress file."""
+def _read_progress(
+    location: Location, progress_file: str
+) -> tuple[dict[str, FileRecord], str | None]:
+    """Records of a shard's files, by path in the archive, and its platform.
+
+    None of either from a progress file that is damaged, or of an earlier version.
+    """
     try:
         values = json.loads(location.read(progress_file))
-    except ValueError:
-        return {}
-    return {path: FileRecord.model_validate(value) for path, value in values.items()}
+        records = {path: FileRecord.model_validate(each) for path, each in values["files"].items()}
+        return records, values["platform"]
+    except (ValueError, KeyError):
+        return {}, None
 
 
 def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) -> Manifest:
@@ -345,8 +355,11 @@ def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) 
     """
     record = layout.record
     files = dict(manifest.files)
+    platforms = {manifest.platform}
     for shard in range(layout.record.shards):
-        files |= _read_records(location, layout.progress_file(shard))
+        records, platform = _read_progress(location, layout.progress_file(shard))
+        files |= records
+        platforms.add(platform)
     if "zarr" in record.formats:
         files |= _finalise_zarr(location, layout.record, manifest)
     held = manifest.group(record.name)
@@ -355,7 +368,12 @@ def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) 
         record = record.model_copy(update={"formats": formats})
     groups = [group for group in manifest.groups if group.name != record.name] + [record]
     groups.sort(key=lambda group: (group.split != "train", group.substructure_class))
-    return manifest.model_copy(update={"groups": groups, "files": dict(sorted(files.items()))})
+    update = {
+        "groups": groups,
+        "files": dict(sorted(files.items())),
+        "platform": joined_platforms(platforms),
+    }
+    return manifest.model_copy(update=update)
 
 
 def _finalise_zarr(

@@ -146,7 +146,8 @@ def _singular_pixels(tracer, num_pix, pixel_scale):
     if tracer.vortex_theta_e > 0.0:
         half = math.hypot(tracer.vortex_half_x, tracer.vortex_half_y)
         # beyond the image there is nothing to mark, however long the line
-        reach = min(1.0, 2.0 * num_pix * pixel_scale / half)
+        distance = math.hypot(tracer.vortex_x, tracer.vortex_y)
+        reach = min(1.0, (distance + 2.0 * num_pix * pixel_scale) / half)
         steps = int(2.0 * half * reach / (0.5 * pixel_scale)) + 1
         for step in range(steps + 1):
             t = reach * (2.0 * step / steps - 1.0)

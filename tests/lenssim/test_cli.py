@@ -99,6 +99,7 @@ def test_specs_lists_and_prints(tmp_path):
         ["generate", "--set", "lens.nothing=1"],
         ["generate", "--set", "substructure.f_sub=1.5"],
         ["generate", "--workers", "0", "--train", "1"],
+        ["generate", "--scheduler", "garbage", "--train", "1"],
         ["generate", "--nonsense"],
         ["specs", "C"],
         ["nonsense"],

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,18 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path):
     assert not (tmp_path / "cut" / PROGRESS).exists()
 
 
+def test_the_platforms_are_those_that_made_the_images(tmp_path, monkeypatch):
+    monkeypatch.setattr("lenssim.pipeline.platform", lambda: "the first")
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path, train=64, workers=1, progress=_raise_after(33))
+    assert read_manifest(Location(tmp_path)).platform is None
+    monkeypatch.setattr("lenssim.pipeline.platform", lambda: "another")
+    assert make(tmp_path, train=64).manifest.platform == "another; the first"
+    both = make(tmp_path, ["cdm", "no_sub"], train=64)
+    assert both.manifest.platform == "another; the first"
+    assert make(tmp_path / "alone", train=4).manifest.platform == "another"
+
+
 KILLED = """
 import sys, lenssim
 lenssim.generate("B", ["cdm"], train=120, test=0, out=sys.argv[1], workers=2,
@@ -162,15 +175,15 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path, shards_before_death):
 
 
 def test_a_half_written_shard_is_written_again(tmp_path):
-    make(tmp_path / "whole", train=64)
+    make(tmp_path / "whole", train=96)
     cut = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
-        make(cut, train=64, workers=1, progress=_raise_after(33))
-    [done] = (cut / PROGRESS / "train/cdm").glob("0*.json")
+        make(cut, train=96, workers=1, progress=_raise_after(65))
+    done, _ = (cut / PROGRESS / "train/cdm").glob("0*.json")
     torn = cut / f"images.zarr/train/cdm/image/c/{int(done.stem)}/0/0"
     torn.write_bytes(torn.read_bytes()[:1000])
     done.unlink()
-    make(cut, train=64)
+    make(cut, train=96)
     assert file_hashes(cut) == file_hashes(tmp_path / "whole")
 
 
@@ -242,12 +255,36 @@ def test_a_folder_that_is_no_archive_of_ours_is_left_alone(tmp_path):
         ({"train": 0}, "nothing to generate"),
         ({"seed": -1}, "seed = -1"),
         ({"workers": 0}, "workers = 0"),
+        ({"scheduler": "garbage"}, "scheduler = garbage must be tcp://HOST:PORT"),
+        ({"scheduler": "tcp://here"}, "scheduler = tcp://here must be"),
+        ({"scheduler": "tcp://here:99999"}, "between 1 and 65535"),
         ({"chunk_size": 7, "shard_size": 32}, "multiple of chunk_size"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(tmp_path, options, words):
     with pytest.raises(UsageError, match=words):
         make(tmp_path / "a", **options)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_request_that_makes_no_sense_overwrites_nothing(tmp_path):
+    make(tmp_path)
+    before = file_hashes(tmp_path)
+    for options in ({"workers": 0}, {"scheduler": "garbage", "seed": 3}):
+        with pytest.raises(UsageError):
+            make(tmp_path, overwrite=True, **options)
+    assert file_hashes(tmp_path) == before
+    assert not lenssim.verify(tmp_path).problems
+
+
+def test_an_archive_that_holds_no_image_yet_is_replaced(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "cut", ["cdm", "no_sub"], train=64, workers=1, progress=_raise_after(1))
+    assert (tmp_path / "cut" / PROGRESS / "train/cdm/layout.json").exists()
+    make(tmp_path / "cut", seed=1)
+    make(tmp_path / "whole", seed=1)
+    assert file_hashes(tmp_path / "cut") == file_hashes(tmp_path / "whole")
+    assert not lenssim.verify(tmp_path / "cut").problems
 
 
 def test_a_full_disk_is_one_sentence_and_the_next_run_completes(tmp_path, monkeypatch):
@@ -310,7 +347,49 @@ def test_a_cluster_gives_the_same_files_and_survives_a_lost_worker(tmp_path):
 def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("lenssim.execution.CONNECT_TIMEOUT", "500ms")
     with pytest.raises(ClusterError, match="No dask scheduler answers"):
-        make(tmp_path, scheduler="tcp://127.0.0.1:9")
+        make(tmp_path / "a", scheduler="tcp://127.0.0.1:9")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_lost_scheduler_is_one_sentence_and_the_next_run_completes(tmp_path, capfd):
+    options = {"train": 320, "chunk_size": 16, "shard_size": 16}
+    make(tmp_path / "whole", **options)
+    with small_cluster(tmp_path / "cluster.json") as (scheduler, address):
+
+        def kill_the_scheduler(_):
+            scheduler.kill()
+
+        with pytest.raises(ClusterError, match="the same command goes on from there") as caught:
+            make(tmp_path / "cut", scheduler=address, progress=kill_the_scheduler, **options)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+    make(tmp_path / "cut", **options)
+    assert file_hashes(tmp_path / "cut") == file_hashes(tmp_path / "whole")
+
+
+@contextmanager
+def small_cluster(file):
+    """A scheduler and one worker, each a process of its own; gives the scheduler and its address.
+
+    They say where they are in a file.
+    """
+    begin = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
+    command += ["--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    scheduler = subprocess.Popen(command, **begin)
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
+    worker = subprocess.Popen([*command, "--no-nanny", "--no-dashboard"], **begin)
+    try:
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert scheduler.poll() is None, "the scheduler ended before it began"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield scheduler, json.loads(file.read_text())["address"]
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.wait()
 
 
 def test_plain_xarray_opens_it_without_this_package(tmp_path):

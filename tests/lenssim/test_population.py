@@ -11,13 +11,7 @@ from lenssim.cosmology import (
     velocity_dispersion,
 )
 from lenssim.errors import UsageError
-from lenssim.population import (
-    draw_system,
-    mean_subhalo_mass,
-    random_stream,
-    subhalo_bound,
-    subhalo_masses,
-)
+from lenssim.population import draw_system, random_stream, subhalo_masses
 from lenssim.spec import load_spec
 
 SPEC = load_spec("B")
@@ -40,7 +34,7 @@ def axion():
 
 
 def test_mean_of_the_mass_function():
-    assert mean_subhalo_mass(SPEC.substructure.cdm) == pytest.approx(8.98e7, rel=1e-3)
+    assert SPEC.substructure.cdm.mean_mass == pytest.approx(8.98e7, rel=1e-3)
 
 
 @pytest.mark.parametrize("slope", [-1.9, -0.9, -1.0, -2.0, 0.5])
@@ -66,7 +60,7 @@ def test_slope_of_the_mass_function(cdm):
 
 def test_counts_are_poisson(cdm):
     counts = np.array([len(system.subhalo_mass) for system in cdm])
-    mean = 0.01 * 1e12 / mean_subhalo_mass(SPEC.substructure.cdm)
+    mean = 0.01 * 1e12 / SPEC.substructure.cdm.mean_mass
     edges = stats.poisson.ppf(np.arange(0.1, 1.0, 0.1), mean)
     observed = np.bincount(np.digitize(counts, edges, right=True), minlength=10)
     probability = np.diff(np.concatenate([[0], stats.poisson.cdf(edges, mean), [1]]))
@@ -162,7 +156,7 @@ def test_streams_are_frozen():
 
 
 def test_counts_stay_below_the_bound(cdm):
-    assert max(len(system.subhalo_mass) for system in cdm) < subhalo_bound(SPEC)
+    assert max(len(system.subhalo_mass) for system in cdm) < SPEC.subhalo_bound
 
 
 def test_deeplense_variant_draws_as_deeplense_does():

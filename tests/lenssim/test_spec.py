@@ -63,7 +63,20 @@ def test_override_widens_a_prior():
         ("source.redshift=0.4", ["source.redshift = 0.4", "above", "lens.redshift = 0.5"]),
         ("substructure.f_sub=1.0", ["substructure.f_sub = 1", "at least 0", "less than 1"]),
         ("substructure.f_sub=-0.1", ["substructure.f_sub = -0.1", "at least 0"]),
-        ("instrument.num_pix=0", ["instrument.num_pix = 0", "greater than or equal to 8"]),
+        ("instrument.num_pix=0", ["instrument.num_pix = 0", "at least 8 and at most 1024"]),
+        ("instrument.num_pix=8.5", ["instrument.num_pix = 8.5", "a whole number"]),
+        ("instrument.exposure_time=-1", ["exposure_time = -1", "greater than 0 seconds"]),
+        ("instrument.psf_truncation=1e9", ["psf_truncation = 1e+09", "at most 10 standard"]),
+        ("instrument.pixel_scale=1e-9", ["pixel_scale = 1e-09", "at least 0.001", "arcsec"]),
+        ("observation.noise=maybe", ["observation.noise", "maybe", "true or false"]),
+        ("cosmology.distances=flat", ["distances", "flat", "'angular_diameter' or"]),
+        ("cosmology.Ob0=0.4", ["Ob0 = 0.4", "at most Om0 = 0.3"]),
+        ("lens=5", ["lens = 5", "a section with the keys redshift, einstein_mass"]),
+        ("lens.redshift=null", ["lens.redshift = null", "must be a number"]),
+        ("source.x=null", ["source.x = null", "a number or a distribution"]),
+        ("name=a/b", ["name = ", "a/b", "letters, digits, dots, hyphens and underscores"]),
+        ("version=1.0", ["version = ", "a text, in quotes"]),
+        ("version=one", ["version = ", "one", "three numbers, as in 1.0.0"]),
         ("instrument.pixelscale=0.1", ["instrument.pixelscale", "pixel_scale"]),
         ("lense=1", ["unknown key 'lense'", "lens"]),
         ("source.x={unifrom: [0, 1]}", ["source.x", "unifrom", "{uniform: [low, high]}"]),
@@ -72,7 +85,14 @@ def test_override_widens_a_prior():
         ("lens.redshift=.nan", ["lens.redshift", "finite"]),
         ("sampling.subsamples=2", ["sampling", "exactly one of tolerance and subsamples"]),
         ("substructure.f_sub=null", ["f_sub must be given"]),
-        ("substructure.cdm.mass_min=1e11", ["mass_min", "1e+11", "below mass_max"]),
+        ("substructure.cdm.mass_min=1e11", ["mass_min", "1e+11", "below mass_max = 1e+10"]),
+        ("substructure.cdm.mass_min=0.5", ["mass_min = 0.5", "at least 1", "solar masses"]),
+        (
+            "substructure.cdm.mass_min=3000",
+            ["cdm.mass_min = 3000", "f_sub = 0.01", "lens.einstein_mass", "at most 100000"],
+        ),
+        ("substructure.cdm.count=200000", ["cdm.count = 200000", "at most 100000"]),
+        ("substructure.cdm.radius_max=0.2", ["radius_min = 0.25", "below radius_max = 0.2"]),
         ("substructure.axion.mass=2e12", ["substructure.axion.mass", "lens.einstein_mass"]),
         ("name=../../x", ["name"]),
         ("f_sub", ["KEY=VALUE"]),
@@ -88,6 +108,25 @@ def test_a_wrong_value_is_one_sentence_with_key_value_and_what_is_allowed(overri
     assert message.endswith(".")
     for word in words:
         assert word in message
+    for word in ("Input", "instance", "^", "None"):
+        assert word not in message
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        ("3", ["cdm.count = 3.0", "cdm.mass_min = 2e+12", "below lens.einstein_mass"]),
+        ("null", ["cdm.mass_min = 2e+12", "below lens.einstein_mass"]),
+    ],
+)
+def test_subhalos_that_outweigh_their_lens_are_refused(count, words):
+    masses = ["substructure.cdm.mass_min=2e12", "substructure.cdm.mass_max=3e12"]
+    overrides = [f"substructure.cdm.count={count}", *masses]
+    with pytest.raises(SpecError) as caught:
+        load_spec("B", overrides)
+    for word in words:
+        assert word in str(caught.value)
+    load_spec("B", [*overrides, "substructure.within_einstein_mass=false"])
 
 
 @pytest.mark.parametrize(
