@@ -122,7 +122,10 @@ def pretrain(out: Path, resume: bool, **words: Any) -> None:
     from lensmodels import training
 
     words["method"] = words["method"] or "byol"
-    config = training.begin(_config(out, resume, words), out, resume=resume)
+    config = _config(out, resume, words)
+    if config.method not in METHODS[1:]:
+        raise UsageError(f"{out} is a {config.method} run; go on with it by `lensmodels train`.")
+    config = training.begin(config, out, resume=resume)
     training.pretrain(config, out)
     if training.rank_zero():
         click.echo(out)
@@ -160,7 +163,11 @@ _RUN = click.argument("run", type=click.Path(path_type=Path))
 _TESTING: Sequence[Option] = (
     click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto"),
     click.option(
-        "--batch-size", type=int, default=512, show_default=True, help="Images at a time."
+        "--batch-size",
+        type=click.IntRange(min=1),
+        default=512,
+        show_default=True,
+        help="Images at a time.",
     ),
 )
 

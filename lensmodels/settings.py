@@ -82,6 +82,8 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
         values["pretrain"]["learning_rate"] = values["finetune"]["learning_rate"] = words["lr"]
     for override in words.get("overrides", ()):
         _override(values, override)
+    if "classes" in values["data"]:
+        raise UsageError("data.classes cannot be set: the classes are the task's; choose a --task.")
     _set(values, "data.classes", TaskSettings(name=values["task"]["name"]).classes)
     return _validated(values)
 
@@ -92,6 +94,8 @@ def _validated(values: Mapping[str, Any]) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"There is no setting {key}.") from None
         raise UsageError(f"{key} = {first['input']!r}: {first['msg']}.") from None
     views = sum(view.count for view in config.finetune_views)
     if views != 1:

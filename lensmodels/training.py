@@ -27,6 +27,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lensmodels.data import DataSettings, InputScaling, LensDataModule
 from lensmodels.encoders import Encoder
 from lensmodels.errors import LensmodelsError, UsageError
+from lensmodels.memory import enough_memory
 from lensmodels.methods import PRETRAINING, Module, Supervised
 from lensmodels.methods.base import step_seed
 from lensmodels.runs import (
@@ -86,8 +87,12 @@ def train(config: RunConfig, run: Path, *, resume: bool = False, moved: bool = F
 
     Raises:
         UsageError: where the settings cannot be met, or the folder holds another run.
+        DataError: where the archive lacks a class of the task, or its images are of another size.
         LensmodelsError: where the training failed.
     """
+    # before a pretraining of hours, what would keep the task from being trained on afterwards
+    _data_module(_data_of_task(config))
+    _accelerator(config)
     config = begin(config, run, resume=resume, moved=moved)
     if config.method in PRETRAINING and config.pretrained is None:
         pretrain(config, run)
@@ -178,15 +183,16 @@ def pretrain(config: RunConfig, run: Path) -> None:
         scaling,
         config.pretrain,
         batch_size=config.data.batch_size,
-        total_steps=config.pretrain.epochs * len(data.unlabelled_dataloader()),
+        total_steps=config.pretrain.epochs * data.steps("train"),
         seed=config.seed,
     )
     _fit("pretrain", config, run, method, data)
     if rank_zero():
         if method.collapsed:
             warnings.warn(
-                "The features have collapsed: all images look alike to the encoder. See "
-                "embedding_std in the log; other views or a lower learning rate may help.",
+                "The features have collapsed: images look alike to the encoder, or differ along "
+                "one line only. See embedding_std and embedding_rank in the log; other views or a "
+                "lower learning rate may help.",
                 stacklevel=1,
             )
         save_encoder(run, method.trained_encoder)
@@ -205,7 +211,7 @@ def finetune(config: RunConfig, run: Path) -> None:
     if (run / MODEL).exists():
         load_model(run)
         return
-    data = _data_module(config.data.model_copy(update={"classes": config.task.classes}))
+    data = _data_module(_data_of_task(config))
     start = Path(config.pretrained) if config.pretrained else run
     begins_pretrained = config.pretrained is not None or config.method in PRETRAINING
     seed_weights(config, "finetune")
@@ -241,7 +247,7 @@ def finetune(config: RunConfig, run: Path) -> None:
         config.finetune,
         frozen=config.frozen,
         batch_size=config.data.batch_size,
-        total_steps=config.finetune.epochs * len(data.train_dataloader()),
+        total_steps=config.finetune.epochs * data.steps("labelled"),
         seed=config.seed,
     )
     _fit("finetune", config, run, module, data)
@@ -271,6 +277,10 @@ def _wait_for_all() -> None:
 def _write(run: Path, config: RunConfig, scaling: InputScaling) -> None:
     if rank_zero():
         write_measured(run, config, scaling)
+
+
+def _data_of_task(config: RunConfig) -> DataSettings:
+    return config.data.model_copy(update={"classes": config.task.classes})
 
 
 def _data_module(settings: DataSettings) -> LensDataModule:
@@ -330,7 +340,7 @@ def _fit(
     accelerator = _accelerator(config)
     if accelerator == "gpu":
         torch.set_float32_matmul_precision("high")
-    with _sentences(config), _quiet():
+    with _sentences(config, checkpoint.file), _quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator,
             devices=config.devices,
@@ -364,13 +374,15 @@ def _accelerator(config: RunConfig) -> str:
         UsageError: where there are fewer GPUs than asked for.
     """
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if config.device == "gpu" and available < config.devices:
+    if config.device == "cpu" or (config.device == "auto" and not available):
+        return "cpu"
+    if available < config.devices:
         there = f"there are only {available}" if available else "there is none here"
         raise UsageError(
-            f"{config.devices} GPU(s) were asked for, and {there}; leave --device out or choose "
-            "cpu."
+            f"{config.devices} GPU(s) were asked for, and {there}; choose fewer --devices, or "
+            "--device cpu."
         )
-    return "gpu" if config.device != "cpu" and available >= config.devices else "cpu"
+    return "gpu"
 
 
 def _loggers(run: Path, stage: StageName, resumed: Path | None) -> list[Any]:
@@ -523,23 +535,19 @@ class _Lines(Callback):
 
 
 @contextmanager
-def _sentences(config: RunConfig) -> Iterator[None]:
+def _sentences(config: RunConfig, checkpoint: Path) -> Iterator[None]:
     """Turns what a user can act on into one sentence."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise _out_of_memory(config) from None
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "out of memory" in str(error):
-            raise _out_of_memory(config) from None
-        raise
-
-
-def _out_of_memory(config: RunConfig) -> LensmodelsError:
-    return LensmodelsError(
-        f"Memory ran out with encoder {config.encoder.name} and batches of "
-        f"{config.data.batch_size} images; choose a smaller --batch-size or encoder."
-    )
+    about = f"encoder {config.encoder.name} and batches of {config.data.batch_size} images"
+    with enough_memory(about, "choose a smaller --batch-size or encoder"):
+        try:
+            yield
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            raise LensmodelsError(
+                f"{checkpoint} is of another encoder or task than this run; delete it to begin the "
+                "stage again."
+            ) from None
 
 
 @contextmanager

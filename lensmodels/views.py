@@ -291,8 +291,16 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     Args:
         images: (n, 1, height, width).
         sigma: standard deviations in pixels, (n,).
+
+    Raises:
+        UsageError: where three of them are wider than the image.
     """
     radius = max(1, math.ceil(3 * float(sigma.max())))
+    if radius >= min(images.shape[-2:]):
+        raise UsageError(
+            f"A view's blur of {float(sigma.max()):.3g} pixels is too wide for an image of "
+            f"{images.shape[-1]}; choose one below {min(images.shape[-2:]) / 3:.3g}."
+        )
     # a Gaussian of no width would divide by zero; this one is a single pixel
     both = sigma.clamp_min(0.05)[:, None].expand(-1, 2)
     return gaussian_blur2d(images, (2 * radius + 1, 2 * radius + 1), both)

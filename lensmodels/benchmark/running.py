@@ -196,9 +196,9 @@ class _GridRun:
         data = LensDataModule(config_from_words(words).data)
         data.setup()
         pretrain, finetune = self.grid.steps(cell)
-        epochs = {"finetune": _epochs(finetune, len(data.train_dataloader()))}
+        epochs = {"finetune": _epochs(finetune, data.steps("labelled"))}
         if cell.run_method in PRETRAINING:
-            epochs["pretrain"] = _epochs(pretrain, len(data.unlabelled_dataloader()))
+            epochs["pretrain"] = _epochs(pretrain, data.steps("train"))
         words["overrides"] += [f"{stage}.epochs={count}" for stage, count in epochs.items()]
         return config_from_words(words)
 

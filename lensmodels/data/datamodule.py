@@ -69,7 +69,8 @@ class LensDataModule(lightning.LightningDataModule):
         if frame.num_pix != settings.num_pix:
             raise DataError(
                 f"{archive.location} has images of {frame.num_pix} pixels a side, where "
-                f"{settings.num_pix} are expected; use an archive of that size or set num_pix."
+                f"{settings.num_pix} are expected; use an archive of that size, or train on this "
+                f"one with --set data.num_pix={frame.num_pix}."
             )
         self._source = _open_source(archive, groups, settings)
         self._runs = _cut_into_parts(groups, self._source, settings)
@@ -125,6 +126,20 @@ class LensDataModule(lightning.LightningDataModule):
             cache=None if part == "test" else self._cache,  # the test images are seen once
             pin=self._device.type == "cuda",
         )
+
+    def steps(self, part: Part) -> int:
+        """Batches of this process in an epoch of training on a part.
+
+        Unlike the length of a stream, to be had before the device is known that a cache is on.
+        """
+        stream = BatchStream(
+            self._source,
+            self.groups,
+            self._part(part),
+            batch_size=self.settings.batch_size,
+            drop_last=True,
+        )
+        return len(stream)
 
     def train_dataloader(self) -> BatchStream:
         """The labelled train images, shuffled."""
@@ -190,7 +205,7 @@ def _groups(archive: Archive, settings: DataSettings) -> list[str]:
         elif len(missing) < len(names):
             raise DataError(
                 f"{archive.location} has no {split} images of class {' and '.join(missing)}; add "
-                f"them with `lenssim generate --class {missing[0]}` or choose other classes."
+                f"them with `lenssim generate --class {missing[0]}`."
             )
     if not groups:
         held = ", ".join(group.name for group in archive.manifest.groups) or "no complete group"
@@ -212,8 +227,8 @@ def _open_source(archive: Archive, groups: list[str], settings: DataSettings) ->
         wanted = "zarr" if held["zarr"] else "shards"
     if not held[wanted]:
         raise DataError(
-            f"{archive.location} is not in the format {wanted}; choose another --format or "
-            "convert it with `lenssim export`."
+            f"{archive.location} is not in the format {wanted}; leave out data.format, or convert "
+            "it with `lenssim export`."
         )
     cache = None
     if not archive.location.is_local:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lensmodels import memory
 from lensmodels.data import CLASSES, ClassName, DataSettings, LensDataModule
-from lensmodels.errors import DataError, LensmodelsError, UsageError
+from lensmodels.errors import DataError, UsageError
 from lensmodels.runs import MODEL, RunConfig, load_encoder, load_model
 from lenssim.archive import ArchiveError, Manifest, open_archive
 
@@ -29,15 +30,10 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
 
 
-@contextmanager
-def enough_memory(batch_size: int) -> Iterator[None]:
+def enough_memory(batch_size: int) -> AbstractContextManager[None]:
     """Turns memory that runs out into one sentence."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise LensmodelsError(
-            f"Memory ran out with batches of {batch_size} images; choose a smaller --batch-size."
-        ) from None
+    what = f"batches of {batch_size} images"
+    return memory.enough_memory(what, "choose a smaller --batch-size")
 
 
 def progress(total: int, about: str) -> tqdm:

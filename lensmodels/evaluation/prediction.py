@@ -144,7 +144,7 @@ def read_images(path: Path, num_pix: int) -> Images:
     """
     if not path.exists():
         raise DataError(f"{path} does not exist.")
-    read = _read_npy if path.suffix == ".npy" else _read_fits
+    read = _read_npy if path.suffix.lower() == ".npy" else _read_fits
     images = read(path, num_pix)
     bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2)))
     if len(bad):
@@ -159,8 +159,14 @@ def read_images(path: Path, num_pix: int) -> Images:
 def _read_npy(path: Path, num_pix: int) -> Images:
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is not an array of numbers in NumPy's format: {error}") from None
+        if not isinstance(array, np.ndarray):
+            raise TypeError("several arrays")
+    except (OSError, ValueError, EOFError, TypeError):
+        # numpy's own words advise to unpickle it
+        raise DataError(
+            f"{path} is not an array of numbers in NumPy's format; write it with numpy.save, from "
+            "an array whose dtype is not object."
+        ) from None
     images = _as_stack(array, num_pix)
     if images is None:
         raise DataError(

@@ -20,10 +20,11 @@ import yaml
 from lensmodels.data import CLASSES
 from lensmodels.errors import UsageError
 from lensmodels.evaluation import bootstrap, plots, style, wording
-from lensmodels.evaluation.figures import PLOTS
+from lensmodels.evaluation.figures import PLOTS, read_logs
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.page import PageFigure, png_of, render, write_text
 from lensmodels.evaluation.summary import labels_of, log_mass_error, probabilities_of
+from lensmodels.methods.probes import has_collapsed
 from lensmodels.runs import RunConfig, read_config
 
 REPORT = "report.html"
@@ -120,7 +121,7 @@ def write_report(run: Path) -> Path:
         subtitle=f"{evaluated.name}, tested on {metrics['n_test']:,} images of model "
         f"{metrics['data']['model']} ({metrics['data']['url']})",
         cards=_cards(metrics, limit),
-        sentences=wording.sentences(metrics, limit),
+        sentences=[*wording.sentences(metrics, limit), *_of_pretraining(Path(run))],
         figures=_run_figures(evaluated),
         table=_table(metrics),
         facts=_facts(evaluated),
@@ -129,6 +130,25 @@ def write_report(run: Path) -> Path:
         version=config.version,
     )
     return write_text(Path(run) / REPORT, page)
+
+
+def _of_pretraining(run: Path) -> list[wording.Sentence]:
+    """That the features had collapsed when the pretraining ended, where they had."""
+    names = ["embedding_std", "embedding_rank"]
+    log = read_logs(run).get("pretrain")
+    if log is None or not set(names) <= set(log):
+        return []
+    last = log[names].dropna().iloc[-1:]
+    if last.empty or not has_collapsed(*last.iloc[0]):
+        return []
+    std, rank = last.iloc[0]
+    return [
+        wording.Sentence(
+            f"The features had collapsed when the pretraining ended: their spread was {std:.3f} "
+            f"and their effective rank {rank:.1f}.",
+            is_warning=True,
+        )
+    ]
 
 
 def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:

@@ -18,15 +18,13 @@ from lensmodels.errors import UsageError
 from lensmodels.methods.probes import (
     embedding_rank,
     embedding_std,
+    has_collapsed,
     linear_scores,
     neighbour_probabilities,
     whiten,
 )
 from lensmodels.tasks import macro_auc
 from lensmodels.views import Draws, Recipe, Views
-
-COLLAPSED_STD = 0.05
-"""Spread below which features count as collapsed, as a share of that of isotropic features."""
 
 
 class StageSettings(BaseModel):
@@ -211,7 +209,7 @@ class Pretraining(Module, ABC):
         features, labels = torch.cat(self._features), torch.cat(self._labels)
         self._features, self._labels = [], []
         spread, rank = embedding_std(features), embedding_rank(features)
-        self.collapsed = spread < COLLAPSED_STD
+        self.collapsed = has_collapsed(spread, rank)
         figures = {"embedding_std": spread, "embedding_rank": rank}
         if len(labels.unique()) > 1:
             white, _ = whiten(features, features)

@@ -8,6 +8,12 @@ from torch.nn import functional
 
 from lensmodels.data import CLASSES
 
+COLLAPSED_STD = 0.05
+"""Spread below which features count as collapsed, as a share of that of isotropic features."""
+
+COLLAPSED_RANK = 1.5
+"""Effective rank below which they do: they lie along a line, as one feature would."""
+
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
 
@@ -118,3 +124,12 @@ def embedding_rank(features: Tensor) -> float:
     values = torch.linalg.svdvals((features - features.mean(0)).float().cpu())
     share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
     return float(torch.exp(torch.special.entr(share).sum()))
+
+
+def has_collapsed(std: float, rank: float) -> bool:
+    """Whether features are alike for all images, or differ along one line only.
+
+    Args:
+        std, rank: from `embedding_std` and `embedding_rank`.
+    """
+    return std < COLLAPSED_STD or rank < COLLAPSED_RANK

@@ -25,7 +25,7 @@ class Supervised(Module):
         model: to be trained, in place.
         views: a recipe for one view.
         stage: epochs, learning rate, weight decay.
-        frozen: whether only the head is trained: a linear probe.
+        frozen: whether only the head is trained, a linear probe; the encoder's norms are kept, too.
         batch_size: over all processes.
         total_steps: optimiser steps in the whole stage.
         seed: of the run.
@@ -50,13 +50,9 @@ class Supervised(Module):
         self.frozen = frozen
         if frozen:
             deactivate_requires_grad(model.encoder)
+            model.encoder.eval()
         self._outputs: list[Tensor] = []
         self._batches: list[Batch] = []
-
-    def on_train_epoch_start(self) -> None:
-        """Keeps the norms of a frozen encoder as they are."""
-        if self.frozen:
-            self.model.encoder.eval()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of the task on one view of each image."""

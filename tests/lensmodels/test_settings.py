@@ -51,7 +51,8 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
     [
         ({"overrides": ["moons"]}, "KEY=VALUE"),
         ({"overrides": ["moons=3"]}, "moons"),
-        ({"overrides": ["data.moons=3"]}, r"data\.moons"),
+        ({"overrides": ["data.moons=3"]}, r"There is no setting data\.moons"),
+        ({"overrides": ["data.classes=[axion]"]}, "choose a --task"),
         ({"overrides": ["views.7.noise=3"]}, r"views\.7\.noise"),
         ({"overrides": ["views.0.noise=[2, 1]"]}, "lower bound"),
         ({"overrides": ["finetune_views.0.count=2"]}, "one view"),

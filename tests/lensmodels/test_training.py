@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import lenssim
 from lensmodels import training
-from lensmodels.errors import LensmodelsError, UsageError
-from lensmodels.methods import Pretraining
+from lensmodels.data import LensDataModule
+from lensmodels.errors import DataError, LensmodelsError, UsageError
+from lensmodels.evaluation import evaluate
+from lensmodels.methods import Pretraining, Supervised
 from lensmodels.runs import load_model, read_config, save_encoder, write_measured
 from lensmodels.settings import config_from_words
 from lensmodels.training import InterruptedTrainingError
@@ -182,6 +186,69 @@ def test_a_frozen_encoder_stays_as_it_was_pretrained(whole, lenses, tmp_path):
     assert same(weights(whole, "encoder"), load_model(tmp_path).encoder.state_dict())
 
 
+def test_a_frozen_encoder_with_batch_norms_stays_so_after_ctrl_c(lenses, tmp_path, monkeypatch):
+    words = {"method": "simsiam", "encoder": "test_resnet", "pretrain_epochs": 1, "frozen": True}
+    training.train(settings(lenses, **words), tmp_path / "whole")
+    original = Supervised.training_step
+
+    def interrupting(self, batch, index):
+        if self.global_step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch, index)
+
+    monkeypatch.setattr(Supervised, "training_step", interrupting)
+    with pytest.raises(InterruptedTrainingError):
+        training.train(settings(lenses, **words), tmp_path / "stopped")
+    monkeypatch.undo()
+    training.train(settings(lenses, **words), tmp_path / "stopped", resume=True)
+    kept = load_model(tmp_path / "stopped").encoder.state_dict()
+    assert same(weights(tmp_path / "stopped", "encoder"), kept)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+
+
+def test_a_missing_class_is_found_before_the_pretraining(tmp_path):
+    archive = tmp_path / "two"
+    lenssim.generate("B", ["axion", "no_sub"], out=archive, train=20, test=4)
+    with pytest.raises(DataError, match="no train images of class cdm"):
+        training.train(settings(archive, method="simsiam"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_another_encoder_is_one_sentence(lenses, tmp_path, monkeypatch):
+    original = Supervised.training_step
+
+    def stopping(self, batch, index):
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch, index)
+
+    monkeypatch.setattr(Supervised, "training_step", stopping)
+    for encoder in ("test_vit", "test_resnet"):
+        with pytest.raises(InterruptedTrainingError):
+            training.train(settings(lenses, encoder=encoder), tmp_path / encoder)
+    monkeypatch.undo()
+    checkpoint = "checkpoints/finetune.ckpt"
+    shutil.copy(tmp_path / "test_vit" / checkpoint, tmp_path / "test_resnet" / checkpoint)
+    with pytest.raises(LensmodelsError, match=r"finetune\.ckpt is of another encoder"):
+        training.train(
+            settings(lenses, encoder="test_resnet"), tmp_path / "test_resnet", resume=True
+        )
+
+
+def test_steps_are_counted_before_a_cache_is_made(lenses, monkeypatch):
+    """Its device is known to the trainer only."""
+    monkeypatch.setattr(LensDataModule, "_device", property(lambda _: pytest.fail("asked for")))
+    data = LensDataModule(settings(lenses).data)
+    data.setup()
+    assert data.steps("train") == 108 // 16
+
+
+def test_fewer_gpus_than_asked_for_are_refused(lenses, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match="there are only 1"):
+        training.train(settings(lenses, devices=2), tmp_path)
+
+
 def test_another_encoder_than_was_pretrained_is_refused(whole, lenses, tmp_path):
     config = settings(lenses, method="byol", pretrained=str(whole), encoder="test_resnet")
     with pytest.raises(UsageError, match="test_vit"):
@@ -218,8 +285,6 @@ def test_a_gpu_where_there_is_none_is_refused(lenses, tmp_path):
     ],
 )
 def test_out_of_memory_is_one_sentence(lenses, tmp_path, monkeypatch, error):
-    from lensmodels.methods import Supervised
-
     def hungry(*_):
         raise error
 
@@ -238,10 +303,11 @@ def test_a_loss_that_is_no_number_is_reported(lenses, tmp_path, monkeypatch):
 
 
 def test_a_collapse_is_reported(lenses, tmp_path, monkeypatch):
-    monkeypatch.setattr("lensmodels.methods.base.COLLAPSED_STD", 1e9)
-    config = training.begin(settings(lenses, method="simsiam"), tmp_path, resume=False)
+    monkeypatch.setattr("lensmodels.methods.probes.COLLAPSED_STD", 1e9)
     with pytest.warns(UserWarning, match="collapsed"):
-        training.pretrain(config, tmp_path)
+        training.train(settings(lenses, method="simsiam"), tmp_path)
+    evaluate(tmp_path)
+    assert "The features had collapsed" in (tmp_path / "report.html").read_text()
 
 
 def test_what_was_saved_by_hand_is_finetuned(lenses, tmp_path, whole):

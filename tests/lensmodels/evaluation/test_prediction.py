@@ -120,8 +120,22 @@ def test_an_array_of_the_wrong_shape_or_kind(content, sentence, tmp_path):
 
 def test_pickled_objects_are_refused(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], object), allow_pickle=True)
-    with pytest.raises(DataError, match="not an array of numbers"):
+    with pytest.raises(DataError, match=r"not an array of numbers.*numpy\.save") as raised:
         read_images(tmp_path / "objects.npy", 64)
+    assert "allow_pickle" not in str(raised.value)  # numpy's advice
+
+
+def test_several_arrays_in_one_file_are_refused(tmp_path):
+    np.savez(tmp_path / "several.npz", a=np.zeros((64, 64)))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    with pytest.raises(DataError, match="not an array of numbers"):
+        read_images(tmp_path / "several.npy", 64)
+
+
+def test_a_file_name_in_capitals(images, tmp_path):
+    with (tmp_path / "STACK.NPY").open("wb") as file:
+        np.save(file, images)
+    np.testing.assert_array_equal(read_images(tmp_path / "STACK.NPY", 64), images)
 
 
 def test_a_fits_of_the_wrong_shape(tmp_path):

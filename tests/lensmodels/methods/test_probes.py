@@ -6,6 +6,7 @@ import torch
 from lensmodels.methods.probes import (
     embedding_rank,
     embedding_std,
+    has_collapsed,
     linear_scores,
     neighbour_probabilities,
     whiten,
@@ -26,6 +27,8 @@ def test_figures_of_collapse(generator):
     assert embedding_std(point) < 0.01
     line = torch.outer(isotropic[:, 0], torch.ones(16))
     assert embedding_rank(line) == pytest.approx(1.0, abs=0.01)
+    for features, expected in ((isotropic, False), (point, True), (line, True)):
+        assert has_collapsed(embedding_std(features), embedding_rank(features)) is expected
 
 
 def test_neighbours_vote_with_the_image_itself_left_out():
