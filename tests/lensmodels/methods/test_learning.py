@@ -8,8 +8,7 @@ from torch.utils.data import DataLoader
 from lensmodels.data import InputScaling
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.methods import PRETRAINING, StageSettings, Supervised
-from lensmodels.methods.base import COLLAPSED_STD
-from lensmodels.methods.probes import embedding_std
+from lensmodels.methods.probes import embedding_rank, embedding_std, has_collapsed
 from lensmodels.model import LensModel
 from lensmodels.tasks import AxionMass, Classification, TaskSettings
 from lensmodels.views import ViewSettings, default_recipe
@@ -68,7 +67,7 @@ def test_a_pretraining_tells_64_images_apart(name, batch):
         assert losses[-1] < (0.85 if name == "dino" else 0.6) * losses[0]
     with torch.no_grad():
         features = method.trained_encoder.eval()(method.scaling(batch["image"]))
-    assert embedding_std(features) > COLLAPSED_STD
+    assert not has_collapsed(embedding_std(features), embedding_rank(features))
 
 
 def supervised(task, **settings):
