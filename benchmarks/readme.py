@@ -52,7 +52,7 @@ def archives() -> str:
     shards, checked = stored["shard writing, images/s"], stored["checking, s"]
     rows = [
         [
-            "images/s of the whole `generate`, against rendering alone",
+            "images/s of the whole `generate`, all three classes, against rendering alone",
             f"{whole['rendering'] / whole['generate']:.0%}",
         ],
         ["peak memory of `generate`", f"{max(made['peak_memory_mb'].values()):.0f} MB"],
