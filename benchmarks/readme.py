@@ -12,10 +12,10 @@ from typing import Any
 
 from report import RESULTS, table
 
-from lensmodels.benchmark import load_grid
+from lensmodels.benchmark import Grid, load_grid
 from lensmodels.benchmark.comparison import ComparedRow, compare_rows
 from lensmodels.benchmark.goals import all_goals
-from lensmodels.benchmark.results import read_results
+from lensmodels.benchmark.results import CellResult, read_results
 from lensmodels.evaluation.wording import METHOD_NAMES, signed, span
 from lensmodels.tasks import TaskName
 
@@ -119,9 +119,15 @@ def learning() -> str:
 
 
 @cache
+def laptop() -> tuple[Grid, list[CellResult]]:
+    """The laptop grid and its results, read once: each keeps its bootstrap."""
+    return load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
+
+
+@cache
 def grid_rows(task: TaskName, labels: float) -> list[dict[str, ComparedRow]]:
     """Rows of the laptop grid, each by model."""
-    grid, results = load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
+    grid, results = laptop()
     of_models = [
         compare_rows(grid, results, model=model, task=task, labels=labels) for model in MODELS
     ]
@@ -191,7 +197,7 @@ def _pair(row: ComparedRow, digits: int) -> str:
 
 def goals() -> str:
     """How many rows reach what they are held against."""
-    grid, results = load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
+    grid, results = laptop()
     by_model = [all_goals(grid, results, model) for model in MODELS]
     rows = [[same[0].what, *(goal.count for goal in same)] for same in zip(*by_model, strict=True)]
     return table(["of the seven rows", *MODELS], rows)

@@ -90,11 +90,12 @@ def train(config: RunConfig, run: Path, *, resume: bool = False, moved: bool = F
         DataError: where the archive lacks a class of the task, or its images are of another size.
         LensmodelsError: where the training failed.
     """
-    # before a pretraining of hours, what would keep the task from being trained on afterwards
-    _data_module(_data_of_task(config))
     _accelerator(config)
+    has_pretraining = config.method in PRETRAINING and config.pretrained is None
+    if has_pretraining:  # of hours, maybe: what the task lacks is to be found before
+        _data_module(_data_of_task(config))
     config = begin(config, run, resume=resume, moved=moved)
-    if config.method in PRETRAINING and config.pretrained is None:
+    if has_pretraining:
         pretrain(config, run)
     finetune(config, run)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from lensmodels.benchmark.comparison import (
     NEAR,
     ComparedRow,
-    Score,
     compare_rows,
+    rmse,
     rmse_near,
 )
 from lensmodels.benchmark.grid import Grid
@@ -103,8 +103,7 @@ def axion_mass_goals(
             OVER_BOUND * limit.rms_bound(*NEAR),
         ),
     ):
-        scores: list[tuple[ComparedRow, Score | None]] = [(row, row.ours) for row in compared]
-        yield _goal(what, [(row, score.mean <= most) for row, score in scores if score])
+        yield _goal(what, [(row, row.ours.mean <= most) for row in compared if row.ours])
 
 
 def all_goals(grid: Grid, results: Sequence[CellResult], model: str) -> list[Goal]:
@@ -124,7 +123,7 @@ def all_goals(grid: Grid, results: Sequence[CellResult], model: str) -> list[Goa
     if of_mass:
         rows, rows_near = (
             compare_rows(grid, mine, model=model, task="axion-mass", metric=metric)
-            for metric in (None, rmse_near)
+            for metric in (rmse, rmse_near)
         )
         found += axion_mass_goals(rows, rows_near, of_mass[0].spec_sha256)
     return found

@@ -20,11 +20,11 @@ from lensmodels.benchmark.comparison import (
     NEAR,
     ComparedRow,
     Difference,
-    Metric,
     Score,
     compare_rows,
     metric_of,
     mixed_pretrainings,
+    rmse,
     rmse_near,
     score_of,
     select,
@@ -212,17 +212,9 @@ def _cautions(results: Sequence[CellResult]) -> Iterator[Section]:
         yield Section("Take care", about)
 
 
-def _rows(
-    grid: Grid,
-    results: Sequence[CellResult],
-    model: str,
-    task: TaskName,
-    labels: float = 1.0,
-    metric: Metric | None = None,
-) -> list[ComparedRow]:
-    """Rows of the grid that have anything to show."""
-    found = compare_rows(grid, results, model=model, task=task, labels=labels, metric=metric)
-    return [row for row in found if row.ours or row.baseline]
+def _run(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
+    """Rows that have anything to show."""
+    return [row for row in rows if row.ours or row.baseline]
 
 
 def _name(row: ComparedRow) -> list[TableCell]:
@@ -293,7 +285,7 @@ def _classification(
     grid: Grid, results: Sequence[CellResult], model: str, pictures: _Pictures
 ) -> Section:
     digits = _DIGITS["classification"]
-    rows = _rows(grid, results, model, "classification")
+    rows = _run(compare_rows(grid, results, model=model, task="classification"))
     full_labels = next(
         each for each in results if each.cell.task == "classification" and each.cell.labels == 1.0
     )
@@ -384,7 +376,7 @@ def _few_labels(
         "as many steps.",
     )
     for share in shares:
-        rows = _rows(grid, results, model, "classification", share)
+        rows = _run(compare_rows(grid, results, model=model, task="classification", labels=share))
         section.tables.append(
             Table(
                 f"Macro AUC with {share:.0%} of the labels",
@@ -433,8 +425,10 @@ def _axion_mass(
     digits = _DIGITS["axion-mass"]
     of_task = [each for each in results if each.cell.task == "axion-mass"]
     limit = information_limit(of_task[0].spec_sha256)
-    rows = _rows(grid, results, model, "axion-mass")
-    rows_near = _rows(grid, results, model, "axion-mass", metric=rmse_near)
+    rows, rows_near = (
+        _run(compare_rows(grid, results, model=model, task="axion-mass", metric=metric))
+        for metric in (rmse, rmse_near)
+    )
     near = f"between {NEAR[0]} and {NEAR[1]}"
     references = {
         "over the limit": limit.limit if limit else None,

@@ -131,6 +131,12 @@ class LensDataModule(lightning.LightningDataModule):
         """Batches of this process in an epoch of training on a part.
 
         Unlike the length of a stream, to be had before the device is known that a cache is on.
+
+        Args:
+            part: "train", or "labelled" for those of them whose labels are used.
+
+        Raises:
+            DataError: where the archive does not hold the train split.
         """
         stream = BatchStream(
             self._source,
