@@ -11,10 +11,11 @@ cache          images kept in memory
 datamodule     the parts of an archive as streams
 """
 
+from lensmodels.data.assembly import Batch
 from lensmodels.data.datamodule import LensDataModule
 from lensmodels.data.scaling import InputScaling
 from lensmodels.data.settings import CLASSES, ClassName, DataSettings
-from lensmodels.data.stream import Batch, BatchStream
+from lensmodels.data.stream import BatchStream
 
 __all__ = [
     "CLASSES",

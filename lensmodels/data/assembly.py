@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lensmodels.data.buffers import ImageBuffers, gather
-from lensmodels.data.order import Integers, Run, Window, window_shares
+from lensmodels.data.order import Integers, Run, window_shares
 from lensmodels.data.source import COLUMN_TYPES, Columns, Images, Source
 
 
@@ -61,13 +63,32 @@ def read_piece(
         columns[name][place] = values
 
 
-@dataclass
-class _Loaded:
-    """A window that is read, or being read."""
+Batch = dict[str, Tensor]
+"""Tensors by name, of b images:
 
-    images: Images
-    columns: Columns
-    reads: list[Future[None]] = field(default_factory=list)
+image float32 (b, 1, num_pix, num_pix), e-/s; label int64 (b,); axion_mass float64 (b,), eV, NaN
+where there is none; substructure_snr float32 (b,); sample int64 (b,), the index in its group;
+group int64 (b,), the index in the list of groups.
+"""
+
+Shares = Sequence[tuple[int, Integers]]
+"""Places of a batch's images, by the number of their window; see `window_shares`."""
+
+
+class WindowMemory(ABC):
+    """Where the images of an epoch's windows are put when they are read, and taken from."""
+
+    @abstractmethod
+    def reader(self, number: int) -> Callable[[Run, int], None]:
+        """What reads a piece to its place among the images of a window; threads call it."""
+
+    @abstractmethod
+    def gatherer(self, shares: Shares) -> Callable[[], Batch]:
+        """What gathers a batch of windows that are read by then; a thread calls it."""
+
+    @abstractmethod
+    def let_go(self, number: int) -> None:
+        """Nothing more will be asked of the windows before this one."""
 
 
 class Assembly:
@@ -78,59 +99,46 @@ class Assembly:
     are submitted in step with the batches, one window ahead.
 
     Args:
-        source: that is read.
-        groups: names of the groups that the pieces count.
-        pieces: all pieces of the epoch.
-        windows: their order.
+        memory: of the windows.
+        pieces: of each window, in the order in which they lie in it.
         pool: does the work.
-        window_buffers: memory for windows.
-        batch_memory: memory for a number of images, (n, 1, num_pix, num_pix).
         step: every `step`-th image of a batch is taken.
         lookahead: images that are read ahead of a batch's last.
     """
 
     def __init__(
         self,
-        source: Source,
-        groups: Sequence[str],
-        pieces: Sequence[Run],
-        windows: Sequence[Window],
+        memory: WindowMemory,
+        pieces: Sequence[Sequence[Run]],
         pool: Executor,
         *,
-        window_buffers: ImageBuffers,
-        batch_memory: Callable[[int], Tensor],
         step: int,
         lookahead: int,
     ) -> None:
-        self._source = source
-        self._groups = groups
-        self._windows = windows
+        self._memory = memory
+        self._pieces = pieces
         self._pool = pool
-        self._buffers = window_buffers
-        self._batch_memory = batch_memory
         self._step = step
         self._lookahead = lookahead
-        self._edges = np.concatenate([[0], np.cumsum([len(window.order) for window in windows])])
-        self._pieces = [[pieces[number] for number in window.pieces] for window in windows]
-        self._loaded: dict[int, _Loaded] = {}
+        self._edges = np.cumsum([0, *(sum(map(len, window)) for window in pieces)])
+        self._reads: dict[int, list[Future[None]]] = {}
 
-    def submit(self, start: int, stop: int) -> Future[dict[str, Tensor]]:
+    def submit(self, start: int, stop: int) -> Future[Batch]:
         """The batch of every `step`-th image from `start` on; batches are asked for in order."""
         shares = window_shares(self._edges, start, stop, self._step)
         first, last = shares[0][0], shares[-1][0]
-        self._loaded = {n: loaded for n, loaded in self._loaded.items() if n >= first}
+        self._memory.let_go(first)
+        self._reads = {number: reads for number, reads in self._reads.items() if number >= first}
         for number in range(first, last + 1):
             self._read_up_to(number, len(self._pieces[number]))
-        taken = [
-            (self._loaded[number], self._windows[number].order[places]) for number, places in shares
-        ]
-        batch = self._pool.submit(self._gather, taken)
+        reads = [read for number, _ in shares for read in self._reads[number]]
+        batch = self._pool.submit(_after, reads, self._memory.gatherer(shares))
         self._read_ahead(last, stop + self._lookahead)
         return batch
 
     def _read_ahead(self, number: int, position: int) -> None:
         """Submits the pieces of the following windows that lie before a position of the epoch."""
-        for ahead in range(number + 1, len(self._windows)):
+        for ahead in range(number + 1, len(self._pieces)):
             begin, end = self._edges[ahead], self._edges[ahead + 1]
             if position <= begin:
                 break
@@ -139,25 +147,86 @@ class Assembly:
 
     def _read_up_to(self, number: int, count: int) -> None:
         """Submits the first pieces of a window that have not been yet."""
-        pieces = self._pieces[number]
-        if number not in self._loaded:
-            images = self._buffers.take(len(self._windows[number].order))
-            self._loaded[number] = _Loaded(images, make_columns(pieces))
-        loaded = self._loaded[number]
-        place = sum(map(len, pieces[: len(loaded.reads)]))
-        for piece in pieces[len(loaded.reads) : count]:
-            arguments = (self._source, self._groups, piece, loaded.images, loaded.columns, place)
-            loaded.reads.append(self._pool.submit(read_piece, *arguments))
+        pieces, reads = self._pieces[number], self._reads.setdefault(number, [])
+        if len(reads) >= count:
+            return
+        read = self._memory.reader(number)
+        place = sum(map(len, pieces[: len(reads)]))
+        for piece in pieces[len(reads) : count]:
+            reads.append(self._pool.submit(read, piece, place))
             place += len(piece)
 
-    def _gather(self, taken: Sequence[tuple[_Loaded, Integers]]) -> dict[str, Tensor]:
-        count = sum(len(rows) for _, rows in taken)
-        images = self._batch_memory(count)
+
+def _after(reads: Sequence[Future[None]], gather: Callable[[], Batch]) -> Batch:
+    for read in reads:
+        read.result()
+    return gather()
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A window that is read, or being read."""
+
+    images: Images
+    columns: Columns
+
+
+class FreshWindows(WindowMemory):
+    """Windows that are read for one epoch, each into a buffer that is used again.
+
+    Args:
+        source: that is read.
+        groups: names of the groups that the pieces count.
+        pieces: of each window.
+        orders: of each window, the order in which its images are taken.
+        buffers: memory for windows.
+        batch_memory: memory for a number of images, (n, 1, num_pix, num_pix).
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        groups: Sequence[str],
+        pieces: Sequence[Sequence[Run]],
+        orders: Sequence[Integers],
+        *,
+        buffers: ImageBuffers,
+        batch_memory: Callable[[int], Tensor],
+    ) -> None:
+        self._source = source
+        self._groups = groups
+        self._pieces = pieces
+        self._orders = orders
+        self._buffers = buffers
+        self._batch_memory = batch_memory
+        self._loaded: dict[int, _Loaded] = {}
+
+    def reader(self, number: int) -> Callable[[Run, int], None]:
+        """What reads a piece into a window's buffer."""
+        if number not in self._loaded:
+            images = self._buffers.take(len(self._orders[number]))
+            self._loaded[number] = _Loaded(images, make_columns(self._pieces[number]))
+        loaded = self._loaded[number]
+
+        def read(piece: Run, place: int) -> None:
+            read_piece(self._source, self._groups, piece, loaded.images, loaded.columns, place)
+
+        return read
+
+    def gatherer(self, shares: Shares) -> Callable[[], Batch]:
+        """What copies images of windows into a batch."""
+        taken = [(self._loaded[number], self._orders[number][places]) for number, places in shares]
+        return partial(self._gather, taken)
+
+    def let_go(self, number: int) -> None:
+        """The buffers of windows before this one are free once their last batch is gathered."""
+        self._loaded = {n: loaded for n, loaded in self._loaded.items() if n >= number}
+
+    def _gather(self, taken: Sequence[tuple[_Loaded, Integers]]) -> Batch:
+        images = self._batch_memory(sum(len(rows) for _, rows in taken))
         columns: dict[str, list[NDArray[Any]]] = {}
         place = 0
         for loaded, rows in taken:
-            for read in loaded.reads:
-                read.result()
             source = torch.from_numpy(loaded.images)[:, None]
             gather(source, rows, out=images[place : place + len(rows)])
             place += len(rows)

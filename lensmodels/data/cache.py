@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lensmodels.data.assembly import executor, make_columns, read_piece
+from lensmodels.data.assembly import Batch, Shares, WindowMemory, make_columns, read_piece
 from lensmodels.data.buffers import gather
 from lensmodels.data.order import Integers, Run
 from lensmodels.data.source import Source
@@ -51,26 +52,12 @@ class ImageCache:
         runs = [np.arange(p.start, p.stop) + bases[p.group] for p in pieces]
         return np.concatenate(runs) if runs else np.empty(0, np.int64)
 
-    def fill(self, pieces: Sequence[Run], workers: int) -> None:
-        """Reads what is not held yet, with so many threads."""
-        missing = [piece for piece in pieces if not self._held[self.rows([piece])].all()]
-        with executor(workers) as pool:
-            for done in [pool.submit(self._put, piece) for piece in missing]:
-                done.result()
+    def hold(self, piece: Run) -> None:
+        """Reads a piece, where it is not held yet."""
+        if not self._held[self.rows([piece])].all():
+            self._put(piece)
 
-    def _put(self, piece: Run) -> None:
-        count = len(piece)
-        first = int(self._bases[piece.group]) + piece.start
-        images = np.empty((count, self._source.num_pix, self._source.num_pix), np.float32)
-        columns = make_columns([piece])
-        read_piece(self._source, self._groups, piece, images, columns, 0)
-        place = slice(first, first + count)
-        self._images[place, 0] = torch.from_numpy(images).to(self.device)
-        for name, values in columns.items():
-            self._columns[name][place] = torch.from_numpy(values).to(self.device)
-        self._held[place] = True
-
-    def batch(self, rows: Integers, out: Tensor | None) -> dict[str, Tensor]:
+    def batch(self, rows: Integers, out: Tensor | None) -> Batch:
         """The images at some places, with their columns.
 
         Args:
@@ -84,6 +71,59 @@ class ImageCache:
             gather(self._images, rows, out)
             images = out
         return {"image": images} | {name: values[index] for name, values in self._columns.items()}
+
+    def _put(self, piece: Run) -> None:
+        count = len(piece)
+        first = int(self._bases[piece.group]) + piece.start
+        images = np.empty((count, self._source.num_pix, self._source.num_pix), np.float32)
+        columns = make_columns([piece])
+        read_piece(self._source, self._groups, piece, images, columns, 0)
+        place = slice(first, first + count)
+        self._images[place, 0] = torch.from_numpy(images).to(self.device)
+        for name, values in columns.items():
+            self._columns[name][place] = torch.from_numpy(values).to(self.device)
+        self._held[place] = True
+
+
+class CachedWindows(WindowMemory):
+    """Windows whose images stay in a cache, so that each is read in the first epoch only.
+
+    Args:
+        cache: of the groups that the pieces count.
+        pieces: of each window.
+        orders: of each window, the order in which its images are taken.
+        batch_memory: memory for a number of images of a cache on the host, (n, 1, num_pix,
+            num_pix).
+    """
+
+    def __init__(
+        self,
+        cache: ImageCache,
+        pieces: Sequence[Sequence[Run]],
+        orders: Sequence[Integers],
+        *,
+        batch_memory: Callable[[int], Tensor],
+    ) -> None:
+        self._cache = cache
+        self._rows = [
+            cache.rows(window)[order] for window, order in zip(pieces, orders, strict=True)
+        ]
+        self._batch_memory = batch_memory if cache.device.type == "cpu" else None
+
+    def reader(self, number: int) -> Callable[[Run, int], None]:
+        """What reads a piece into the cache, where it is not there."""
+        return lambda piece, _: self._cache.hold(piece)
+
+    def gatherer(self, shares: Shares) -> Callable[[], Batch]:
+        """What takes a batch out of the cache."""
+        rows = np.concatenate([self._rows[number][places] for number, places in shares])
+        return partial(self._gather, rows)
+
+    def let_go(self, number: int) -> None:
+        """The images stay."""
+
+    def _gather(self, rows: Integers) -> Batch:
+        return self._cache.batch(rows, self._batch_memory and self._batch_memory(len(rows)))
 
 
 def _tensors(count: int) -> dict[str, Tensor]:

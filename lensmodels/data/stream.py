@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from itertools import pairwise
 from typing import Any
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmodels.data.assembly import Assembly, executor
+from lensmodels.data.assembly import Assembly, Batch, FreshWindows, WindowMemory, executor
 from lensmodels.data.buffers import ImageBuffers
-from lensmodels.data.cache import ImageCache
+from lensmodels.data.cache import CachedWindows, ImageCache
 from lensmodels.data.order import (
     Integers,
     Run,
@@ -27,21 +27,11 @@ from lensmodels.data.order import (
 from lensmodels.data.source import Source
 from lensmodels.errors import UsageError
 
-Batch = dict[str, Tensor]
-"""Tensors by name, of b images:
-
-image float32 (b, 1, num_pix, num_pix), e-/s; label int64 (b,); axion_mass float64 (b,), eV, NaN
-where there is none; substructure_snr float32 (b,); sample int64 (b,), the index in its group;
-group int64 (b,), the index in the list of groups.
-"""
-
 PIECES_PER_WINDOW = 16
 """Chunks that are mixed: 4096 images and 64 MiB, for chunks of 256 images of 64 x 64 pixels."""
 
 BATCHES_AHEAD = 4
 """Batches that are assembled before they are asked for."""
-
-Submit = Callable[[int, int], Future[Batch]]
 
 
 def process_rank() -> tuple[int, int]:
@@ -70,7 +60,7 @@ class BatchStream:
         seed: decides the order of every epoch; None keeps the archive's.
         drop_last: leave out what does not fill a batch; see `batch_sizes`.
         workers: threads; 0 reads and assembles in the calling thread, when a batch is asked for.
-        cache: filled when the first batch is asked for; images are then taken from it.
+        cache: images are put into it when they are read, and then taken from it.
         pin: page-locked batches, for an accelerator.
         rank, ranks: share of each batch that is taken; that of this process where not given.
     """
@@ -111,11 +101,6 @@ class BatchStream:
         self._longest_window = longest
         self._window_buffers = ImageBuffers(longest, source.num_pix, kept=3)
         self._batch_buffers = ImageBuffers(batch_size, source.num_pix, kept=2 * BATCHES_AHEAD)
-
-    @property
-    def images(self) -> int:
-        """Images in an epoch, over all ranks, before any is left out."""
-        return self._count
 
     def __len__(self) -> int:
         """Batches in an epoch, for this rank."""
@@ -194,12 +179,10 @@ class BatchStream:
         bounds = np.concatenate([[0], np.cumsum(sizes)]).tolist()
         steps = [(begin + rank, end) for begin, end in pairwise(bounds) if begin + rank < end]
         windows = epoch_windows(self._pieces, PIECES_PER_WINDOW, self._seed, self.epoch)
-        if self._cache is not None:
-            self._cache.fill(self._pieces, self._workers)
         ahead = BATCHES_AHEAD if self._workers else 0
         pending: deque[Future[Batch]] = deque()
         with executor(self._workers) as pool:
-            submit = self._submitter(pool, windows, ranks)
+            submit = self._assembly(pool, windows, ranks).submit
             try:
                 for begin, end in steps[first:]:
                     pending.append(submit(begin, end))
@@ -210,29 +193,24 @@ class BatchStream:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _submitter(self, pool: Executor, windows: Sequence[Window], ranks: int) -> Submit:
-        """What submits the batch of every `ranks`-th image between two places of the epoch."""
-        cache = self._cache
-        if cache is None:
-            return Assembly(
+    def _assembly(self, pool: Executor, windows: Sequence[Window], ranks: int) -> Assembly:
+        """The batches of an epoch, to be submitted to a pool."""
+        pieces = [[self._pieces[number] for number in window.pieces] for window in windows]
+        orders = [window.order for window in windows]
+        memory: WindowMemory
+        if self._cache is None:
+            memory = FreshWindows(
                 self._source,
                 self._groups,
-                self._pieces,
-                windows,
-                pool,
-                window_buffers=self._window_buffers,
+                pieces,
+                orders,
+                buffers=self._window_buffers,
                 batch_memory=self._batch_memory,
-                step=ranks,
-                lookahead=self._longest_window if self._workers else 0,
-            ).submit
-        rows = [cache.rows([self._pieces[n] for n in w.pieces])[w.order] for w in windows]
-        order = np.concatenate(rows or [np.empty(0, np.int64)])
-        memory = self._batch_memory if cache.device.type == "cpu" else None
-
-        def gather(taken: Integers) -> Batch:
-            return cache.batch(taken, memory and memory(len(taken)))
-
-        return lambda start, stop: pool.submit(gather, order[start:stop:ranks])
+            )
+        else:
+            memory = CachedWindows(self._cache, pieces, orders, batch_memory=self._batch_memory)
+        lookahead = self._longest_window if self._workers else 0
+        return Assembly(memory, pieces, pool, step=ranks, lookahead=lookahead)
 
     def _batch_memory(self, count: int) -> Tensor:
         if self._pin:  # torch itself uses page-locked memory again

@@ -174,6 +174,18 @@ def test_a_cache_changes_no_batch_and_reads_once(either, monkeypatch, cache, wor
     assert len(keys_of(module.train_dataloader())) > 0
 
 
+def test_the_first_batch_does_not_wait_until_a_cache_is_full(archive, monkeypatch):
+    monkeypatch.setattr("lensmodels.data.stream.PIECES_PER_WINDOW", 2)
+    module = opened(archive, cache="memory", workers=0)
+    reads, read = [], module._source.read
+    monkeypatch.setattr(module._source, "read", lambda *a: [reads.append(a[:3]), read(*a)][1])
+    batches = iter(module.stream("train", shuffle=True))
+    next(batches)
+    assert len(reads) == 2
+    list(batches)
+    assert len(reads) == len(set(reads)) > 4
+
+
 def test_the_share_is_that_of_this_process_where_several_train_together(archive, monkeypatch):
     for name, value in (("is_initialized", True), ("get_rank", 1), ("get_world_size", 2)):
         monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
