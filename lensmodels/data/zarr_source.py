@@ -21,7 +21,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.buffer.cpu import NDBuffer
 from zarr.storage import WrapperStore
 
-from lensmodels.data.files import replace_file
+from lensmodels.data.files import keep_copy, read_copy
 from lensmodels.data.plain_chunks import PlainChunks
 from lensmodels.data.source import COLUMN_TYPES, Columns, Images, Source
 from lensmodels.errors import DataError
@@ -33,8 +33,8 @@ class CachingStore(WrapperStore[Store]):
     """A store that keeps what it has read once in a folder, range by range.
 
     A shuffled stream reads single chunks out of large files: only those cross the network, and
-    the first batch need not wait for whole files. Chunks carry checksums, so that a damaged copy
-    is found as a damaged original is.
+    the first batch need not wait for whole files. Copies carry checksums of their own: a damaged
+    one is fetched again, so that what a reader finds damaged is so in the archive.
     """
 
     def __init__(self, store: Store, folder: Path) -> None:
@@ -46,15 +46,13 @@ class CachingStore(WrapperStore[Store]):
     ) -> Buffer | None:
         """Bytes of a file, from the folder where it has them."""
         copy = self._folder / f"{key}{_suffix(byte_range)}"
-        try:
-            content = await asyncio.to_thread(copy.read_bytes)
-        except FileNotFoundError:
-            found = await self._store.get(key, prototype, byte_range)
-            if found is not None:
-                _check_length(key, len(found), byte_range)
-                await asyncio.to_thread(replace_file, copy, found.to_bytes())
-            return found
-        return prototype.buffer.from_bytes(content)
+        if (content := await asyncio.to_thread(read_copy, copy)) is not None:
+            return prototype.buffer.from_bytes(content)
+        found = await self._store.get(key, prototype, byte_range)
+        if found is not None:
+            _check_length(key, len(found), byte_range)
+            await asyncio.to_thread(keep_copy, copy, found.to_bytes())
+        return found
 
 
 def _check_length(key: str, length: int, byte_range: ByteRequest | None) -> None:

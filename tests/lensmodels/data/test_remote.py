@@ -99,11 +99,14 @@ def test_only_chunks_that_are_needed_are_fetched(archive, tmp_path):
         assert not any("train" in path for path in server.asked if "/c/" in path)
 
 
-def test_a_damaged_copy_of_a_shard_is_fetched_again(shards, tmp_path):
-    with served(shards) as server:
+@pytest.mark.parametrize("damage", [lambda old: old[:-90], lambda old: old[:50] + b"?" + old[51:]])
+def test_damaged_copies_are_fetched_again(either, tmp_path, damage):
+    with served(either) as server:
         expected = samples(opened(address(server), tmp_path))
-        for copy in tmp_path.rglob("*.tar"):
-            copy.write_bytes(copy.read_bytes()[:-9000])
+        copies = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert copies
+        for copy in copies:
+            copy.write_bytes(damage(copy.read_bytes()))
         assert samples(opened(address(server), tmp_path)) == expected
 
 
