@@ -175,13 +175,18 @@ _TESTING: Sequence[Option] = (
 @main.command()
 @_RUN
 @click.option("--data", metavar="DIR_OR_URL", help="Another archive than it was trained on.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for what is written, in place of the run.",
+)
 @_options(_TESTING)
-def evaluate(run: Path, data: str | None, device: str, batch_size: int) -> None:
+def evaluate(run: Path, data: str | None, out: Path | None, device: str, batch_size: int) -> None:
     """Test a run's model, and write its metrics, predictions, plots and report."""
     from lensmodels import evaluation
 
-    evaluation.evaluate(run, data, device=device, batch_size=batch_size)
-    click.echo(run / "report.html")
+    evaluation.evaluate(run, data, out=out, device=device, batch_size=batch_size)
+    click.echo((out or run) / "report.html")
 
 
 @main.command()

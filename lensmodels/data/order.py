@@ -4,8 +4,8 @@ An archive is read in pieces: runs of consecutive images that lie in one chunk. 
 pieces in a random order, cuts that order into windows of a few pieces, and takes the images of
 each window in a random order. A step is a batch of that sequence, and rank r of R takes every R-th
 image of each batch from the r-th on: the ranks' shares of a step are together the batch that a
-single process would see, so a result does not depend on the number of devices. The price is that
-every rank reads every piece.
+single process would see, so the order of images does not depend on the number of devices. The
+price is that every rank reads every piece.
 """
 
 from __future__ import annotations

@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+from lensmodels.errors import UsageError
 from lensmodels.evaluation.figures import draw_figures
 from lensmodels.evaluation.report import write_report
 from lensmodels.evaluation.testing import score
+from lensmodels.runs import CHECKPOINTS, CONFIG, ENCODER, LOGS, MODEL, read_config
 
 
 def evaluate(
     run: Path,
     data: str | None = None,
     *,
+    out: Path | None = None,
     device: str = "auto",
     batch_size: int = 512,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Tests a run, and writes its metrics.json, predictions.csv, plots and report.html.
 
-    Arguments and errors are those of `score`.
+    With `out`, they are written to another folder, and those of the run stay as they are: the
+    test on an archive that it was not trained on, say. `report` takes such a folder as a run.
+
+    Other arguments and errors are those of `score`.
+
+    Raises:
+        UsageError: where `out` is another run, too.
 
     Returns:
         The content of metrics.json.
     """
-    tested, found = score(run, data, device=device, batch_size=batch_size, seed=seed)
-    draw_figures(Path(run), tested, found)
-    write_report(Path(run))
+    run, folder = Path(run), Path(run if out is None else out)
+    if folder.resolve() != run.resolve():
+        _copy_description(run, folder)
+    tested, found = score(run, data, out=folder, device=device, batch_size=batch_size, seed=seed)
+    draw_figures(folder, tested, found)
+    write_report(folder)
     return found
+
+
+def _copy_description(run: Path, folder: Path) -> None:
+    """What a report says of a run besides its test: how it was trained."""
+    read_config(run)  # says so where it is no run
+    if any((folder / name).exists() for name in (ENCODER, MODEL, CHECKPOINTS)):
+        raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run / CONFIG, folder / CONFIG)
+    if (run / LOGS).exists():
+        shutil.copytree(run / LOGS, folder / LOGS, dirs_exist_ok=True)

@@ -62,6 +62,7 @@ def score(
     run: Path,
     data: str | None = None,
     *,
+    out: Path | None = None,
     device: str = "auto",
     batch_size: int = 512,
     seed: int = 0,
@@ -71,6 +72,7 @@ def score(
     Args:
         run: folder of a run that was trained.
         data: folder or URL of another archive than the one it was trained on.
+        out: folder that the files are written to; the run itself where None.
         device: "auto", "cpu" or "gpu".
         batch_size: images at a time.
         seed: of the bootstrap.
@@ -99,8 +101,9 @@ def score(
         "data": describe_data(url, manifest),
         "version": config.version,
     }
-    tested.table.to_csv(run / PREDICTIONS, index=False)
-    (run / METRICS).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    folder = run if out is None else Path(out)
+    tested.table.to_csv(folder / PREDICTIONS, index=False)
+    (folder / METRICS).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
     return tested, found
 
 

@@ -1,10 +1,13 @@
 """The commands that look at a trained run, from their words to their files."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+import lenssim
 from lensmodels.cli import main
 
 
@@ -32,6 +35,22 @@ def test_evaluate_predict_embed_and_report(call, make_run, tmp_path, lenses):
     result = call("report", first, second, "--out", tmp_path / "compared")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "compared" / "report.html").exists()
+
+
+def test_a_test_on_another_archive_can_leave_the_run_as_it_is(call, make_run, tmp_path):
+    lenssim.generate("B", out=tmp_path / "other", seed=1, train=1, test=3)
+    run, out = make_run(name="trained"), tmp_path / "elsewhere"
+    assert call("evaluate", run).exit_code == 0
+    before = (run / "metrics.json").read_bytes()
+    result = call("evaluate", run, "--data", tmp_path / "other", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(out / "report.html")
+    assert (run / "metrics.json").read_bytes() == before
+    assert json.loads((out / "metrics.json").read_text())["n_test"] == 9
+    assert call("report", run, out, "--out", tmp_path / "both").exit_code == 0
+    result = call("evaluate", run, "--out", make_run(name="another", seed=1))
+    assert result.exit_code == 2
+    assert "a run of its own" in result.stderr
 
 
 def test_wrong_words_and_work_that_fails_are_one_sentence(call, make_run, tmp_path):
