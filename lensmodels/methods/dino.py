@@ -1,9 +1,9 @@
 """DINO: a student learns the teacher's assignment of an image from smaller views of it.
 
-Caron et al. 2021, arXiv:2104.14294. Departures from the paper: views without crops that are resized,
-which would change the Einstein radius (views.yaml), two local ones for eight; fewer prototypes, and
-a head of 512 in place of 2048 hidden units; a constant weight decay, no clipping of gradients, and
-no first epoch with a frozen last layer.
+Caron et al. 2021, arXiv:2104.14294. Departures from the paper: views without crops that are
+resized, which would change the Einstein radius (views.yaml), and two local ones for eight; fewer
+prototypes, and a head of 512 hidden units in place of 2048; a constant weight decay, no clipping of
+gradients, and no first epoch with a frozen last layer.
 """
 
 from __future__ import annotations
