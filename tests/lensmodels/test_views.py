@@ -1,8 +1,12 @@
 """Views: each keeps what it should, and its randomness knows nothing of processes."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 
+import lenssim
 from lensmodels.data import InputScaling
 from lensmodels.errors import UsageError
 from lensmodels.methods import METHODS, PRETRAINING
@@ -14,11 +18,13 @@ from lensmodels.views import (
     cut_window,
     default_recipe,
     draw_view,
+    enlarge,
     read_recipe,
     recipe_from,
-    resample,
+    rotate,
     turn,
 )
+from lenssim.observation import noise_sigma, pixel_noise
 
 CPU = torch.device("cpu")
 SKY = 0.02
@@ -52,16 +58,43 @@ def test_a_rotation_pretext_never_shows_the_image_itself(images):
     assert {tuple(view.flatten().tolist()) for view in views} == expected
 
 
-def test_interpolated_rotation_by_a_right_angle_is_the_exact_one(images):
-    quarter = torch.full((8,), torch.pi / 2)
-    turned = resample(images, quarter, torch.ones(8), torch.zeros(8, 2))
-    exact = torch.rot90(images, 1, (-2, -1))
-    assert torch.allclose(turned, exact, atol=1e-5)
+def turned_lens(system, angle):
+    """The same lens on the sky, turned."""
+    source = complex(system.source_x, system.source_y) * np.exp(1j * angle)
+    ellipticity = complex(system.source_e1, system.source_e2) * np.exp(2j * angle)
+    return dataclasses.replace(
+        system,
+        source_x=source.real,
+        source_y=source.imag,
+        source_e1=ellipticity.real,
+        source_e2=ellipticity.imag,
+        vortex_angle=system.vortex_angle + angle,
+    )
+
+
+@pytest.mark.parametrize("angle", [0.2, -0.7, 2.0])
+def test_an_image_turned_by_any_angle_is_that_of_the_lens_turned(angle):
+    spec = lenssim.load_spec("B")
+    stream = lenssim.random_stream(1, "B", "test", "axion", 0, "population")
+    lens = lenssim.draw_system(spec, "axion", stream)
+    image, expected = lenssim.render([lens, turned_lens(lens, angle)], spec)
+    sky = noise_sigma(np.zeros(1), pixel_noise(spec.instrument))[0]
+    found = rotate(torch.from_numpy(image)[None, None], torch.tensor([angle]))[0, 0].numpy()
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.5 * sky
+    assert np.sqrt(np.mean((image - expected) ** 2)) > 10 * sky
+
+
+def test_turning_by_any_angle_neither_smooths_noise_nor_colours_it():
+    noise = torch.randn(200, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    turned = rotate(noise, torch.full((200,), 0.6))
+    assert turned.std() == pytest.approx(1.0, abs=0.01)
+    neighbours = (turned[..., 1:] * turned[..., :-1]).mean()
+    assert abs(neighbours) < 0.01
 
 
 def test_zoom_enlarges_the_part_that_it_keeps():
     ramp = torch.linspace(-1, 1, 12).expand(1, 1, 12, 12)
-    half = resample(ramp, torch.zeros(1), torch.full((1,), 0.5), torch.zeros(1, 2))
+    half = enlarge(ramp, torch.full((1,), 0.5), torch.zeros(1, 2))
     slope = (half[0, 0, 0, 1:] - half[0, 0, 0, :-1]).mean()
     assert slope == pytest.approx(0.5 * 2 / 11, rel=1e-4)
 
