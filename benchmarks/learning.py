@@ -42,6 +42,7 @@ from lensmodels.methods.probes import (
     whiten,
 )
 from lensmodels.settings import config_from_words
+from lensmodels.views import plain_recipe
 
 FOLDER = RESULTS / "learning"
 PACKAGES = ["torch", "timm", "lightning", "lightly", "scikit-learn"]
@@ -56,6 +57,9 @@ ENCODERS: dict[str, dict[str, Any]] = {
         "overrides": ["encoder.arguments={depth: 4, global_pool: avg}"],
     },
 }
+ANY_ANGLE = "-any-angle"
+"""Ending of the name of an experiment in which images are turned by any angle."""
+
 SSL_EPOCHS = {"resnet": 8, "vit": 20}
 PROBES = {
     "linear": "linear",
@@ -127,11 +131,13 @@ class Setting:
             FOLDER.mkdir(parents=True, exist_ok=True)
             for picture in ("roc", "predicted_mass", "rmse_by_mass"):
                 if (run / "plots" / f"{picture}.png").exists():
-                    shutil.copy(run / "plots" / f"{picture}.png", FOLDER)
+                    copy = FOLDER / f"{run.name}-{picture}.png"
+                    shutil.copy(run / "plots" / f"{picture}.png", copy)
         return {
             "batch_size": config.data.batch_size,
             "epochs": config.finetune.epochs,
             "learning_rate": config.finetune.learning_rate,
+            "views": plain_recipe(config.finetune_views),
             "minutes": minutes,
             "metrics": metrics,
         }
@@ -175,6 +181,10 @@ RESNET18: dict[str, Any] = {
     # all images are trained on but for a few that the log is drawn from
     "overrides": ["data.validation_fraction=0.02"],
 }
+SUPERVISED = {
+    "resnet18": RESNET18,
+    "test_resnet": RESNET18 | {"encoder": "test_resnet", "batch_size": 128},
+}
 
 
 @main.command()
@@ -194,15 +204,21 @@ def supervised(setting: Setting, epochs: int, f_sub: float) -> None:
 
 @main.command()
 @click.option("--epochs", default=20, show_default=True)
+@click.option("--encoder", type=click.Choice([*SUPERVISED]), default="resnet18", show_default=True)
+@click.option("--any-angle", is_flag=True, help="Turns by any angle, not by right angles alone.")
 @click.pass_obj
-def regression(setting: Setting, epochs: int) -> None:
-    """The axion mass by ResNet18 from 10,000 images."""
+def regression(setting: Setting, epochs: int, encoder: str, any_angle: bool) -> None:
+    """The axion mass from 10,000 images."""
 
     def measure(run: Path) -> dict[str, Any]:
-        words = RESNET18 | {"finetune_epochs": epochs, "data": setting.axions()}
+        words = SUPERVISED[encoder] | {"finetune_epochs": epochs, "data": setting.axions()}
+        if any_angle:
+            views = "finetune_views=[{angle: 45, symmetry: any}]"
+            words["overrides"] = [*words["overrides"], views]
         return setting.finetuned(run, words | {"task": "axion-mass"})
 
-    setting.experiment(f"regression-{epochs}-epochs", measure)
+    turns = ANY_ANGLE if any_angle else ""
+    setting.experiment(f"regression-{encoder}-{epochs}-epochs{turns}", measure)
 
 
 @main.command()
@@ -257,7 +273,7 @@ def _pretrained(setting: Setting, run: Path, method: str, family: str) -> dict[s
         "method": method,
         "family": family,
         "encoder": config.encoder.model_dump(mode="json"),
-        "views": [view.model_dump(mode="json") for view in config.pretrain_views],
+        "views": plain_recipe(config.pretrain_views),
         "epochs": config.pretrain.epochs,
         "learning_rate": config.pretrain.learning_rate,
         "batch_size": config.data.batch_size,
@@ -320,7 +336,7 @@ def report() -> None:
         if name.startswith("supervised"):
             parts += _supervised_part(found_figures)
         if name.startswith("regression"):
-            parts += _regression_part(found_figures)
+            parts += _regression_part(name, found_figures)
     pretrained = [each for name, each in figures.items() if name.startswith("ssl-")]
     if pretrained:
         parts += _ssl_part(pretrained)
@@ -341,6 +357,10 @@ def _how(figures: dict[str, Any]) -> str:
     )
 
 
+def _turns(name: str) -> str:
+    return "turned by any angle" if name.endswith(ANY_ANGLE) else "turned by right angles"
+
+
 def _supervised_part(figures: dict[str, Any]) -> list[str]:
     metrics = figures["metrics"]
     low, high = metrics["ci95"]["macro_auc"]
@@ -350,7 +370,7 @@ def _supervised_part(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _regression_part(figures: dict[str, Any]) -> list[str]:
+def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
     metrics = figures["metrics"]
     low, high = metrics["ci95"]["rmse_dex"]
     rows = [
@@ -360,9 +380,9 @@ def _regression_part(figures: dict[str, Any]) -> list[str]:
     return [
         f"**Axion mass from labels.** RMSE {metrics['rmse_dex']:.3f} dex ({low:.3f} to "
         f"{high:.3f}) over the whole prior, {metrics['resolved']['rmse_dex']:.3f} dex below "
-        f"1e-23 eV: {_how(figures)}.",
+        f"1e-23 eV: {_how(figures)}; {_turns(name)}.",
         table(["log10(m / eV)", "RMSE, dex", "bias, dex"], rows),
-        "![RMSE by mass, with the Cramer-Rao bound](learning/rmse_by_mass.png)",
+        f"![RMSE by mass, with the Cramer-Rao bound](learning/{name}-rmse_by_mass.png)",
     ]
 
 

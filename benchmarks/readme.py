@@ -100,7 +100,8 @@ def learning() -> str:
             rows.append([f"macro AUC, 12,000 labelled images, {how}", score])
         if name.startswith("regression"):
             score = f"{metrics['rmse_dex']:.3f} ({span(metrics['ci95']['rmse_dex'], 3)})"
-            rows.append([f"RMSE of the axion mass in dex, 10,000 images, {how}", score])
+            turned = ", turned by any angle" if name.endswith("any-angle") else ""
+            rows.append([f"RMSE of the axion mass in dex, 10,000 images, {how}{turned}", score])
     for family, title in {"resnet": "a small ResNet", "vit": "a small ViT"}.items():
         linear = [
             each["probes"]["linear"] for each in found.values() if each.get("family") == family
