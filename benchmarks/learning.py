@@ -22,7 +22,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from report import RESULTS, environment, table
+from report import RESULTS, environment, table, turns
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
@@ -57,9 +57,6 @@ ENCODERS: dict[str, dict[str, Any]] = {
         "overrides": ["encoder.arguments={depth: 4, global_pool: avg}"],
     },
 }
-ANY_ANGLE = "-any-angle"
-"""Ending of the name of an experiment in which images are turned by any angle."""
-
 SSL_EPOCHS = {"resnet": 8, "vit": 20}
 PROBES = {
     "linear": "linear",
@@ -217,8 +214,8 @@ def regression(setting: Setting, epochs: int, encoder: str, any_angle: bool) -> 
             words["overrides"] = [*words["overrides"], views]
         return setting.finetuned(run, words | {"task": "axion-mass"})
 
-    turns = ANY_ANGLE if any_angle else ""
-    setting.experiment(f"regression-{encoder}-{epochs}-epochs{turns}", measure)
+    ending = "-any-angle" if any_angle else ""
+    setting.experiment(f"regression-{encoder}-{epochs}-epochs{ending}", measure)
 
 
 @main.command()
@@ -357,10 +354,6 @@ def _how(figures: dict[str, Any]) -> str:
     )
 
 
-def _turns(name: str) -> str:
-    return "turned by any angle" if name.endswith(ANY_ANGLE) else "turned by right angles"
-
-
 def _supervised_part(figures: dict[str, Any]) -> list[str]:
     metrics = figures["metrics"]
     low, high = metrics["ci95"]["macro_auc"]
@@ -380,7 +373,7 @@ def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
     return [
         f"**Axion mass from labels.** RMSE {metrics['rmse_dex']:.3f} dex ({low:.3f} to "
         f"{high:.3f}) over the whole prior, {metrics['resolved']['rmse_dex']:.3f} dex below "
-        f"1e-23 eV: {_how(figures)}; {_turns(name)}.",
+        f"1e-23 eV: {_how(figures)}; {turns(figures)}.",
         table(["log10(m / eV)", "RMSE, dex", "bias, dex"], rows),
         f"![RMSE by mass, with the Cramer-Rao bound](learning/{name}-rmse_by_mass.png)",
     ]

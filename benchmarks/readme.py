@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from report import RESULTS, table
+from report import RESULTS, table, turns
 
 from lensmodels.benchmark import Grid, load_grid
 from lensmodels.benchmark.comparison import ComparedRow, compare_rows
@@ -100,8 +100,8 @@ def learning() -> str:
             rows.append([f"macro AUC, 12,000 labelled images, {how}", score])
         if name.startswith("regression"):
             score = f"{metrics['rmse_dex']:.3f} ({span(metrics['ci95']['rmse_dex'], 3)})"
-            turned = ", turned by any angle" if name.endswith("any-angle") else ""
-            rows.append([f"RMSE of the axion mass in dex, 10,000 images, {how}{turned}", score])
+            what = f"RMSE of the axion mass in dex, 10,000 images, {how}, {turns(each)}"
+            rows.append([what, score])
     for family, title in {"resnet": "a small ResNet", "vit": "a small ViT"}.items():
         linear = [
             each["probes"]["linear"] for each in found.values() if each.get("family") == family

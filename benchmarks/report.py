@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,12 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
     lines += ["| " + " | ".join(shown(value) for value in row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def turns(figures: Mapping[str, Any]) -> str:
+    """How the images of an experiment of learning.py were turned, in words."""
+    angles = [view["angle"] for view in figures.get("views", [])]
+    return "turned by any angle" if any(angles) else "turned by right angles"
 
 
 def write(name: str, about: str, figures: Any, text: str, packages: Sequence[str]) -> None:

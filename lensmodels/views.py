@@ -48,7 +48,7 @@ Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
 
 class ViewSettings(BaseModel):
-    """One view, in the order in which it changes an image: noise before, motion after the scaling.
+    """One view: how an image is changed; by blur, noise and angle before the scaling.
 
     Attributes:
         count: how many views are drawn like this.
@@ -173,11 +173,12 @@ class Views(nn.Module):
             images: e-/s, (n, 1, height, width).
             draws: the step's random numbers.
         """
-        return [
-            draw_view(images, settings, draws, self.scaling)
-            for settings in self.recipe
-            for _ in range(settings.count)
-        ]
+        with torch.autocast(images.device.type, enabled=False):  # pixels keep all their digits
+            return [
+                draw_view(images.float(), settings, draws, self.scaling)
+                for settings in self.recipe
+                for _ in range(settings.count)
+            ]
 
 
 def draw_view(
@@ -250,9 +251,13 @@ def rotate(images: Tensor, angle: Tensor) -> Tensor:
     Thevenaz and Yaroslavsky 1995, IEEE Trans. Image Process. 4, 1371), each of which shifts rows or
     columns by a phase in their Fourier transform. A shift keeps the power at every frequency, so
     that noise stays white and as strong as it was: interpolation between pixels would smooth it,
-    and the subhalos with it, by an amount that tells the angle. What the pixels undersample is
-    turned with an error of its aliases, and what leaves at one edge comes in at the other: all
-    light that matters is to be within the circle that fits the image.
+    and the subhalos with it, by an amount that tells the angle. What leaves at one edge comes in at
+    the other: light further from the centre than 0.92 of half the side may come out displaced.
+
+    What the pixels undersample is turned with an error of its aliases. Against rendering the turned
+    lens, root-sum-square over an image, it is 4 to 19 noise sigmas in model B, a third of the noise
+    or less, and 70 to 400 in model A, whose PSF is as narrow as a pixel: more than what the
+    substructure changes.
 
     Args:
         images: e-/s, (n, 1, size, size).
@@ -274,8 +279,8 @@ def _shear(images: Tensor, amount: Tensor) -> Tensor:
     height = torch.arange(size, device=images.device) - (size - 1) / 2
     shift = amount[:, None, None, None] * height[:, None]
     frequency = torch.fft.rfftfreq(size, device=images.device)
-    # the highest one of an even number of pixels has no phase to shift: it stays, with its power
-    frequency = torch.where(frequency < 0.5, frequency, 0)
+    if size % 2 == 0:  # the highest one has no phase to shift then: it stays, with its power
+        frequency[-1] = 0
     turns = -2 * math.pi * shift * frequency
     phase = torch.polar(torch.ones_like(turns), turns)
     return torch.fft.irfft(torch.fft.rfft(images) * phase, n=size)

@@ -33,8 +33,8 @@ class CachingStore(WrapperStore[Store]):
     """A store that keeps what it has read once in a folder, range by range.
 
     A shuffled stream reads single chunks out of large files: only those cross the network, and
-    the first batch need not wait for whole files. Copies carry checksums of their own: a damaged
-    one is fetched again, so that what a reader finds damaged is so in the archive.
+    the first batch need not wait for whole files. Copies carry checksums of their own: one
+    that was damaged since it came is fetched again.
     """
 
     def __init__(self, store: Store, folder: Path) -> None:

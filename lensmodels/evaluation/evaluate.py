@@ -10,7 +10,10 @@ from lensmodels.errors import UsageError
 from lensmodels.evaluation.figures import draw_figures
 from lensmodels.evaluation.report import write_report
 from lensmodels.evaluation.testing import score
-from lensmodels.runs import CHECKPOINTS, CONFIG, ENCODER, LOGS, MODEL, read_config
+from lensmodels.runs import CONFIG, LOGS
+
+DESCRIBED = "tested-run.txt"
+"""File of a folder that holds a test and no run: where the run is."""
 
 
 def evaluate(
@@ -36,9 +39,13 @@ def evaluate(
         The content of metrics.json.
     """
     run, folder = Path(run), Path(run if out is None else out)
-    if folder.resolve() != run.resolve():
-        _copy_description(run, folder)
+    elsewhere = folder.resolve() != run.resolve()
+    if elsewhere and (folder / CONFIG).exists() and not (folder / DESCRIBED).exists():
+        raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
+    folder.mkdir(parents=True, exist_ok=True)
     tested, found = score(run, data, out=folder, device=device, batch_size=batch_size, seed=seed)
+    if elsewhere:
+        _copy_description(run, folder)
     draw_figures(folder, tested, found)
     write_report(folder)
     return found
@@ -46,10 +53,10 @@ def evaluate(
 
 def _copy_description(run: Path, folder: Path) -> None:
     """What a report says of a run besides its test: how it was trained."""
-    read_config(run)  # says so where it is no run
-    if any((folder / name).exists() for name in (ENCODER, MODEL, CHECKPOINTS)):
-        raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
-    folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / CONFIG, folder / CONFIG)
-    if (run / LOGS).exists():
-        shutil.copytree(run / LOGS, folder / LOGS, dirs_exist_ok=True)
+    shutil.rmtree(folder / LOGS, ignore_errors=True)
+    for log in (run / LOGS).glob("*/metrics.csv"):
+        copy = folder / log.relative_to(run)
+        copy.parent.mkdir(parents=True)
+        shutil.copyfile(log, copy)
+    (folder / DESCRIBED).write_text(f"{run.resolve()}\n")

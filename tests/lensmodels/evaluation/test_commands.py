@@ -48,6 +48,10 @@ def test_a_test_on_another_archive_can_leave_the_run_as_it_is(call, make_run, tm
     assert (run / "metrics.json").read_bytes() == before
     assert json.loads((out / "metrics.json").read_text())["n_test"] == 9
     assert call("report", run, out, "--out", tmp_path / "both").exit_code == 0
+    assert (out / "predictions.csv").exists()
+    assert list((out / "plots").glob("*.png"))
+    assert call("evaluate", run, "--out", out).exit_code == 0  # once more, in the same place
+    assert json.loads((out / "metrics.json").read_text())["n_test"] == 24
     result = call("evaluate", run, "--out", make_run(name="another", seed=1))
     assert result.exit_code == 2
     assert "a run of its own" in result.stderr
