@@ -255,9 +255,9 @@ def rotate(images: Tensor, angle: Tensor) -> Tensor:
     the other: light further from the centre than 0.92 of half the side may come out displaced.
 
     What the pixels undersample is turned with an error of its aliases. Against rendering the turned
-    lens, root-sum-square over an image, it is 4 to 19 noise sigmas in model B, a third of the noise
-    or less, and 70 to 400 in model A, whose PSF is as narrow as a pixel: more than what the
-    substructure changes.
+    lens, root-sum-square over an image, it is below 25 noise sigmas in model B, where the noise
+    itself has 64, and up to hundreds in model A, whose PSF is as narrow as a pixel: more than what
+    the substructure changes (tests/lensmodels/test_views.py).
 
     Args:
         images: e-/s, (n, 1, size, size).

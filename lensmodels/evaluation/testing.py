@@ -72,7 +72,7 @@ def score(
     Args:
         run: folder of a run that was trained.
         data: folder or URL of another archive than the one it was trained on.
-        out: folder that the files are written to; the run itself where None.
+        out: folder, which exists, that the files are written to; the run itself where None.
         device: "auto", "cpu" or "gpu".
         batch_size: images at a time.
         seed: of the bootstrap.
