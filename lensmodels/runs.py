@@ -17,7 +17,15 @@ from typing import Any, Literal
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -26,7 +34,7 @@ from lensmodels.data import CLASSES, ClassName, DataSettings, InputScaling
 from lensmodels.data.whitening import Whitening
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import LensmodelsError, UsageError
-from lensmodels.methods import METHODS, StageSettings
+from lensmodels.methods import METHODS, PRETRAINING, StageSettings
 from lensmodels.model import LensModel
 from lensmodels.tasks import Task, TaskSettings, task_from_dict
 from lensmodels.views import Recipe
@@ -70,7 +78,8 @@ class RunConfig(BaseModel):
         task: which task, and its loss.
         data: which images; its classes are the task's.
         pretrain_classes: whose images are pretrained on.
-        pretrain, finetune: epochs, learning rate, weight decay of each stage.
+        pretrain, finetune: epochs, learning rate, weight decay of each stage; of a pretraining
+            also what its method has besides, such as a temperature.
         pretrain_views, finetune_views: what each stage looks at.
         pretrained: run whose encoder is finetuned; None for this run's own, or random weights.
         frozen: whether finetuning leaves the encoder as it is.
@@ -90,7 +99,7 @@ class RunConfig(BaseModel):
     task: TaskSettings = TaskSettings()
     data: DataSettings
     pretrain_classes: tuple[ClassName, ...] = CLASSES
-    pretrain: StageSettings
+    pretrain: SerializeAsAny[StageSettings]
     finetune: StageSettings
     pretrain_views: Recipe = ()
     finetune_views: Recipe
@@ -103,6 +112,13 @@ class RunConfig(BaseModel):
     deterministic: bool = True
     version: str = VERSION
     measured: Measured | None = None
+
+    @field_validator("pretrain", mode="before")
+    @classmethod
+    def _settings_of_the_method(cls, value: Any, info: ValidationInfo) -> Any:
+        """The method's own kind of settings, which has its temperature or momentum, too."""
+        method = PRETRAINING.get(info.data.get("method", ""))
+        return type(method.defaults).model_validate(value) if method else value
 
 
 def write_config(run: Path, config: RunConfig) -> None:

@@ -50,6 +50,28 @@ class StageSettings(BaseModel):
     warmup: float = Field(0.1, ge=0, le=1)
 
 
+class AveragingSettings(StageSettings):
+    """Of a method that learns from a moving average of the network that it trains.
+
+    BYOL and DINO begin with a momentum of 0.996, an average over 250 steps, in trainings of
+    100,000 steps and more. In one of a thousand steps such an average has hardly moved from its
+    random weights.
+
+    Attributes:
+        momentum: of the average in the beginning, rising to 1 as a cosine; None for an average
+            over a 500th of the steps, at least 10 and at most 250.
+    """
+
+    momentum: float | None = Field(None, ge=0, lt=1)
+
+    def momentum_at(self, step: int, steps: int) -> float:
+        """Momentum in a step of so many."""
+        first = self.momentum
+        if first is None:
+            first = 1 - 1 / min(max(steps / 500, 10), 250)
+        return cosine_schedule(step, steps, first, 1.0)
+
+
 def step_seed(*numbers: int) -> int:
     """One seed from several whole numbers, each of which changes it."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
@@ -181,17 +203,6 @@ class Pretraining(Module, ABC):
     def trained_encoder(self) -> nn.Module:
         """The encoder that is kept."""
         return self.encoder
-
-    @property
-    def average_momentum(self) -> float:
-        """Momentum of a network that is the moving average of another, rising to 1 as a cosine.
-
-        BYOL and DINO begin with 0.996, an average over 250 steps, in trainings of 100,000 steps and
-        more. Here it is over a 500th of the steps, at least 10 and at most 250: in a training of a
-        thousand steps, an average over 250 has hardly moved from its random weights.
-        """
-        steps_averaged = min(max(self.total_steps / 500, 10), 250)
-        return cosine_schedule(self.global_step, self.total_steps, 1 - 1 / steps_averaged, 1.0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Draws the views of a batch and gives their loss."""

@@ -15,13 +15,14 @@ from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
-from lensmodels.methods.base import Pretraining, StageSettings
+from lensmodels.methods.base import AveragingSettings, Pretraining
 
 
 class BYOL(Pretraining):
     """An online network predicts the target network's projection; the target is its average."""
 
-    defaults = StageSettings(epochs=100, learning_rate=1e-3)
+    defaults = AveragingSettings(epochs=100, learning_rate=1e-3)
+    stage: AveragingSettings
     # two views forward and backward, and forward through the target
     passes = 2 + 2 / 3
 
@@ -52,7 +53,8 @@ class BYOL(Pretraining):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Moves the target towards the online network of the step before, ever more slowly."""
         super().on_train_batch_start(batch, batch_idx)
-        update_momentum(self.online, self.target, self.average_momentum)
+        momentum = self.stage.momentum_at(self.global_step, self.total_steps)
+        update_momentum(self.online, self.target, momentum)
 
     def configure_optimizers(self) -> Any:
         """AdamW in place of LARS, which the paper needs for batches of thousands."""

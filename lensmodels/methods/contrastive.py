@@ -11,19 +11,29 @@ from typing import Any
 
 from lightly.loss import NTXentLoss
 from lightly.models.modules import SimCLRProjectionHead
+from pydantic import Field
 from torch import Tensor
 
 from lensmodels.methods.base import Pretraining, StageSettings
 
 
+class ContrastiveSettings(StageSettings):
+    """How long and how fast to train, and how sharply to tell images apart.
+
+    Attributes:
+        temperature: of NT-Xent. SimCLR, table 5 and appendix B.7: 0.5 suits few epochs of
+            photographs, 0.1 small batches; lenses are alike in all but details, which a low
+            temperature weighs more.
+    """
+
+    temperature: float = Field(0.1, gt=0)
+
+
 class Contrastive(Pretraining):
     """NT-Xent between two views; the other images of the batch, of all processes, are negatives."""
 
-    defaults = StageSettings(epochs=100, learning_rate=1e-3)
-
-    # SimCLR, table 5 and appendix B.7: 0.5 suits few epochs of photographs, 0.1 small batches;
-    # lenses are alike in all but details, which a low temperature weighs more
-    temperature = 0.1
+    defaults = ContrastiveSettings(epochs=100, learning_rate=1e-3)
+    stage: ContrastiveSettings
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -31,7 +41,7 @@ class Contrastive(Pretraining):
         # one hidden layer as in section 2.1 there; with norms, without which a transformer can fall
         # into giving every image the same projection in its first steps
         self.projection_head = SimCLRProjectionHead(size, size, 128)
-        self.criterion = NTXentLoss(self.temperature, gather_distributed=True)
+        self.criterion = NTXentLoss(self.stage.temperature, gather_distributed=True)
 
     def loss(self, views: list[Tensor]) -> Tensor:
         """NT-Xent, equation 1 there, of the projections of two views."""

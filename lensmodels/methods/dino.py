@@ -16,27 +16,43 @@ import torch
 from lightly.loss import DINOLoss
 from lightly.models.modules import DINOProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
+from pydantic import Field
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
 from lensmodels.errors import UsageError
-from lensmodels.methods.base import Pretraining, StageSettings
+from lensmodels.methods.base import AveragingSettings, Pretraining
 from lensmodels.views import Recipe
+
+
+class DINOSettings(AveragingSettings):
+    """How long and how fast to train, and how sharp the assignments are.
+
+    Attributes:
+        student_temperature: of the student's, as in the paper.
+        teacher_temperature: of the teacher's once it has risen, as in the paper.
+        prototypes: that images are assigned to; 1024 in place of 65,536, as there are not more
+            kinds of lens in ten thousand images.
+    """
+
+    student_temperature: float = Field(0.1, gt=0)
+    teacher_temperature: float = Field(0.07, gt=0)
+    prototypes: int = Field(1024, ge=2)
 
 
 class DINO(Pretraining):
     """Self-distillation without labels; centring and a sharp teacher keep it from collapse."""
 
-    defaults = StageSettings(epochs=100, learning_rate=1e-3)
+    defaults = DINOSettings(epochs=100, learning_rate=1e-3)
+    stage: DINOSettings
     # two whole views and two of a quarter of the pixels, and the whole ones through the teacher
     passes = 2 + 2 / 4 + 2 / 3
 
     # the first two of the recipe are global, all others local
     global_views = 2
-    # 1024 prototypes in place of 65,536: there are not more kinds of lens in ten thousand images
-    prototypes = 1024
-    # 0.04 rising to 0.07 over the first tenth, as in the paper's 30 epochs of 300
-    first_temperature, last_temperature, rise = 0.04, 0.07, 0.1
+    # the teacher's temperature rises from here over the first tenth, as in the paper's 30 epochs of
+    # 300
+    first_temperature, rise = 0.04, 0.1
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -45,12 +61,14 @@ class DINO(Pretraining):
         self.teacher = nn.Sequential(copy.deepcopy(self.encoder), self._head(size))
         self.teacher.load_state_dict(self.student.state_dict())
         deactivate_requires_grad(self.teacher)
-        self.criterion = DINOLoss(self.prototypes)
+        self.criterion = DINOLoss(
+            self.stage.prototypes, student_temp=self.stage.student_temperature
+        )
 
     def _head(self, size: int) -> nn.Module:
         with warnings.catch_warnings():  # of how lightly norms the weights of the last layer
             warnings.simplefilter("ignore", FutureWarning)
-            return DINOProjectionHead(size, 512, 256, self.prototypes)
+            return DINOProjectionHead(size, 512, 256, self.stage.prototypes)
 
     @classmethod
     def check_views(cls, recipe: Recipe) -> None:
@@ -71,14 +89,15 @@ class DINO(Pretraining):
         student = [self.student(view) for view in views]
         rise = min(1.0, self.progress / self.rise)
         temperature = self.first_temperature + rise * (
-            self.last_temperature - self.first_temperature
+            self.stage.teacher_temperature - self.first_temperature
         )
         return self.criterion(teacher, student, teacher_temp=temperature)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Moves the teacher towards the student of the step before, ever more slowly."""
         super().on_train_batch_start(batch, batch_idx)
-        update_momentum(self.student, self.teacher, self.average_momentum)
+        momentum = self.stage.momentum_at(self.global_step, self.total_steps)
+        update_momentum(self.student, self.teacher, momentum)
 
     def configure_optimizers(self) -> Any:
         """AdamW, as in the paper."""

@@ -3,6 +3,7 @@
 import pytest
 
 from lensmodels.errors import DataError, UsageError
+from lensmodels.runs import read_config, write_config
 from lensmodels.settings import config_from_words
 
 
@@ -39,6 +40,15 @@ def test_words_and_overrides_change_them(lenses):
     assert len(config.pretrain_classes) == 3
 
 
+def test_a_method_has_settings_of_its_own(lenses, tmp_path):
+    words = {"data": str(lenses), "method": "contrastive-rotation"}
+    assert config_from_words(words).pretrain.temperature == 0.1
+    config = config_from_words({**words, "overrides": ["pretrain.temperature=0.5"]})
+    assert config.pretrain.temperature == 0.5
+    write_config(tmp_path, config)
+    assert read_config(tmp_path) == config
+
+
 def test_views_are_read_from_a_file(lenses, tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("- {symmetry: any}\n- {blur: [0.5, 1]}\n")
@@ -58,6 +68,8 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
         ({"overrides": ["finetune_views.0.count=2"]}, "one view"),
         ({"overrides": ["views.0.count=3"]}, "BYOL compares 2 views, not 3"),
         ({"labels": 2.0}, r"data\.labels"),
+        ({"overrides": ["pretrain.momentum=1"]}, r"pretrain\.momentum = 1: Input should be less"),
+        ({"overrides": ["pretrain.temperature=0.5"]}, r"There is no setting pretrain\.temperature"),
     ],
 )
 def test_what_cannot_be_is_named(lenses, words, message):

@@ -51,11 +51,12 @@ def test_a_pretraining_tells_64_images_apart(name, batch):
     torch.manual_seed(0)
     # those that contrast get their pretext, those that predict the image itself
     recipe = default_recipe(name) if name.startswith("contrastive") else (ViewSettings(count=2),)
-    method = PRETRAINING[name](
+    kind = PRETRAINING[name]
+    method = kind(
         Encoder(EncoderSettings(name="test_resnet"), 32),
         recipe,
         InputScaling(sky_noise=0.1),
-        StageSettings(epochs=1, learning_rate=6e-3),
+        kind.defaults.model_copy(update={"epochs": 1, "learning_rate": 6e-3}),
         batch_size=COUNT,
         total_steps=40,
         seed=0,

@@ -9,7 +9,7 @@ from torch import nn
 
 from lensmodels.data import InputScaling
 from lensmodels.encoders import Encoder, EncoderSettings
-from lensmodels.methods import PRETRAINING, StageSettings
+from lensmodels.methods import PRETRAINING
 from lensmodels.views import default_recipe
 
 
@@ -18,12 +18,13 @@ def make():
     """A method with a tiny encoder, and two views of six images."""
     torch.manual_seed(0)
 
-    def make(name, encoder="test_vit"):
-        return PRETRAINING[name](
+    def make(name, encoder="test_vit", **settings):
+        method = PRETRAINING[name]
+        return method(
             Encoder(EncoderSettings(name=encoder), 64),
             default_recipe(name),
             InputScaling(),
-            StageSettings(epochs=1),
+            method.defaults.model_copy(update={"epochs": 1, **settings}),
             batch_size=6,
             total_steps=100,
             seed=0,
@@ -108,9 +109,18 @@ def test_the_average_starts_equal_and_moves_by_its_momentum(make, name, fast, sl
 
 @pytest.mark.parametrize(("steps", "momentum"), [(100, 0.9), (50_000, 0.99), (10**6, 0.996)])
 def test_a_longer_training_averages_over_more_steps(make, steps, momentum):
-    method = attach(make("byol"))
-    method.total_steps = steps
-    assert method.average_momentum == pytest.approx(momentum)
+    assert make("byol").stage.momentum_at(0, steps) == pytest.approx(momentum)
+
+
+def test_settings_of_a_method_reach_it(make, views):
+    soft, sharp = (make("contrastive-noise", temperature=each).eval() for each in (1e3, 0.1))
+    guess = math.log(2 * len(views[0]) - 1)
+    assert soft.loss(views).item() == pytest.approx(guess, rel=1e-3)
+    assert sharp.loss(views).item() != pytest.approx(guess, rel=1e-2)
+    assert make("byol", momentum=0.5).stage.momentum_at(0, 100) == 0.5
+    dino = make("dino", prototypes=16, student_temperature=0.2)
+    assert dino.student(views[0]).shape == (6, 16)
+    assert dino.criterion.student_temp == 0.2
 
 
 def test_the_average_stands_still_at_the_end(make):
