@@ -22,8 +22,8 @@ CLASS_COLOURS = {"axion": "#d55e00", "cdm": "#0072b2", "no_sub": "#6b6f76"}
 
 CLASS_NAMES = {"axion": "axion vortex", "cdm": "CDM subhalos", "no_sub": "no substructure"}
 
-RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#22252b")
-"""Of runs side by side, in their order; the same palette."""
+RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#882255")
+"""Of runs side by side, in their order; the same palette, and a wine red that it lacks."""
 
 ACCENT = "#0072b2"
 BOUND = "#d55e00"

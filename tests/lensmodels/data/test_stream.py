@@ -174,6 +174,26 @@ def test_a_cache_changes_no_batch_and_reads_once(either, monkeypatch, cache, wor
     assert len(keys_of(module.train_dataloader())) > 0
 
 
+@pytest.mark.parametrize("cache", ["memory", "device"])
+@pytest.mark.parametrize("is_full", [True, False])
+def test_a_cached_stream_resumes_in_the_middle_of_an_epoch(either, cache, is_full):
+    whole = opened(either).stream("train", shuffle=True)
+    expected = [keys_of(whole) for _ in range(3)]
+    stream = opened(either, cache=cache).stream("train", shuffle=True)
+    taken = 2
+    if is_full:
+        keys_of(stream)
+    running = iter(stream)
+    for _ in range(taken):
+        next(running)
+    state = stream.state_dict()
+    resumed = opened(either, cache=cache).stream("train", shuffle=True)  # its cache is empty
+    resumed.load_state_dict(state)
+    epoch = int(is_full)
+    assert keys_of(resumed) == expected[epoch][taken:]
+    assert keys_of(resumed) == expected[epoch + 1]
+
+
 def test_the_first_batch_does_not_wait_until_a_cache_is_full(archive, monkeypatch):
     monkeypatch.setattr("lensmodels.data.stream.PIECES_PER_WINDOW", 2)
     module = opened(archive, cache="memory", workers=0)
