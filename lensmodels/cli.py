@@ -172,6 +172,13 @@ _TESTING: Sequence[Option] = (
 )
 
 
+_SYMMETRIES = click.option(
+    "--average-symmetries",
+    is_flag=True,
+    help="Take the mean over the eight symmetries of each image, at eight times the work.",
+)
+
+
 @main.command()
 @_RUN
 @click.option("--data", metavar="DIR_OR_URL", help="Another archive than it was trained on.")
@@ -181,11 +188,12 @@ _TESTING: Sequence[Option] = (
     help="Folder for what is written, in place of the run.",
 )
 @_options(_TESTING)
-def evaluate(run: Path, data: str | None, out: Path | None, device: str, batch_size: int) -> None:
+@_SYMMETRIES
+def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
     """Test a run's model, and write its metrics, predictions, plots and report."""
     from lensmodels import evaluation
 
-    evaluation.evaluate(run, data, out=out, device=device, batch_size=batch_size)
+    evaluation.evaluate(run, data, out=out, **how)
     click.echo((out or run) / "report.html")
 
 
@@ -196,11 +204,12 @@ def evaluate(run: Path, data: str | None, out: Path | None, device: str, batch_s
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="CSV to write."
 )
 @_options(_TESTING)
-def predict(run: Path, inputs: tuple[str, ...], out: Path, device: str, batch_size: int) -> None:
+@_SYMMETRIES
+def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
     """Predict classes or masses of images: .npy, FITS or an archive; e-/s."""
     from lensmodels import evaluation
 
-    evaluation.predict(run, inputs, out, device=device, batch_size=batch_size)
+    evaluation.predict(run, inputs, out, **how)
     click.echo(out)
 
 

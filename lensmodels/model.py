@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from lensmodels.data import InputScaling
 from lensmodels.encoders import Encoder
 from lensmodels.tasks import Task
+from lensmodels.views import SYMMETRIES, turn
 
 
 class LensModel(nn.Module):
@@ -16,18 +18,34 @@ class LensModel(nn.Module):
         scaling: of raw images, measured on the train split.
         encoder: scaled images to features.
         task: decides the head's size and says what its outputs mean.
+        average_symmetries: whether features are the mean over the eight symmetries of an image,
+            and with them the outputs, as the head is linear: nothing then depends on how a lens
+            lies on the sky by right angles, at eight times the work.
     """
 
-    def __init__(self, scaling: InputScaling, encoder: Encoder, task: Task) -> None:
+    def __init__(
+        self,
+        scaling: InputScaling,
+        encoder: Encoder,
+        task: Task,
+        *,
+        average_symmetries: bool = False,
+    ) -> None:
         super().__init__()
         self.scaling = scaling
         self.encoder = encoder
         self.task = task
+        self.average_symmetries = average_symmetries
         self.head = nn.Linear(encoder.num_features, task.output_size)
 
     def embed(self, images: Tensor) -> Tensor:
         """Features, (n, num_features), of raw images, e-/s, (n, 1, height, width)."""
-        return self.encoder(self.scaling(images))
+        scaled = self.scaling(images)
+        if not self.average_symmetries:
+            return self.encoder(scaled)
+        same = torch.zeros(len(scaled), dtype=torch.long, device=scaled.device)
+        turned = (turn(scaled, same + each) for each in range(SYMMETRIES))
+        return torch.stack([self.encoder(image) for image in turned]).mean(0)
 
     def forward(self, images: Tensor) -> Tensor:
         """The task's outputs, (n, output_size), for raw images, e-/s, (n, 1, height, width)."""

@@ -198,8 +198,15 @@ def save_model(run: Path, model: LensModel, config: RunConfig) -> None:
     _save_weights(run / MODEL, model)
 
 
-def load_model(run: Path, device: str | torch.device = "cpu") -> LensModel:
+def load_model(
+    run: Path, device: str | torch.device = "cpu", *, average_symmetries: bool = False
+) -> LensModel:
     """The model of a run, for evaluation.
+
+    Args:
+        run: its folder.
+        device: to put it on.
+        average_symmetries: see `LensModel`.
 
     Raises:
         UsageError: where the run was not finetuned.
@@ -210,6 +217,7 @@ def load_model(run: Path, device: str | torch.device = "cpu") -> LensModel:
     if config.measured is None or config.measured.task is None or not (run / MODEL).exists():
         raise UsageError(f"{run} has no model yet; make one with `lensmodels finetune`.")
     model = build_model(config, task_from_dict(config.measured.task), load_scaling(run, config))
+    model.average_symmetries = average_symmetries
     _load_weights(run / MODEL, model, config)
     return model.to(device).eval()
 

@@ -214,11 +214,15 @@ def draw_view(
         offset = draws.uniform(-1, 1, 2) * (1 - zoom)[:, None]
         images = enlarge(images, zoom, offset)
     if settings.symmetry != "none":
-        first, last = (1, 4) if settings.symmetry == "rotation" else (0, 8)
+        first, last = (1, 4) if settings.symmetry == "rotation" else (0, SYMMETRIES)
         images = turn(images, draws.integers(first, last))
     if settings.window is not None:
         images = cut_window(images, settings.window, draws.uniform(0, 1, 2))
     return images
+
+
+SYMMETRIES = 8
+"""Of the square: turns by right angles, and their mirror images."""
 
 
 def turn(images: Tensor, element: Tensor) -> Tensor:

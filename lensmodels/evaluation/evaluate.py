@@ -23,6 +23,7 @@ def evaluate(
     out: Path | None = None,
     device: str = "auto",
     batch_size: int = 512,
+    average_symmetries: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Tests a run, and writes its metrics.json, predictions.csv, plots and report.html.
@@ -43,7 +44,15 @@ def evaluate(
     if elsewhere and (folder / CONFIG).exists() and not (folder / DESCRIBED).exists():
         raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
     folder.mkdir(parents=True, exist_ok=True)
-    tested, found = score(run, data, out=folder, device=device, batch_size=batch_size, seed=seed)
+    tested, found = score(
+        run,
+        data,
+        out=folder,
+        device=device,
+        batch_size=batch_size,
+        average_symmetries=average_symmetries,
+        seed=seed,
+    )
     if elsewhere:
         _copy_description(run, folder)
     draw_figures(folder, tested, found)

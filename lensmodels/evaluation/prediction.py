@@ -35,6 +35,7 @@ def predict(
     *,
     device: str = "auto",
     batch_size: int = 512,
+    average_symmetries: bool = False,
 ) -> pd.DataFrame:
     """Predicts the class or the axion mass of new images, and writes a CSV.
 
@@ -49,6 +50,7 @@ def predict(
             test images with predictions about as large.
         device: "auto", "cpu" or "gpu".
         batch_size: images at a time.
+        average_symmetries: whether to take the mean over the eight symmetries of each image.
 
     Returns:
         The table that was written.
@@ -61,7 +63,7 @@ def predict(
     if not inputs:
         raise UsageError("Name at least one file or archive to predict.")
     config = read_config(run)
-    model = load_model(run, inference.choose_device(device))
+    model = load_model(run, inference.choose_device(device), average_symmetries=average_symmetries)
     tables = []
     with inference.enough_memory(batch_size), torch.inference_mode():
         batches = _batches(inputs, config, model.encoder.num_pix, batch_size)

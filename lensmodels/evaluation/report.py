@@ -392,6 +392,7 @@ def _share(part: int, whole: int) -> str:
 def _facts(run: EvaluatedRun) -> list[tuple[str, str]]:
     config, metrics = run.config, run.metrics
     data = metrics["data"]
+    averaged = ", each the mean of its eight symmetries" * metrics.get("average_symmetries", False)
     start = config.pretrained or ("this run" if config.method != "supervised" else "random weights")
     return [
         ("method", wording.METHOD_NAMES[config.method]),
@@ -401,7 +402,7 @@ def _facts(run: EvaluatedRun) -> list[tuple[str, str]]:
             "train images",
             f"{metrics['n_train']:,}, of which {metrics['n_labels']:,} with their labels",
         ),
-        ("tested on", f"{data['url']}, test split, {metrics['n_test']:,} images"),
+        ("tested on", f"{data['url']}, test split, {metrics['n_test']:,} images{averaged}"),
         ("data model", f"{data['model']}, seed {data['seed']}"),
         ("specification, SHA-256", data["spec_sha256"]),
         ("data, SHA-256", data["sha256"]),

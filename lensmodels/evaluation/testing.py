@@ -65,6 +65,7 @@ def score(
     out: Path | None = None,
     device: str = "auto",
     batch_size: int = 512,
+    average_symmetries: bool = False,
     seed: int = 0,
 ) -> tuple[Tested, dict[str, Any]]:
     """Tests a run, and writes its metrics.json and predictions.csv.
@@ -75,6 +76,7 @@ def score(
         out: folder, which exists, that the files are written to; the run itself where None.
         device: "auto", "cpu" or "gpu".
         batch_size: images at a time.
+        average_symmetries: whether to take the mean over the eight symmetries of each image.
         seed: of the bootstrap.
 
     Returns:
@@ -87,7 +89,7 @@ def score(
     """
     run = Path(run)
     config = read_config(run)
-    model = load_model(run, inference.choose_device(device))
+    model = load_model(run, inference.choose_device(device), average_symmetries=average_symmetries)
     url = data or config.data.url
     manifest = inference.read_manifest(url)
     tested = run_test(model, config, url, manifest, batch_size=batch_size)
@@ -97,6 +99,7 @@ def score(
         "encoder": config.encoder.name,
         **_sizes(config),
         "n_test": len(tested.table),
+        "average_symmetries": average_symmetries,
         **summarise(config.task.name, tested.table, seed=seed),
         "data": describe_data(url, manifest),
         "version": config.version,

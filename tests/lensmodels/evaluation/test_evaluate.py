@@ -72,6 +72,16 @@ def test_the_mass_is_predicted_with_its_uncertainty(weighed):
     )
 
 
+def test_a_test_with_the_mean_over_symmetries_says_so(classified, tmp_path):
+    run, plain = classified
+    found = evaluate(run, out=tmp_path / "averaged", average_symmetries=True)
+    assert (plain["average_symmetries"], found["average_symmetries"]) == (False, True)
+    assert found["macro_auc"] != plain["macro_auc"]
+    said = "each the mean of its eight symmetries"
+    assert said in (tmp_path / "averaged" / "report.html").read_text()
+    assert said not in (run / "report.html").read_text()
+
+
 def test_the_same_run_gives_the_same_files(classified):
     run, _ = classified
     first = {name: (run / name).read_bytes() for name in ("metrics.json", "predictions.csv")}

@@ -48,6 +48,23 @@ def test_a_stack_and_a_single_image_in_numpy_s_format(run, images, tmp_path):
     assert list(table["class"]) == list(names[table[PROBABILITIES].to_numpy().argmax(axis=1)])
 
 
+def test_the_mean_over_symmetries_does_not_depend_on_how_a_lens_lies(run, images, tmp_path):
+    eight = [
+        np.rot90(each, k, (1, 2)) for each in (images, images.transpose(0, 2, 1)) for k in range(4)
+    ]
+    np.save(tmp_path / "images.npy", np.concatenate(eight))
+    for averaged in (True, False):
+        table = predict(
+            run, [tmp_path / "images.npy"], tmp_path / "out.csv", average_symmetries=averaged
+        )
+        found = table[PROBABILITIES].to_numpy().reshape(8, len(images), 3)
+        assert np.allclose(found, found[0], atol=1e-5) == averaged
+        if averaged:
+            logits = np.log(np.stack([expected(run, np.ascontiguousarray(each)) for each in eight]))
+            mean = np.exp(logits.mean(0))
+            np.testing.assert_allclose(found[0], mean / mean.sum(1, keepdims=True), atol=1e-5)
+
+
 def test_fits_takes_the_first_extension_of_the_right_size(run, images, tmp_path):
     file = tmp_path / "lens.fits"
     fits.HDUList(
