@@ -121,8 +121,7 @@ def pretrain(out: Path, resume: bool, **words: Any) -> None:
     """Train an encoder without labels."""
     from lensmodels import training
 
-    words["method"] = words["method"] or "byol"
-    config = _config(out, resume, words)
+    config = _config(out, resume, words, method="byol")
     if config.method not in METHODS[1:]:
         raise UsageError(f"{out} is a {config.method} run; go on with it by `lensmodels train`.")
     config = training.begin(config, out, resume=resume)
@@ -150,6 +149,7 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **words: Any) -> 
     if pretrained is not None:
         start = read_config(pretrained)
         words |= {"pretrained": str(pretrained.resolve()), "method": start.method}
+        words["pretrained_as"] = start
         words |= {"encoder_settings": start.encoder, "data": words["data"] or start.data.url}
         # the encoder's input is scaled as it was
         words |= {name: getattr(start.data, name) for name in SCALING_WORDS}
@@ -332,16 +332,35 @@ def _archives(data: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _config(out: Path, resume: bool, words: dict[str, Any]) -> Any:
-    """Settings of a run from the words of a command; those of the run itself for a bare resume."""
+def _config(out: Path, resume: bool, words: dict[str, Any], *, method: str = "supervised") -> Any:
+    """Settings of a run from the words of a command; those of the run itself for a bare resume.
+
+    Args:
+        out: folder of the run.
+        resume: whether to go on with what is there.
+        words: of the command; None, False or empty where nothing was said.
+        method: where none was said.
+    """
     from lensmodels.runs import read_config
     from lensmodels.settings import config_from_words
 
-    if resume and words.get("data") is None:
+    said = {
+        key: value
+        for key, value in words.items()
+        if value is not None and value is not False and value != ()
+    }
+    if resume and "data" not in said:
+        if said:
+            options = {"overrides": "--set", "pretrained": "--from"}
+            named = [options.get(key, f"--{key.replace('_', '-')}") for key in said]
+            raise UsageError(
+                f"Without --data, --resume goes on with all settings of {out}: leave out "
+                f"{' and '.join(named)}, or repeat the whole command that it was begun with."
+            )
         return read_config(out)
-    if words.get("data") is None:
+    if "data" not in said:
         raise UsageError("Say by --data which archive to learn from.")
-    return config_from_words({key: value for key, value in words.items() if value is not None})
+    return config_from_words({"method": method, **said})
 
 
 def _evaluate(run: Path) -> None:

@@ -118,7 +118,9 @@ class RunConfig(BaseModel):
     def _settings_of_the_method(cls, value: Any, info: ValidationInfo) -> Any:
         """The method's own kind of settings, which has its temperature or momentum, too."""
         method = PRETRAINING.get(info.data.get("method", ""))
-        return type(method.defaults).model_validate(value) if method else value
+        kind = type(method.defaults) if method else StageSettings
+        plain = value.model_dump() if isinstance(value, StageSettings) else value
+        return kind.model_validate(plain)
 
 
 def write_config(run: Path, config: RunConfig) -> None:

@@ -20,6 +20,9 @@ from lenssim.archive import ArchiveError, open_archive
 SCALING_WORDS = ("scaling", "softening", "components")
 """Words of how images are scaled."""
 
+PRETRAINING_KEYS = ("pretrain", "pretrain_views", "pretrain_classes")
+"""Settings that decide what a pretraining ends with, besides those of data and encoder."""
+
 _KEYS = {
     **{word: f"data.{word}" for word in SCALING_WORDS},
     "data": "data.url",
@@ -51,7 +54,8 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
 
     Args:
         words: values of `_KEYS`; `seed`, of everything; `lr`, of every stage; `views`, a file;
-            `encoder_settings`, in place of those of the encoder; `overrides`, as "key=value".
+            `encoder_settings`, in place of those of the encoder; `pretrained_as`, the settings of
+            a run whose encoder is finetuned; `overrides`, as "key=value".
 
     Raises:
         UsageError: naming the key, the value and what is allowed.
@@ -73,15 +77,20 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
         values["pretrain_classes"] = _train_classes(words["data"])
     elif "views" in words:
         values["finetune_views"] = plain_recipe(read_recipe(words["views"]))
+    start: RunConfig | None = words.get("pretrained_as")
+    if start is not None:
+        values |= start.model_dump(mode="json", include={*PRETRAINING_KEYS})
     for word, key in _KEYS.items():
         if word in words:
             _set(values, key, words[word])
     if "seed" in words:
         values["seed"] = values["data"]["seed"] = words["seed"]
     if "lr" in words:
-        values["pretrain"]["learning_rate"] = values["finetune"]["learning_rate"] = words["lr"]
+        values["finetune"]["learning_rate"] = words["lr"]
+        if start is None:
+            values["pretrain"]["learning_rate"] = words["lr"]
     for override in words.get("overrides", ()):
-        _override(values, override)
+        _override(values, override, is_pretrained=start is not None)
     if "classes" in values["data"]:
         raise UsageError("data.classes cannot be set: the classes are the task's; choose a --task.")
     _set(values, "data.classes", TaskSettings(name=values["task"]["name"]).classes)
@@ -114,7 +123,7 @@ def _train_classes(url: str) -> list[str]:
     return [name for name in CLASSES if manifest.group(f"train/{name}")] or list(CLASSES)
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _override(values: dict[str, Any], override: str, *, is_pretrained: bool) -> None:
     key, equals, text = override.partition("=")
     if not equals:
         raise UsageError(f"--set {override}: write it as KEY=VALUE.")
@@ -122,8 +131,14 @@ def _override(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise UsageError(f"--set {override}: the value is not YAML.") from None
-    key = key.strip().replace("views.", "pretrain_views.", 1) if key.startswith("views.") else key
-    _set(values, key.strip(), value)
+    key = key.strip()
+    if key.startswith("views."):
+        key = f"pretrain_{key}"
+    if key == "method":
+        raise UsageError("method cannot be set: the other settings depend on it; say --method.")
+    if is_pretrained and key.split(".")[0] in PRETRAINING_KEYS:
+        raise UsageError(f"{key} cannot be set: the encoder was pretrained already.")
+    _set(values, key, value)
 
 
 def _set(values: Any, key: str, value: Any) -> None:

@@ -46,6 +46,11 @@ class EvaluatedRun:
         """What it is called on a page."""
         return self.folder.resolve().name
 
+    @property
+    def is_averaged(self) -> bool:
+        """Whether its test took the mean over the symmetries of each image."""
+        return bool(self.metrics.get("average_symmetries", False))
+
 
 _FIGURES: dict[str, tuple[str, str]] = {
     "predicted_mass": (
@@ -190,6 +195,16 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
             wording.Sentence(
                 f"{' and '.join(unpaired)} cannot be compared with {names[0]} image by image: "
                 "they were not tested on the same images, or the score is undefined.",
+                is_warning=True,
+            )
+        )
+    averaged = [name for name, each in zip(names, evaluated, strict=True) if each.is_averaged]
+    if averaged and len(averaged) < len(names):
+        words.append(
+            wording.Sentence(
+                f"{' and '.join(averaged)} {'was' if len(averaged) == 1 else 'were'} tested with "
+                "the mean over the eight symmetries of each image, and the others were not: part "
+                "of the difference may be that.",
                 is_warning=True,
             )
         )
@@ -392,7 +407,7 @@ def _share(part: int, whole: int) -> str:
 def _facts(run: EvaluatedRun) -> list[tuple[str, str]]:
     config, metrics = run.config, run.metrics
     data = metrics["data"]
-    averaged = ", each the mean of its eight symmetries" * metrics.get("average_symmetries", False)
+    averaged = ", each the mean of its eight symmetries" if run.is_averaged else ""
     start = config.pretrained or ("this run" if config.method != "supervised" else "random weights")
     return [
         ("method", wording.METHOD_NAMES[config.method]),

@@ -50,6 +50,10 @@ class StageSettings(BaseModel):
     warmup: float = Field(0.1, ge=0, le=1)
 
 
+LEAST_TEMPERATURE = 1e-3
+"""Of a softmax: below it, there is one winner and nothing to learn from."""
+
+
 class AveragingSettings(StageSettings):
     """Of a method that learns from a moving average of the network that it trains.
 

@@ -14,7 +14,7 @@ from lightly.models.modules import SimCLRProjectionHead
 from pydantic import Field
 from torch import Tensor
 
-from lensmodels.methods.base import Pretraining, StageSettings
+from lensmodels.methods.base import LEAST_TEMPERATURE, Pretraining, StageSettings
 
 
 class ContrastiveSettings(StageSettings):
@@ -26,7 +26,7 @@ class ContrastiveSettings(StageSettings):
             temperature weighs more.
     """
 
-    temperature: float = Field(0.1, gt=0)
+    temperature: float = Field(0.1, ge=LEAST_TEMPERATURE, allow_inf_nan=False)
 
 
 class Contrastive(Pretraining):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from lensmodels.data import Batch
 from lensmodels.errors import UsageError
-from lensmodels.methods.base import AveragingSettings, Pretraining
+from lensmodels.methods.base import LEAST_TEMPERATURE, AveragingSettings, Pretraining
 from lensmodels.views import Recipe
 
 
@@ -35,8 +35,8 @@ class DINOSettings(AveragingSettings):
             kinds of lens in ten thousand images.
     """
 
-    student_temperature: float = Field(0.1, gt=0)
-    teacher_temperature: float = Field(0.07, gt=0)
+    student_temperature: float = Field(0.1, ge=LEAST_TEMPERATURE, allow_inf_nan=False)
+    teacher_temperature: float = Field(0.07, ge=LEAST_TEMPERATURE, allow_inf_nan=False)
     prototypes: int = Field(1024, ge=2)
 
 

@@ -64,7 +64,14 @@ def test_pretrain_then_finetune_another_task_then_compare(trained, lenses, tmp_p
             *("--batch-size", 16, *more, "--out", tmp_path / out),
         )
     assert "rmse_dex" in json.loads((tmp_path / "mass" / "metrics.json").read_text())
-    assert read_config(tmp_path / "mass").data.scaling == "asinh"
+    began, ended = read_config(tmp_path / "pretrained"), read_config(tmp_path / "mass")
+    assert ended.data.scaling == "asinh"
+    assert (ended.pretrain, ended.pretrain_views) == (began.pretrain, began.pretrain_views)
+    refused = command(
+        *("finetune", "--from", tmp_path / "pretrained", "--set", "pretrain.epochs=3"),
+        *("--out", tmp_path / "other"),
+    )
+    assert (refused.exit_code, "was pretrained already" in refused.stderr) == (2, True)
     succeed("report", trained, tmp_path / "probe", "--out", tmp_path / "compared")
     assert "simsiam" in (tmp_path / "compared" / "report.html").read_text()
 
@@ -85,6 +92,8 @@ def test_predict_and_embed(trained, lenses, tmp_path):
         (["train", "--data", "nowhere", "--out", "run", *TINY], 1, "nowhere"),
         (["finetune", "--out", "run"], 2, "--from"),
         (["train", "--resume", "--out", "run"], 2, "not a run"),
+        (["train", "--resume", "--workers", "0", "--out", "run"], 2, "leave out --workers"),
+        (["pretrain", "--resume", "--set", "seed=1", "--out", "run"], 2, "leave out --set"),
         (["evaluate", "run"], 2, "not a run"),
         (["train", "--method", "moco", "--out", "run"], 2, "moco"),
     ],

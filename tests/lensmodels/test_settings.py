@@ -70,6 +70,11 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
         ({"labels": 2.0}, r"data\.labels"),
         ({"overrides": ["pretrain.momentum=1"]}, r"pretrain\.momentum = 1: Input should be less"),
         ({"overrides": ["pretrain.temperature=0.5"]}, r"There is no setting pretrain\.temperature"),
+        ({"overrides": ["method=simsiam"]}, "say --method"),
+        (
+            {"method": "dino", "overrides": ["pretrain.teacher_temperature=.inf"]},
+            r"pretrain\.teacher_temperature = inf",
+        ),
     ],
 )
 def test_what_cannot_be_is_named(lenses, words, message):

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 import lenssim
 from lensmodels.errors import DataError, LensmodelsError, UsageError
-from lensmodels.evaluation import evaluate
+from lensmodels.evaluation import compare, evaluate
 from lensmodels.evaluation.testing import _Worst
 from lensmodels.runs import load_model
 from lenssim.archive import open_archive
@@ -77,6 +77,9 @@ def test_a_test_with_the_mean_over_symmetries_says_so(classified, tmp_path):
     found = evaluate(run, out=tmp_path / "averaged", average_symmetries=True)
     assert (plain["average_symmetries"], found["average_symmetries"]) == (False, True)
     assert found["macro_auc"] != plain["macro_auc"]
+    compare([run, tmp_path / "averaged"], tmp_path / "compared")
+    warning = "averaged was tested with the mean over the eight symmetries"
+    assert warning in (tmp_path / "compared" / "report.html").read_text()
     said = "each the mean of its eight symmetries"
     assert said in (tmp_path / "averaged" / "report.html").read_text()
     assert said not in (run / "report.html").read_text()

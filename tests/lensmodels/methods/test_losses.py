@@ -123,6 +123,19 @@ def test_settings_of_a_method_reach_it(make, views):
     assert dino.criterion.student_temp == 0.2
 
 
+def test_the_teacher_s_temperature_rises_to_what_was_set(make, views):
+    dino = attach(make("dino", teacher_temperature=0.5), step=100)
+    given = []
+
+    def record(module, inputs, settings):
+        given.append(settings["teacher_temp"])
+
+    dino.criterion.register_forward_pre_hook(record, with_kwargs=True)
+    dino.loss(views)
+    attach(dino, step=0).loss(views)
+    assert given == [pytest.approx(0.5), pytest.approx(0.04)]
+
+
 def test_the_average_stands_still_at_the_end(make):
     method = attach(make("byol"), step=100)
     with torch.no_grad():
