@@ -275,24 +275,36 @@ def make_shard(
     Returns:
         The number of images made.
     """
-    assert manifest.engine != "imported"
     record, samples = layout.record, layout.record.samples(shard)
     columns = _empty_columns(spec, layout, len(samples))
     for start in range(0, len(samples), SIMULATED_TOGETHER):
         indices = samples[start : start + SIMULATED_TOGETHER]
-        simulations = simulate_many(
-            spec,
-            manifest.seed,
-            record.split,
-            record.substructure_class,
-            indices,
-            engine_name=manifest.engine,
-        )
-        _fill(columns, start, simulations)
+        _fill(columns, start, simulate_samples(spec, manifest, record, indices))
         if progress is not None:
             progress(len(indices))
     write_shard(Location(url), layout, spec.name, shard, columns, platform())
     return len(samples)
+
+
+def simulate_samples(
+    spec: Specification, manifest: Manifest, record: GroupRecord, indices: Sequence[int]
+) -> list[Simulation]:
+    """Simulates samples of a group of an archive, as they are or are to be in it.
+
+    Args:
+        spec, manifest: of the archive, whose images are simulated and not imported.
+        record: of the group.
+        indices: of the samples.
+    """
+    assert manifest.engine != "imported"
+    return simulate_many(
+        spec,
+        manifest.seed,
+        record.split,
+        record.substructure_class,
+        indices,
+        engine_name=manifest.engine,
+    )
 
 
 def _empty_columns(spec: Specification, layout: GroupLayout, count: int) -> dict[str, NDArray[Any]]:

@@ -15,8 +15,9 @@ from lenssim.archive.verify import Problem, ReportBytes, file_problems, group_pr
 from lenssim.errors import ArchiveError, UsageError
 from lenssim.execution import thread_count
 from lenssim.observation import noise_sigma, pixel_noise
+from lenssim.pipeline import simulate_samples
 from lenssim.rendering import platform
-from lenssim.simulation import Simulation, simulate_many
+from lenssim.simulation import Simulation
 from lenssim.spec import Specification
 
 REGULAR_TOLERANCE = 1e-5
@@ -118,15 +119,7 @@ def image_problems(archive: Archive, record: GroupRecord, indices: Sequence[int]
     """
     manifest = archive.manifest
     spec = manifest.specification()
-    assert manifest.engine != "imported"
-    simulations = simulate_many(
-        spec,
-        manifest.seed,
-        record.split,
-        record.substructure_class,
-        indices,
-        engine_name=manifest.engine,
-    )
+    simulations = simulate_samples(spec, manifest, record, indices)
     is_same = manifest.platform == platform()
     problems = []
     for storage in record.formats:
