@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -126,15 +127,19 @@ def _on_threads(task: Callable[..., int], workers: int) -> Run:
                 finished(index)
 
         delayed = dask.delayed(work, traverse=False)
-        try:
-            dask.compute(
-                *(delayed(index) for index in range(len(arguments))),
-                scheduler="threads",
-                num_workers=workers,
-                traverse=False,
-            )
-        finally:
-            stop.set()
+        # one of our own: dask's would leave tasks running after one of them has failed, to write
+        # beside the run that goes on from there
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                dask.compute(
+                    *(delayed(index) for index in range(len(arguments))),
+                    scheduler="threads",
+                    pool=pool,
+                    traverse=False,
+                )
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
 
     return run
 
