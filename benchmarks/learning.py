@@ -110,9 +110,10 @@ class Setting:
         if file.exists():
             click.echo(f"{name}: done already")
             return
+        # before: drawing an embedding map changes the number of threads
+        where = environment(PACKAGES) | {"threads": str(torch.get_num_threads())}
         figures = measure(self.work / "runs" / name)
         file.parent.mkdir(parents=True, exist_ok=True)
-        where = environment(PACKAGES) | {"threads": str(torch.get_num_threads())}
         file.write_text(json.dumps({"environment": where, "figures": figures}, indent=1) + "\n")
         click.echo(json.dumps(figures, indent=1))
 
