@@ -124,10 +124,7 @@ class Setting:
         config = config_from_words({"seed": 0, **words})
         minutes = timed(run, lambda: training.train(config, run, resume=True))
         metrics = evaluate(run)
-        with tempfile.TemporaryDirectory() as folder:
-            _, averaged = score(run, out=Path(folder), average_symmetries=True)
-        for found in (metrics, averaged):
-            del found["data"]["url"]  # a folder of this machine
+        del metrics["data"]["url"]  # a folder of this machine
         if not self.quick:
             FOLDER.mkdir(parents=True, exist_ok=True)
             for picture in ("roc", "predicted_mass", "rmse_by_mass"):
@@ -141,7 +138,6 @@ class Setting:
             "views": plain_recipe(config.finetune_views),
             "minutes": minutes,
             "metrics": metrics,
-            "metrics_of_averages": averaged,
         }
 
 
@@ -217,10 +213,19 @@ def regression(setting: Setting, epochs: int, encoder: str, any_angle: bool) -> 
         if any_angle:
             views = "finetune_views=[{angle: 45, symmetry: any}]"
             words["overrides"] = [*words["overrides"], views]
-        return setting.finetuned(run, words | {"task": "axion-mass"})
+        figures = setting.finetuned(run, words | {"task": "axion-mass"})
+        return figures | {"metrics_of_averages": _metrics_of_averages(run)}
 
     ending = "-any-angle" if any_angle else ""
     setting.experiment(f"regression-{encoder}-{epochs}-epochs{ending}", measure)
+
+
+def _metrics_of_averages(run: Path) -> dict[str, Any]:
+    """Metrics of a run when it takes the mean over the symmetries of each image."""
+    with tempfile.TemporaryDirectory() as folder:
+        _, metrics = score(run, out=Path(folder), average_symmetries=True)
+    del metrics["data"]["url"]  # a folder of this machine
+    return metrics
 
 
 @main.command()

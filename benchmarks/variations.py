@@ -34,6 +34,7 @@ from lensmodels.benchmark.comparison import (
 from lensmodels.benchmark.grid import BASELINE, CellBlock
 from lensmodels.benchmark.results import CellResult, read_results
 from lensmodels.errors import LensmodelsError
+from lensmodels.training import InterruptedTrainingError
 
 FOLDER = RESULTS / "variations"
 UNCHANGED = RESULTS / "laptop" / "results"
@@ -105,6 +106,8 @@ def run(data: str, out: Path, names: Sequence[str]) -> None:
         grid = known[name].of(load_grid("laptop"))
         try:
             run_grid(grid, grid.all_cells(), {MODEL: data}, out / name)
+        except InterruptedTrainingError as error:
+            raise click.ClickException(str(error)) from None
         except LensmodelsError as error:
             failed.append(f"{name}: {error}")
         finally:

@@ -18,24 +18,20 @@ class LensModel(nn.Module):
         scaling: of raw images, measured on the train split.
         encoder: scaled images to features.
         task: decides the head's size and says what its outputs mean.
+
+    Attributes:
         average_symmetries: whether features are the mean over the eight symmetries of an image,
             and with them the outputs, as the head is linear: nothing then depends on how a lens
             lies on the sky by right angles, at eight times the work.
     """
 
-    def __init__(
-        self,
-        scaling: InputScaling,
-        encoder: Encoder,
-        task: Task,
-        *,
-        average_symmetries: bool = False,
-    ) -> None:
+    average_symmetries = False
+
+    def __init__(self, scaling: InputScaling, encoder: Encoder, task: Task) -> None:
         super().__init__()
         self.scaling = scaling
         self.encoder = encoder
         self.task = task
-        self.average_symmetries = average_symmetries
         self.head = nn.Linear(encoder.num_features, task.output_size)
 
     def embed(self, images: Tensor) -> Tensor:
