@@ -204,8 +204,11 @@ def supervised(setting: Setting, epochs: int, f_sub: float) -> None:
 @click.option("--epochs", default=20, show_default=True)
 @click.option("--encoder", type=click.Choice([*SUPERVISED]), default="resnet18", show_default=True)
 @click.option("--any-angle", is_flag=True, help="Turns by any angle, not by right angles alone.")
+@click.option("--quadrupole", default=0.0, show_default=True, help="Weight of the second target.")
 @click.pass_obj
-def regression(setting: Setting, epochs: int, encoder: str, any_angle: bool) -> None:
+def regression(
+    setting: Setting, epochs: int, encoder: str, any_angle: bool, quadrupole: float
+) -> None:
     """The axion mass from 10,000 images."""
 
     def measure(run: Path) -> dict[str, Any]:
@@ -213,10 +216,13 @@ def regression(setting: Setting, epochs: int, encoder: str, any_angle: bool) -> 
         if any_angle:
             views = "finetune_views=[{angle: 45, symmetry: any}]"
             words["overrides"] = [*words["overrides"], views]
+        words["overrides"] = [*words["overrides"], f"task.quadrupole={quadrupole}"]
         figures = setting.finetuned(run, words | {"task": "axion-mass"})
-        return figures | {"metrics_of_averages": _metrics_of_averages(run)}
+        averages = {"metrics_of_averages": _metrics_of_averages(run)}
+        return figures | averages | {"quadrupole": quadrupole}
 
     ending = "-any-angle" if any_angle else ""
+    ending += f"-quadrupole-{quadrupole:g}" if quadrupole else ""
     setting.experiment(f"regression-{encoder}-{epochs}-epochs{ending}", measure)
 
 
@@ -376,6 +382,8 @@ def _supervised_part(figures: dict[str, Any]) -> list[str]:
 def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
     metrics, averaged = figures["metrics"], figures.get("metrics_of_averages")
     low, high = metrics["ci95"]["rmse_dex"]
+    weight = figures.get("quadrupole", 0)
+    second = f"; the quadrupole as a second target, weight {weight:g}" if weight else ""
     more = ""
     if averaged:
         more = (
@@ -389,7 +397,7 @@ def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
     return [
         f"**Axion mass from labels.** RMSE {metrics['rmse_dex']:.3f} dex ({low:.3f} to "
         f"{high:.3f}) over the whole prior, {metrics['resolved']['rmse_dex']:.3f} dex below "
-        f"1e-23 eV: {_how(figures)}; {turns(figures)}.{more}",
+        f"1e-23 eV: {_how(figures)}; {turns(figures)}{second}.{more}",
         table(["log10(m / eV)", "RMSE, dex", "bias, dex"], rows),
         f"![RMSE by mass, with the Cramer-Rao bound](learning/{name}-rmse_by_mass.png)",
     ]

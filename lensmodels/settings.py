@@ -109,6 +109,11 @@ def _validated(values: Mapping[str, Any]) -> RunConfig:
     views = sum(view.count for view in config.finetune_views)
     if views != 1:
         raise UsageError(f"finetune_views must be one view of an image, not {views}.")
+    if config.task.quadrupole and (config.frozen or config.task.name != "axion-mass"):
+        raise UsageError(
+            "task.quadrupole is a second target for an encoder that is trained on the axion mass; "
+            "leave it at 0 for another task, and where the encoder is frozen."
+        )
     if config.method in PRETRAINING:
         PRETRAINING[config.method].check_views(config.pretrain_views)
     return config

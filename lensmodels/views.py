@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 import yaml
@@ -153,6 +154,52 @@ class Draws:
         return torch.randn(size, generator=self.generator, device=self.device)[self.part]
 
 
+@dataclass(frozen=True)
+class Orientation:
+    """How views show the sky: an angle phi on it is seen at parity * phi + rotation.
+
+    Angles are in radians, from x, along columns, to y, along rows.
+
+    Attributes:
+        rotation: radians, (n,).
+        parity: 1, or -1 of a mirror image, (n,).
+    """
+
+    rotation: Tensor
+    parity: Tensor
+
+    def of_angle(self, angle: Tensor) -> Tensor:
+        """Where an angle on the sky, (n,), is seen."""
+        return self.parity * angle + self.rotation
+
+    @classmethod
+    def upright(cls, count: int, device: torch.device) -> Orientation:
+        """Of images as they are."""
+        return cls(torch.zeros(count, device=device), torch.ones(count, device=device))
+
+    def rotated(self, angle: Tensor) -> Orientation:
+        """After `rotate`."""
+        return Orientation(self.rotation + angle, self.parity)
+
+    def turned(self, element: Tensor) -> Orientation:
+        """After `turn`."""
+        mirrored, quarter = element >= 4, (element % 4) * (math.pi / 2)
+        rotation = torch.where(mirrored, math.pi / 2 - self.rotation, self.rotation)
+        return Orientation(rotation - quarter, torch.where(mirrored, -self.parity, self.parity))
+
+
+class View(NamedTuple):
+    """What an encoder is given of each image of a batch.
+
+    Attributes:
+        image: scaled, (n, 1, height, width).
+        orientation: of the sky in it.
+    """
+
+    image: Tensor
+    orientation: Orientation
+
+
 class Views(nn.Module):
     """Draws the views of a recipe from raw images, and scales them for the encoder.
 
@@ -167,7 +214,11 @@ class Views(nn.Module):
         self.scaling = scaling
 
     def forward(self, images: Tensor, draws: Draws) -> list[Tensor]:
-        """Scaled views, one after the other as in the recipe, each (n, 1, height, width).
+        """The images of the views that `draw` draws, each (n, 1, height, width)."""
+        return [view.image for view in self.draw(images, draws)]
+
+    def draw(self, images: Tensor, draws: Draws) -> list[View]:
+        """Views, one after the other as in the recipe.
 
         Args:
             images: e-/s, (n, 1, height, width).
@@ -183,7 +234,7 @@ class Views(nn.Module):
 
 def draw_view(
     images: Tensor, settings: ViewSettings, draws: Draws, scaling: InputScaling
-) -> Tensor:
+) -> View:
     """A random view of each image, scaled.
 
     What changes the light or turns it about the centre comes before the scaling, in e-/s, and what
@@ -196,18 +247,17 @@ def draw_view(
         settings: which view.
         draws: the random numbers.
         scaling: of the encoder's input; its sky noise is the unit of the added noise.
-
-    Returns:
-        (n, 1, height, width), or (n, 1, window, window).
     """
+    orientation = Orientation.upright(len(images), images.device)
     if settings.blur[1]:
         images = blur(images, draws.uniform(*settings.blur)[:, 0])
     if settings.noise[1]:
         level = draws.uniform(*settings.noise)[:, :, None, None] * scaling.sky_noise
         images = images + level * draws.normal(images.shape[1:])
     if settings.angle:
-        angle = draws.uniform(-settings.angle, settings.angle)[:, 0]
-        images = rotate(images, torch.deg2rad(angle))
+        angle = torch.deg2rad(draws.uniform(-settings.angle, settings.angle)[:, 0])
+        images = rotate(images, angle)
+        orientation = orientation.rotated(angle)
     images = scaling(images)
     if settings.zoom != (1.0, 1.0):
         zoom = draws.uniform(*settings.zoom)[:, 0]
@@ -215,10 +265,12 @@ def draw_view(
         images = enlarge(images, zoom, offset)
     if settings.symmetry != "none":
         first, last = (1, 4) if settings.symmetry == "rotation" else (0, SYMMETRIES)
-        images = turn(images, draws.integers(first, last))
+        element = draws.integers(first, last)
+        images = turn(images, element)
+        orientation = orientation.turned(element)
     if settings.window is not None:
         images = cut_window(images, settings.window, draws.uniform(0, 1, 2))
-    return images
+    return View(images, orientation)
 
 
 SYMMETRIES = 8

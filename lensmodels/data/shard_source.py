@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmodels.data.files import replace_file
-from lensmodels.data.source import COLUMN_TYPES, Columns, Images, Source
+from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images, Source
 from lensmodels.errors import DataError
 from lenssim.archive import Archive
 from lenssim.archive.webdataset import ShardParts, parse_shard, pixels_of, shard_path
@@ -129,8 +129,9 @@ def stored_columns(scalars: Sequence[dict[str, Any]], samples: range) -> Columns
     """
     try:
         # null, where there is no axion, becomes NaN
+        absent = dict.fromkeys(VORTEX_COLUMNS)
         table = {
-            name: np.array([row[name] for row in scalars], np.float64)
+            name: np.array([(absent | row)[name] for row in scalars], np.float64)
             for name in ("sample", *COLUMN_TYPES)
         }
     except (ValueError, KeyError, TypeError) as error:

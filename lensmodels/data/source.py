@@ -18,9 +18,13 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
     "label": np.int64,
     "axion_mass": np.float64,
     "substructure_snr": np.float32,
+    "vortex_length": np.float32,
+    "vortex_angle": np.float32,
 }
 """Scalar columns of a batch that are stored, and their types in it."""
 
+VORTEX_COLUMNS = ("vortex_length", "vortex_angle")
+"""Those that only groups with a vortex have; NaN in a batch where a group has none."""
 
 _ADVICE = "find what is damaged with `lenssim verify` and fetch or generate it again."
 

@@ -23,7 +23,7 @@ from zarr.storage import WrapperStore
 
 from lensmodels.data.files import keep_copy, read_copy
 from lensmodels.data.plain_chunks import PlainChunks
-from lensmodels.data.source import COLUMN_TYPES, Columns, Images, Source
+from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images, Source
 from lensmodels.errors import DataError
 from lenssim.archive import Archive
 from lenssim.archive.manifest import IMAGES
@@ -105,7 +105,11 @@ class ZarrSource(Source):
         try:
             root = zarr.open_group(store, mode="r")
             self._arrays = {
-                name: {column: _array(root, name, column) for column in ("image", *COLUMN_TYPES)}
+                name: {
+                    column: _array(root, name, column)
+                    for column in ("image", *COLUMN_TYPES)
+                    if column not in VORTEX_COLUMNS or f"{name}/{column}" in root
+                }
                 for name in groups
             }
         except Exception as error:  # file systems and zarr raise what they like
@@ -148,9 +152,11 @@ class ZarrSource(Source):
         """The scalar columns of a group, which are small, read whole and once."""
         with self._lock:
             if group not in self._columns:
-                arrays = self._arrays[group]
+                arrays, count = self._arrays[group], self.counts[group]
                 self._columns[group] = {
                     name: np.asarray(arrays[name][:]).astype(dtype)
+                    if name in arrays
+                    else np.full(count, np.nan, dtype)
                     for name, dtype in COLUMN_TYPES.items()
                 }
             return self._columns[group]

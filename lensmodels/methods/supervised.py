@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightly.models.utils import deactivate_requires_grad
-from torch import Tensor
+from torch import Tensor, nn
 
 from lensmodels.data import Batch
 from lensmodels.methods.base import Module, StageSettings
@@ -19,7 +19,7 @@ from lensmodels.views import Recipe, Views
 
 
 class Supervised(Module):
-    """Trains a model on its task.
+    """Trains a model on its task, and with it a second head where the task has a second target.
 
     Args:
         model: to be trained, in place.
@@ -47,6 +47,8 @@ class Supervised(Module):
         super().__init__(stage, batch_size=batch_size, total_steps=total_steps, seed=seed)
         self.model = model
         self.views = Views(views, model.scaling)
+        size = model.task.auxiliary_size
+        self.auxiliary_head = nn.Linear(model.encoder.num_features, size) if size else None
         self.frozen = frozen
         if frozen:
             deactivate_requires_grad(model.encoder)
@@ -56,10 +58,16 @@ class Supervised(Module):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of the task on one view of each image."""
-        (view,) = self.views(batch["image"], self.draws(batch["image"]))
-        loss = self.model.task.loss(self.model.head(self.model.encoder(view)), batch)
+        (view,) = self.views.draw(batch["image"], self.draws(batch["image"]))
+        features = self.model.encoder(view.image)
+        loss = self.model.task.loss(self.model.head(features), batch)
         self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True, sync_dist=True)
-        return loss
+        if self.auxiliary_head is None:
+            return loss
+        seen = batch | {"vortex_angle": view.orientation.of_angle(batch["vortex_angle"])}
+        second = self.model.task.auxiliary_loss(self.auxiliary_head(features), seen)
+        self.log("train_auxiliary_loss", second, on_epoch=True, on_step=False, sync_dist=True)
+        return loss + second
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss of images as they are; outputs are kept for the score."""

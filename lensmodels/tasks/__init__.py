@@ -3,6 +3,7 @@
 base             what a task has to say
 classification   which substructure class
 axion_mass       log10 of the axion mass in eV
+quadrupole       what else of a vortex is learned beside its mass
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from torch.nn import functional
 from lensmodels.data import Batch
 from lensmodels.errors import DataError
 from lensmodels.tasks.base import Task, TaskName, TaskSettings
+from lensmodels.tasks.quadrupole import QUADRUPOLE_SIZE, vortex_quadrupole
 
 MEASURED_IMAGES = 4096
 """Masses that the target's standardisation is measured on."""
@@ -40,6 +41,7 @@ class AxionMass(Task):
         super().__init__(settings)
         self.mean, self.standard_deviation = mean, standard_deviation
         self.output_size = 2 if settings.loss == "gaussian-nll" else 1
+        self.auxiliary_size = QUADRUPOLE_SIZE if settings.quadrupole else 0
 
     @classmethod
     def measure(cls, settings: TaskSettings, batches: Iterable[Mapping[str, Tensor]]) -> Self:
@@ -65,6 +67,11 @@ class AxionMass(Task):
         if self.settings.loss == "huber":
             return functional.huber_loss(outputs[:, 0], target)
         return functional.gaussian_nll_loss(outputs[:, 0], target, _log_variance(outputs).exp())
+
+    def auxiliary_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Weighted mean squared error of the vortex's quadrupole, (n, 2)."""
+        target = vortex_quadrupole(batch["vortex_length"], batch["vortex_angle"])
+        return self.settings.quadrupole * functional.mse_loss(outputs, target.to(outputs.dtype))
 
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """log10_mass and, with the Gaussian likelihood, log10_mass_sigma; dex, each (n,)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from lensmodels.data import CLASSES, Batch, ClassName
@@ -19,12 +19,15 @@ class TaskSettings(BaseModel):
     Attributes:
         name: "classification" or "axion-mass".
         loss: of the axion mass: "huber", or "gaussian-nll", which also predicts an uncertainty.
+        quadrupole: weight of a second target while the axion mass is learned, the quadrupole of the
+            vortex (see `tasks.quadrupole`); 0 for none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: TaskName = "classification"
     loss: Literal["huber", "gaussian-nll"] = "huber"
+    quadrupole: float = Field(0.0, ge=0)
 
     @property
     def classes(self) -> tuple[ClassName, ...]:
@@ -39,10 +42,12 @@ class Task(ABC):
         settings: as given.
         name: "classification" or "axion-mass".
         output_size: neurons of the head.
+        auxiliary_size: neurons of a second head, which is there for the training only; 0 for none.
     """
 
     name: TaskName
     output_size: int
+    auxiliary_size: int = 0
 
     def __init__(self, settings: TaskSettings) -> None:
         self.settings = settings
@@ -55,6 +60,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Mean loss of a batch; outputs are the head's, (n, output_size)."""
+
+    def auxiliary_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """What is added to the loss: of the second head's outputs, (n, auxiliary_size)."""
+        raise NotImplementedError
 
     @abstractmethod
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:

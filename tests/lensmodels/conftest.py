@@ -28,3 +28,16 @@ def lenses(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("lenses") / "B"
     lenssim.generate("B", out=out, train=TRAIN, test=TEST)
     return out
+
+
+@pytest.fixture
+def bars():
+    """Draws images, (n, 1, 32, 32), of a bar through the centre, at angles, (n,), from x to y."""
+
+    def draw(angle):
+        y, x = torch.meshgrid(*2 * [torch.arange(32) - 15.5], indexing="ij")
+        sine, cosine = angle.sin()[:, None, None], angle.cos()[:, None, None]
+        across, along = x * sine - y * cosine, x * cosine + y * sine
+        return torch.exp(-0.5 * (across**2 / 4 + along**2 / 25))[:, None]
+
+    return draw

@@ -66,6 +66,8 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
         ({"overrides": ["views.7.noise=3"]}, r"views\.7\.noise"),
         ({"overrides": ["views.0.noise=[2, 1]"]}, "lower bound"),
         ({"overrides": ["finetune_views.0.count=2"]}, "one view"),
+        ({"overrides": ["task.quadrupole=1"]}, "axion mass"),
+        ({"task": "axion-mass", "frozen": True, "overrides": ["task.quadrupole=1"]}, "frozen"),
         ({"overrides": ["views.0.count=3"]}, "BYOL compares 2 views, not 3"),
         ({"labels": 2.0}, r"data\.labels"),
         ({"overrides": ["pretrain.momentum=1"]}, r"pretrain\.momentum = 1: Input should be less"),

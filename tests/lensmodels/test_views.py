@@ -52,7 +52,7 @@ def test_turning_gives_the_eight_symmetries_of_the_square(images):
 
 def test_a_rotation_pretext_never_shows_the_image_itself(images):
     many = images[:1].expand(200, -1, -1, -1)
-    views = draw_view(many, ViewSettings(symmetry="rotation"), draws(200), UNSCALED)
+    views = draw_view(many, ViewSettings(symmetry="rotation"), draws(200), UNSCALED).image
     scaled = UNSCALED(images[0])
     expected = {tuple(torch.rot90(scaled, k, (-2, -1)).flatten().tolist()) for k in (1, 2, 3)}
     assert {tuple(view.flatten().tolist()) for view in views} == expected
@@ -101,6 +101,32 @@ def test_turning_by_any_angle_neither_smooths_noise_nor_colours_it(size):
     assert abs(neighbours) < 0.01
 
 
+def angle_of_bars(images):
+    """From the second moments, modulo half a turn."""
+    y, x = torch.meshgrid(*2 * [torch.arange(images.shape[-1]) - 15.5], indexing="ij")
+    moment = ((x + 1j * y) ** 2 * images[:, 0]).sum((1, 2))
+    return moment.angle() / 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ViewSettings(),
+        ViewSettings(angle=45),
+        ViewSettings(symmetry="any"),
+        ViewSettings(symmetry="rotation"),
+        ViewSettings(angle=180, symmetry="any"),
+    ],
+    ids=str,
+)
+def test_a_view_knows_where_it_shows_an_angle_of_the_sky(settings, bars):
+    angle = torch.linspace(0, 3, 50)
+    view = draw_view(bars(angle), settings, draws(50), UNSCALED)
+    difference = angle_of_bars(view.image) - view.orientation.of_angle(angle)
+    assert (2 * difference).sin().abs().max() < 5e-3  # the bar leaves the image
+    assert (2 * difference).cos().min() > 0
+
+
 def test_zoom_enlarges_the_part_that_it_keeps():
     ramp = torch.linspace(-1, 1, 12).expand(1, 1, 12, 12)
     half = enlarge(ramp, torch.full((1,), 0.5), torch.zeros(1, 2))
@@ -110,7 +136,7 @@ def test_zoom_enlarges_the_part_that_it_keeps():
 
 def test_noise_is_in_units_of_the_sky_noise_and_added_to_raw_images():
     flat = torch.full((50, 1, 32, 32), 3.0)
-    noisy = draw_view(flat, ViewSettings(noise=(1.5, 1.5)), draws(50), UNSCALED)
+    noisy = draw_view(flat, ViewSettings(noise=(1.5, 1.5)), draws(50), UNSCALED).image
     assert noisy.mean() == pytest.approx(3.0, abs=1e-3)
     assert noisy.std() == pytest.approx(1.5 * SKY, rel=0.02)
 
@@ -149,7 +175,7 @@ def test_an_image_is_seen_alike_however_many_processes_share_the_batch(method, w
 def test_views_change_with_the_seed_alone(images):
     settings = ViewSettings(symmetry="any", angle=30, noise=(0, 1), zoom=(0.5, 1))
     first, again, other = (
-        draw_view(images, settings, draws(seed=seed), UNSCALED) for seed in (3, 3, 4)
+        draw_view(images, settings, draws(seed=seed), UNSCALED).image for seed in (3, 3, 4)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -49,6 +49,8 @@ def test_a_batch_holds_what_the_archive_holds(either, archive):
             "label": torch.int64,
             "axion_mass": torch.float64,
             "substructure_snr": torch.float32,
+            "vortex_length": torch.float32,
+            "vortex_angle": torch.float32,
             "sample": torch.int64,
             "group": torch.int64,
         }
@@ -57,6 +59,9 @@ def test_a_batch_holds_what_the_archive_holds(either, archive):
             np.testing.assert_array_equal(batch["image"][number, 0], row["image"])
             for name in ("label", "axion_mass", "substructure_snr"):
                 np.testing.assert_array_equal(batch[name][number], row[name])
+            for name in ("vortex_length", "vortex_angle"):
+                expected = np.float32(row[name]) if name in row else np.nan
+                np.testing.assert_array_equal(batch[name][number], expected)
             seen += 1
     assert seen == 3 * TRAIN
 

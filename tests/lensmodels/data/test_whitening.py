@@ -125,10 +125,10 @@ def test_windows_are_cut_from_whitened_images_and_noise_comes_before():
     scaling = InputScaling.measure([{"image": family()}])
     images = family(6)
     draws = Draws(0, 6, torch.device("cpu"))
-    window = draw_view(images, ViewSettings(window=8), draws, scaling)
+    window = draw_view(images, ViewSettings(window=8), draws, scaling).image
     position = Draws(0, 6, torch.device("cpu")).uniform(0, 1, 2)
     assert torch.equal(window, cut_window(scaling(images), 8, position))
-    noisy = draw_view(images, ViewSettings(noise=(3.0, 3.0)), draws, scaling)
+    noisy = draw_view(images, ViewSettings(noise=(3.0, 3.0)), draws, scaling).image
     # noise beyond the components is gone
     added = (noisy - scaling(images)).flatten(1)
     seen = added @ scaling.whitening.components.T

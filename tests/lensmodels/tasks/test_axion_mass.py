@@ -7,6 +7,7 @@ import torch
 
 from lensmodels.errors import DataError
 from lensmodels.tasks import AxionMass, TaskSettings, measure_task, task_from_dict
+from lensmodels.tasks.quadrupole import vortex_quadrupole
 
 HUBER = TaskSettings(name="axion-mass")
 GAUSSIAN = TaskSettings(name="axion-mass", loss="gaussian-nll")
@@ -56,6 +57,25 @@ def test_only_images_with_an_axion_are_learned_from():
 def test_masses_that_cannot_be_learned_are_refused(masses):
     with pytest.raises(DataError, match="masses"):
         measure_task(HUBER, [{"axion_mass": torch.tensor(masses, dtype=torch.float64)}])
+
+
+def test_the_quadrupole_grows_as_the_square_of_a_short_vortex_and_turns_twice_as_fast():
+    short = torch.tensor([0.01, 0.02, 0.02])
+    found = vortex_quadrupole(short, torch.tensor([0.0, 0.0, math.pi / 4]))
+    assert float(found[1, 0] / found[0, 0]) == pytest.approx(4, rel=1e-3)
+    assert found[2].tolist() == pytest.approx([0.0, found[1, 0]], abs=1e-8)
+    half_turn = vortex_quadrupole(torch.ones(1), torch.tensor([math.pi]))
+    assert torch.allclose(half_turn, vortex_quadrupole(torch.ones(1), torch.zeros(1)), atol=1e-5)
+
+
+def test_the_second_loss_is_the_weighted_squared_error_of_the_quadrupole():
+    batch = {"vortex_length": torch.ones(2), "vortex_angle": torch.zeros(2)}
+    task = AxionMass(TaskSettings(name="axion-mass", quadrupole=3.0))
+    assert task.auxiliary_size == 2
+    assert task.auxiliary_loss(torch.tensor([[2.0, 0.0]] * 2), batch) == pytest.approx(0.0)
+    # errors of 0 and 1 in the two components
+    assert task.auxiliary_loss(torch.tensor([[2.0, 1.0]] * 2), batch) == pytest.approx(1.5)
+    assert AxionMass(HUBER).auxiliary_size == 0
 
 
 @pytest.mark.parametrize("settings", [HUBER, GAUSSIAN])
