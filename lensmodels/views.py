@@ -232,9 +232,7 @@ class Views(nn.Module):
             ]
 
 
-def draw_view(
-    images: Tensor, settings: ViewSettings, draws: Draws, scaling: InputScaling
-) -> View:
+def draw_view(images: Tensor, settings: ViewSettings, draws: Draws, scaling: InputScaling) -> View:
     """A random view of each image, scaled.
 
     What changes the light or turns it about the centre comes before the scaling, in e-/s, and what

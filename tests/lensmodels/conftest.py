@@ -38,6 +38,6 @@ def bars():
         y, x = torch.meshgrid(*2 * [torch.arange(32) - 15.5], indexing="ij")
         sine, cosine = angle.sin()[:, None, None], angle.cos()[:, None, None]
         across, along = x * sine - y * cosine, x * cosine + y * sine
-        return torch.exp(-0.5 * (across**2 / 4 + along**2 / 25))[:, None]
+        return torch.exp(-0.5 * (across**2 / 4 + along**2 / 12))[:, None]
 
     return draw

@@ -14,6 +14,7 @@ from lensmodels.tasks import AxionMass, Classification, TaskSettings
 from lensmodels.views import ViewSettings, default_recipe
 
 COUNT = 64
+AS_IT_IS = ViewSettings()
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +72,12 @@ def test_a_pretraining_tells_64_images_apart(name, batch):
     assert not has_collapsed(embedding_std(features), embedding_rank(features))
 
 
-def supervised(task, views=(ViewSettings(),), total_steps=30, **settings):
+def supervised(task, view=AS_IT_IS, total_steps=30, **settings):
     torch.manual_seed(0)
     model = LensModel(InputScaling(), Encoder(EncoderSettings(name="test_resnet"), 32), task)
     stage = StageSettings(epochs=1, learning_rate=4e-3)
     return Supervised(
-        model, views, stage, batch_size=COUNT, total_steps=total_steps, seed=0, **settings
+        model, (view,), stage, batch_size=COUNT, total_steps=total_steps, seed=0, **settings
     )
 
 
@@ -105,8 +106,8 @@ def test_the_quadrupole_is_learned_beside_the_mass_and_as_the_view_shows_it(bars
         "vortex_angle": angle,
     }
     task = AxionMass(TaskSettings(name="axion-mass", quadrupole=1.0))
-    turned = (ViewSettings(angle=45, symmetry="any"),)
-    losses = fit(supervised(task, views=turned, total_steps=60), batch, 60)
+    turned = ViewSettings(angle=45, symmetry="any")
+    losses = fit(supervised(task, view=turned, total_steps=60), batch, 60)
     # of the angle on the sky, in place of that in the view, nothing could be learned
     assert losses[-1] < 0.15 * losses[0]
 

@@ -63,7 +63,7 @@ def test_the_quadrupole_grows_as_the_square_of_a_short_vortex_and_turns_twice_as
     short = torch.tensor([0.01, 0.02, 0.02])
     found = vortex_quadrupole(short, torch.tensor([0.0, 0.0, math.pi / 4]))
     assert float(found[1, 0] / found[0, 0]) == pytest.approx(4, rel=1e-3)
-    assert found[2].tolist() == pytest.approx([0.0, found[1, 0]], abs=1e-8)
+    assert found[2].tolist() == pytest.approx([0.0, float(found[1, 0])], abs=1e-8)
     half_turn = vortex_quadrupole(torch.ones(1), torch.tensor([math.pi]))
     assert torch.allclose(half_turn, vortex_quadrupole(torch.ones(1), torch.zeros(1)), atol=1e-5)
 
