@@ -6,11 +6,15 @@ specification. Twice: where all that is unknown is what the data set varies (ang
 position of the source), and where the Einstein radius of the halo and the mass of the vortex are
 unknown too, as they are of a lens on the sky.
 
-And the least RMSE over the prior that any estimator can have: near each mass, take log10 m in
-units of its bound, phi = integral of d(log10 m) / bound, in which the images tell every mass apart
-equally well. An image is then worth one measurement of phi with unit normal error; the posterior,
-cut off where the prior ends, and its mean and RMSE follow. Where the images tell nothing, phi
-stands still, and the posterior is the prior's.
+And the least RMSE over the prior that any estimator can have, which is that of the posterior mean:
+for images of every mass and angle, with noise, the posterior over a grid of both, given the image.
+The position of the source is marginalised to first order, as it is known to a thousandth of a
+pixel. The bound alone would promise too much: it is of small errors, and of a short vortex neither
+the strength of its quadrupole nor the direction is known well. Vortices longer than those of the
+grid are found to the bound.
+
+An estimate can be better below 1e-23 eV at the cost of the rest: posterior means are also given
+for errors that weigh more there.
 
 The figures that lensmodels draws are written to lensmodels/evaluation/cramer_rao.json.
 """
@@ -19,8 +23,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +39,12 @@ from lenssim.spec import Sampling
 MODELS = ("A", "B")
 SHIPPED = Path(__file__).parents[1] / "lensmodels" / "evaluation" / "cramer_rao.json"
 STEP_OF_GRID = 0.125
+HARD_FROM = -23.5
+"""log10(m / eV) from which the posterior is computed; below, it is as narrow as the bound."""
+ANGLES = 96
+"""Of a half turn."""
+RESOLVED = -23.0
+FAVOURS = (1.0, 2.0, 4.0, 8.0, 16.0)
 TABLED = (-24.0, -23.5, -23.0, -22.75, -22.5, -22.0)
 
 CONVERGED = Sampling(tolerance=1e-4)
@@ -97,38 +107,84 @@ def bounds(system: LensSystem, spec: Specification) -> dict[str, float]:
     return found
 
 
-def least_squared_error(grid: FloatArray, bound: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean squared error of the posterior mean, by true log10 mass, prior uniform over the grid.
+@dataclass(frozen=True)
+class Hypotheses:
+    """Vortices that an image may show, of one source: every mass of a grid, at every angle.
 
-    Args:
-        grid: log10(m / eV), rising, even.
-        bound: Cramer-Rao bound there, dex.
-
-    Returns:
-        A fine grid of log10 masses, and the error there, dex^2.
+    Attributes:
+        log10_mass: of each hypothesis, (h,).
+        products: of their signals in units of the noise, (h, h), the changes that a shift of the
+            source could explain left out.
     """
-    fine = np.linspace(grid[0], grid[-1], 4001)
-    rate = np.exp(-np.interp(fine, grid, np.log(bound)))
-    step = fine[1] - fine[0]
-    phi = np.concatenate([[0.0], np.cumsum(0.5 * (rate[1:] + rate[:-1]) * step)])
-    measured = np.linspace(phi[0] - 6, phi[-1] + 6, max(2000, int(8 * (phi[-1] + 12))))
-    mean = np.empty_like(measured)
-    likelihood_of = np.zeros((len(fine),))
-    error = np.zeros(len(fine))
-    for number, value in enumerate(measured):
-        likelihood = np.exp(-0.5 * (value - phi) ** 2)
-        mean[number] = likelihood @ fine / likelihood.sum()
-        error += likelihood * (mean[number] - fine) ** 2
-        likelihood_of += likelihood
-    return fine, error / likelihood_of
+
+    log10_mass: FloatArray
+    products: FloatArray
+
+    @classmethod
+    def of(
+        cls, system: LensSystem, spec: Specification, masses: FloatArray, angles: FloatArray
+    ) -> Hypotheses:
+        """Of a system's source, with its vortex replaced."""
+        vortices = [
+            replace(with_log_mass(system, mass), vortex_angle=float(angle))
+            for mass in masses
+            for angle in angles
+        ]
+        faintest = with_log_mass(system, masses[-1])
+        shifts = [PARAMETERS[name] for name in ("source x", "source y")]
+        moved = [change(faintest, sign * step) for change, step in shifts for sign in (1, -1)]
+        base, *images = render([faintest, *moved, *vortices], spec, sampling=CONVERGED)
+        sigma = noise_sigma(base, pixel_noise(spec.instrument))
+        weighed = ((np.array(images) - base) / sigma).reshape(len(images), -1)
+        shifted, signals = weighed[: len(moved)], weighed[len(moved) :]
+        explained, _ = np.linalg.qr((shifted[::2] - shifted[1::2]).T)
+        signals -= (signals @ explained) @ explained.T
+        return cls(np.repeat(masses, len(angles)), signals @ signals.T)
+
+    def squared_errors(
+        self, generator: np.random.Generator, favours: Sequence[float]
+    ) -> FloatArray:
+        """Mean squared errors of posterior means of log10 m, dex^2, (favours, masses).
+
+        Each hypothesis is in turn the truth of an image with noise of its own. What the image says
+        of all of them is the scalar products of their signals with it, which are normal.
+
+        Args:
+            generator: of the noise.
+            favours: weights of masses that are `RESOLVED`, over those that are not, one for each
+                estimator.
+        """
+        variances, directions = np.linalg.eigh(self.products)
+        noise = generator.standard_normal(self.products.shape)
+        noise = (noise * np.sqrt(variances.clip(0))) @ directions.T
+        logarithm = self.products + noise - 0.5 * np.diag(self.products)
+        likelihood = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
+        masses, count = np.unique(self.log10_mass, return_counts=True)
+        found = []
+        for favour in favours:
+            posterior = likelihood * np.where(self.log10_mass <= RESOLVED, favour, 1.0)
+            estimate = (posterior @ self.log10_mass) / posterior.sum(axis=1)
+            squared = (estimate - self.log10_mass) ** 2
+            found.append(squared.reshape(len(masses), count[0]).mean(axis=1))
+        return np.array(found)
 
 
-def measure(model: str, systems: int) -> dict[str, object]:
-    """Bounds and limits of a model, over random systems."""
+def rms(grid: FloatArray, error: FloatArray, below: float = np.inf) -> float:
+    """Root of the mean of squared errors over a grid of masses, up to one of them."""
+    chosen = grid <= below
+    span = grid[chosen]
+    return float(np.sqrt(np.trapezoid(error[chosen], span) / (span[-1] - span[0])))
+
+
+def measure(model: str, systems: int, limits: int) -> dict[str, object]:
+    """Bounds of a model, over random systems, and limits over the first of these."""
     spec = load_spec(model)
     prior = np.log10(spec.substructure.axion.axion_mass.support)
     grid = np.arange(prior[0], prior[1] + 1e-9, STEP_OF_GRID)
+    hard = np.arange(HARD_FROM, prior[1] + 1e-9, STEP_OF_GRID / 2)
+    angles = np.arange(ANGLES) * np.pi / ANGLES
     found: dict[str, list[list[float]]] = {free: [] for free in FREE}
+    errors: list[FloatArray] = []
     for index in range(systems):
         drawn = draw_system(
             spec, "axion", random_stream(1, model, "test", "axion", index, "population")
@@ -136,44 +192,58 @@ def measure(model: str, systems: int) -> dict[str, object]:
         each = [bounds(with_log_mass(drawn, log_mass), spec) for log_mass in grid]
         for free in FREE:
             found[free].append([values[free] for values in each])
+        if index < limits:
+            hypotheses = Hypotheses.of(drawn, spec, hard, angles)
+            errors.append(hypotheses.squared_errors(np.random.default_rng(index), FAVOURS))
     result: dict[str, object] = {
         "model": model,
         "version": spec.version,
         "spec_sha256": spec.sha256,
         "systems": systems,
+        "systems_of_the_limit": limits,
         "log10_mass": grid.tolist(),
     }
     for free, values in found.items():
-        curves = np.array(values)
-        errors = [least_squared_error(grid, curve) for curve in curves]
-        fine, error = errors[0][0], np.mean([squared for _, squared in errors], axis=0)
-        result[free] = {
-            "bound": np.median(curves, axis=0).tolist(),
-            "limit_by_mass": np.sqrt(np.interp(grid, fine, error)).tolist(),
-            "limit": float(np.sqrt(np.trapezoid(error, fine) / (fine[-1] - fine[0]))),
-        }
+        result[free] = {"bound": np.median(np.array(values), axis=0).tolist()}
+    squared_bound = np.median(np.array(found["data_set"]), axis=0) ** 2
+    easy = grid < HARD_FROM
+    fine = np.concatenate([grid[easy], hard])
+    curves = [np.concatenate([squared_bound[easy], curve]) for curve in np.mean(errors, axis=0)]
+    result["limit"] = {
+        "by_mass": np.sqrt(np.interp(grid, fine, curves[0])).tolist(),
+        "favours": [
+            {"favour": favour, "whole": rms(fine, curve), "resolved": rms(fine, curve, RESOLVED)}
+            for favour, curve in zip(FAVOURS, curves, strict=True)
+        ],
+    }
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--systems", type=int, default=50, help="random systems of each model")
+    parser.add_argument("--limits", type=int, default=12, help="of these, with the best estimate")
     arguments = parser.parse_args()
-    figures = [measure(model, arguments.systems) for model in MODELS]
+    figures = [measure(model, arguments.systems, arguments.limits) for model in MODELS]
     SHIPPED.write_text(json.dumps(figures, indent=1) + "\n")
-    rows = []
+    rows, favoured = [], []
     for each in figures:
         for free in FREE:
             at = np.interp(TABLED, each["log10_mass"], each[free]["bound"])
-            rows.append(
-                [each["model"], ", ".join(FREE[free][1:]), *map(float, at), each[free]["limit"]]
-            )
+            rows.append([each["model"], ", ".join(FREE[free][1:]), *map(float, at)])
+        favoured += [[each["model"], *map(float, it.values())] for it in each["limit"]["favours"]]
+    text = [
+        table(["model", "also unknown", *map(str, TABLED)], rows),
+        f"The best estimates over the prior, {arguments.limits} systems: root-mean-square errors, "
+        "dex. A favour is the weight of an error below 1e-23 eV, over that of one above.",
+        table(["model", "favour", "over the prior", "below 1e-23 eV"], favoured),
+    ]
     write(
         "information",
         f"Cramer-Rao bound on log10(m / eV), dex, median of {arguments.systems} random systems, "
-        "by log10(m / eV) and by what else is unknown; and the least RMSE over the whole prior.",
+        "by log10(m / eV) and by what else is unknown.",
         figures,
-        table(["model", "also unknown", *map(str, TABLED), "least RMSE"], rows),
+        "\n\n".join(text),
         ["numpy", "numba"],
     )
 

@@ -22,7 +22,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from report import RESULTS, environment, table, turns
+from report import RESULTS, environment, how_learned, table
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
@@ -382,8 +382,6 @@ def _supervised_part(figures: dict[str, Any]) -> list[str]:
 def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
     metrics, averaged = figures["metrics"], figures.get("metrics_of_averages")
     low, high = metrics["ci95"]["rmse_dex"]
-    weight = figures.get("quadrupole", 0)
-    second = f"; the quadrupole as a second target, weight {weight:g}" if weight else ""
     more = ""
     if averaged:
         more = (
@@ -397,7 +395,7 @@ def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
     return [
         f"**Axion mass from labels.** RMSE {metrics['rmse_dex']:.3f} dex ({low:.3f} to "
         f"{high:.3f}) over the whole prior, {metrics['resolved']['rmse_dex']:.3f} dex below "
-        f"1e-23 eV: {_how(figures)}; {turns(figures)}{second}.{more}",
+        f"1e-23 eV: {_how(figures)}; {how_learned(figures)}.{more}",
         table(["log10(m / eV)", "RMSE, dex", "bias, dex"], rows),
         f"![RMSE by mass, with the Cramer-Rao bound](learning/{name}-rmse_by_mass.png)",
     ]

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from report import RESULTS, table, turns
+from report import RESULTS, how_learned, table
 
 from lensmodels.benchmark import Grid, load_grid
 from lensmodels.benchmark.comparison import ComparedRow, compare_rows
@@ -100,7 +100,7 @@ def learning() -> str:
             rows.append([f"macro AUC, 12,000 labelled images, {how}", score])
         if name.startswith("regression"):
             score = f"{metrics['rmse_dex']:.3f} ({span(metrics['ci95']['rmse_dex'], 3)})"
-            what = f"RMSE of the axion mass in dex, 10,000 images, {how}, {turns(each)}"
+            what = f"RMSE of the axion mass in dex, 10,000 images, {how}, {how_learned(each)}"
             rows.append([what, score])
     for family, title in {"resnet": "a small ResNet", "vit": "a small ViT"}.items():
         linear = [

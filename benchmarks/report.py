@@ -36,10 +36,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(lines)
 
 
-def turns(figures: Mapping[str, Any]) -> str:
-    """How the images of an experiment of learning.py were turned, in words."""
+def how_learned(figures: Mapping[str, Any]) -> str:
+    """How the images of an experiment of learning.py were turned, and what was learned beside."""
     angles = [view["angle"] for view in figures.get("views", [])]
-    return "turned by any angle" if any(angles) else "turned by right angles"
+    turned = "turned by any angle" if any(angles) else "turned by right angles"
+    return f"{turned}, quadrupole as a second target" if figures.get("quadrupole") else turned
 
 
 def write(name: str, about: str, figures: Any, text: str, packages: Sequence[str]) -> None:

@@ -450,7 +450,8 @@ def _axion_mass(
     ]
     known = (
         f" The best estimate reaches {limit.limit:.3f} dex over the prior, and the Cramér-Rao "
-        f"bound is {limit.rms_bound(*NEAR):.3f} dex {near}, as a root mean square."
+        f"bound is {limit.rms_bound(*NEAR):.3f} dex {near}, as a root mean square; the bound is of "
+        f"estimates without bias, and the best one has {limit.rms_limit(*NEAR):.3f} dex there."
         if limit
         else ""
     )

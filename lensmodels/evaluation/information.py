@@ -31,34 +31,38 @@ class InformationLimit:
         limit_by_mass: RMSE of the estimate that is best over the prior, at each true mass, dex,
             (n,).
         limit: its RMSE over the whole prior, dex.
-        limit_lens_unknown: the same where the Einstein radius of the halo and the mass of the
-            vortex are unknown too.
     """
 
     log10_mass: NDArray[np.float64]
     bound: NDArray[np.float64]
     limit_by_mass: NDArray[np.float64]
     limit: float
-    limit_lens_unknown: float
 
     def rms_bound(self, low: float, high: float) -> float:
         """Root mean square of the Cramer-Rao bound between two log10(m / eV), dex."""
+        return self._rms(self.bound, low, high)
+
+    def rms_limit(self, low: float, high: float) -> float:
+        """RMSE of the best estimate over the prior between two log10(m / eV), dex."""
+        return self._rms(self.limit_by_mass, low, high)
+
+    def _rms(self, curve: NDArray[np.float64], low: float, high: float) -> float:
         masses = np.linspace(low, high, 51)
-        bound = np.exp(np.interp(masses, self.log10_mass, np.log(self.bound)))
-        return float(np.sqrt(np.mean(bound**2)))
+        error = np.exp(np.interp(masses, self.log10_mass, np.log(curve)))
+        return float(np.sqrt(np.mean(error**2)))
 
 
 def information_limit(spec_sha256: str) -> InformationLimit | None:
     """The limit for a specification, by its hash; None where it was not computed."""
     for entry in _table():
         if entry["spec_sha256"] == spec_sha256:
-            known = entry["data_set"]
+            limit = entry["limit"]
+            (best,) = (each for each in limit["favours"] if each["favour"] == 1)
             return InformationLimit(
                 np.array(entry["log10_mass"]),
-                np.array(known["bound"]),
-                np.array(known["limit_by_mass"]),
-                known["limit"],
-                entry["lens"]["limit"],
+                np.array(entry["data_set"]["bound"]),
+                np.array(limit["by_mass"]),
+                best["whole"],
             )
     return None
 

@@ -196,21 +196,22 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
     else:
         found.append(
             Sentence(
-                f"The best estimator can reach {limit.limit:.3f} dex on images like these "
-                f"({limit.limit_lens_unknown:.3f} if the masses of lens and vortex were unknown "
-                f"too): this one is at {rmse / limit.limit:.2f} times that. A vortex shorter than "
-                "its own Einstein radius looks like a point, so that above about "
+                f"The best estimator can reach {limit.limit:.3f} dex on images like these: this "
+                f"one is at {rmse / limit.limit:.2f} times that. A vortex shorter than its own "
+                "Einstein radius looks like a point, so that above about "
                 f"{power(-22.7)} eV the mass is not in the image."
             )
         )
     resolved = metrics["resolved"]
     if resolved is not None:
-        found.append(
-            Sentence(
-                f"Where the vortex is long enough to be seen, below {power(resolved['below'])} eV, "
-                f"the RMSE is {resolved['rmse_dex']:.3f} dex ({resolved['count']:,} images)."
-            )
+        sentence = (
+            f"Where the vortex is long enough to be seen, below {power(resolved['below'])} eV, "
+            f"the RMSE is {resolved['rmse_dex']:.3f} dex ({resolved['count']:,} images)"
         )
+        if limit is not None:
+            best = limit.rms_limit(limit.log10_mass[0], resolved["below"])
+            sentence += f"; that of the best estimator is {best:.3f}"
+        found.append(Sentence(f"{sentence}."))
     bias, ends = metrics["bias_dex"], metrics["ci95"]["bias_dex"]
     numbers = f"{signed(bias, 3)} dex (95% interval {span(ends, 3)})"
     if Interval(*ends).excludes_zero:
