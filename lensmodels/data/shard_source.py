@@ -129,9 +129,9 @@ def stored_columns(scalars: Sequence[dict[str, Any]], samples: range) -> Columns
     """
     try:
         # null, where there is no axion, becomes NaN
-        absent = dict.fromkeys(VORTEX_COLUMNS)
+        rows = [dict.fromkeys(VORTEX_COLUMNS) | row for row in scalars]
         table = {
-            name: np.array([(absent | row)[name] for row in scalars], np.float64)
+            name: np.array([row[name] for row in rows], np.float64)
             for name in ("sample", *COLUMN_TYPES)
         }
     except (ValueError, KeyError, TypeError) as error:

@@ -47,9 +47,10 @@ class InformationLimit:
         return self._rms(self.limit_by_mass, low, high)
 
     def _rms(self, curve: NDArray[np.float64], low: float, high: float) -> float:
-        masses = np.linspace(low, high, 51)
-        error = np.exp(np.interp(masses, self.log10_mass, np.log(curve)))
-        return float(np.sqrt(np.mean(error**2)))
+        inside = (self.log10_mass > low) & (self.log10_mass < high)
+        masses = np.concatenate([[low], self.log10_mass[inside], [high]])
+        squared = np.interp(masses, self.log10_mass, curve**2)
+        return float(np.sqrt(np.trapezoid(squared, masses) / (high - low)))
 
 
 def information_limit(spec_sha256: str) -> InformationLimit | None:

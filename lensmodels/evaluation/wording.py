@@ -40,8 +40,8 @@ _LEAST_R2 = 0.05
 """Share of the variance below which a regression has found the mean, and no more."""
 
 _LEAK = 0.95
-"""Share of the information limit below which an error is not believed: the limit takes the image
-to be linear in what is unknown, and is the mean of some tens of lenses."""
+"""Share of the information limit below which an error is not believed: the limit is the mean of a
+dozen lenses, from a grid of masses and angles."""
 
 SCORES = {"classification": ("macro_auc", "macro AUC"), "axion-mass": ("rmse_dex", "RMSE")}
 """Key and name of the figure by which runs of a task are compared."""
@@ -292,8 +292,9 @@ TASK_NOTES = {
         "least scatter that an estimate without bias can have, where the angle of the vortex and "
         "the position of the source are unknown besides the mass, as in the data set; it is the "
         "median of random lenses. The best estimate over the prior is the mean of the posterior "
-        "that the same information and the prior leave: it may be biased, and so may lie below the "
-        "bound where the prior says more than the image.",
+        "over mass and angle: it may be biased, and so may lie below the bound where the prior "
+        "says more than the image. Where the image barely shows the vortex, it lies above: "
+        "the bound is of small errors.",
     ),
 }
 

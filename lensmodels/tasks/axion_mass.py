@@ -48,11 +48,17 @@ class AxionMass(Task):
         """The task standardised by the masses of the first images of a stream.
 
         Raises:
-            DataError: where there are no masses, or only one.
+            DataError: where there are no masses, or only one, or the vortices that a second target
+                is made of are not known.
         """
         collected, count = [], 0
         for batch in batches:
             collected.append(_log_mass(batch))
+            if settings.quadrupole and not _vortices(batch).isfinite().all():
+                raise DataError(
+                    "The archive does not say how long its vortices are and how they lie; leave "
+                    "task.quadrupole at 0."
+                )
             count += len(collected[-1])
             if count >= MEASURED_IMAGES:
                 break
@@ -70,8 +76,8 @@ class AxionMass(Task):
 
     def auxiliary_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Weighted mean squared error of the vortex's quadrupole, (n, 2)."""
-        target = vortex_quadrupole(batch["vortex_length"], batch["vortex_angle"])
-        return self.settings.quadrupole * functional.mse_loss(outputs, target.to(outputs.dtype))
+        target = _vortices(batch).to(outputs.dtype)
+        return self.settings.quadrupole * functional.mse_loss(outputs, target)
 
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """log10_mass and, with the Gaussian likelihood, log10_mass_sigma; dex, each (n,)."""
@@ -95,6 +101,10 @@ class AxionMass(Task):
 
 def _log_mass(batch: Mapping[str, Tensor]) -> Tensor:
     return batch["axion_mass"].log10()
+
+
+def _vortices(batch: Mapping[str, Tensor]) -> Tensor:
+    return vortex_quadrupole(batch["vortex_length"], batch["vortex_angle"])
 
 
 def _log_variance(outputs: Tensor) -> Tensor:

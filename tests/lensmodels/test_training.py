@@ -172,6 +172,31 @@ def test_kill_9_and_resume_by_the_command(lenses, tmp_path):
     assert same(weights(tmp_path / "whole", "encoder"), weights(run, "encoder"))
 
 
+def test_a_second_head_is_trained_through_an_interruption_and_not_kept(
+    lenses, tmp_path, monkeypatch
+):
+    words = {"method": "supervised", "task": "axion-mass", "overrides": ["task.quadrupole=1"]}
+    training.train(settings(lenses, **words), tmp_path / "whole")
+    plain = settings(lenses, **words | {"overrides": []})
+    training.train(plain, tmp_path / "plain")
+    usual = Supervised.training_step
+
+    def interrupting(self, batch, index):
+        if self.global_step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return usual(self, batch, index)
+
+    monkeypatch.setattr(Supervised, "training_step", interrupting)
+    with pytest.raises(InterruptedTrainingError):
+        training.train(settings(lenses, **words), tmp_path / "stopped")
+    monkeypatch.undo()
+    training.train(settings(lenses, **words), tmp_path / "stopped", resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+    assert weights(tmp_path / "whole").keys() == weights(tmp_path / "plain").keys()
+    assert not same(weights(tmp_path / "whole"), weights(tmp_path / "plain"))
+    assert any(row["train_auxiliary_loss"] for row in log(tmp_path / "whole", "finetune"))
+
+
 def test_supervised_has_no_pretraining_and_keeps_its_encoder(lenses, tmp_path):
     training.train(settings(lenses, task="axion-mass"), tmp_path)
     assert not (tmp_path / "logs" / "pretrain").exists()

@@ -7,12 +7,12 @@ from lensmodels.evaluation.information import information_limit
 from lenssim import load_spec
 
 
-@pytest.mark.parametrize(("model", "limit"), [("A", 0.17), ("B", 0.21)])
+@pytest.mark.parametrize(("model", "limit"), [("A", 0.184), ("B", 0.226)])
 def test_models_a_and_b_have_a_limit(model, limit):
     """A change of a specification asks for benchmarks/information.py to be run again."""
     found = information_limit(load_spec(model).sha256)
     assert found is not None
-    assert found.limit == pytest.approx(limit, abs=0.02)
+    assert found.limit == pytest.approx(limit, abs=0.005)
     assert (found.log10_mass[0], found.log10_mass[-1]) == (-24, -22)
 
 
@@ -25,14 +25,15 @@ def test_the_bound_rises_a_thousandfold_from_long_vortices_to_short_ones():
 def test_the_prior_bounds_the_best_estimate_only_where_the_image_does_not():
     found = information_limit(load_spec("A").sha256)
     assert found.limit_by_mass.max() < 1
-    seen = found.log10_mass < -23.5
-    np.testing.assert_allclose(found.limit_by_mass[seen], found.bound[seen], rtol=1e-6)
+    seen = found.bound < 0.05
+    assert (found.limit_by_mass[seen] >= found.bound[seen]).all()
+    assert (found.limit_by_mass[found.bound < 0.01] < 0.02).all()
     assert (found.limit_by_mass[-4:] < 0.5 * found.bound[-4:]).all()
 
 
 def test_where_the_quadrupole_is_faint_the_best_estimate_does_worse_than_the_bound():
     found = information_limit(load_spec("B").sha256)
-    faint = np.abs(found.log10_mass + 23) < 0.2
+    faint = np.abs(found.log10_mass + 23.1) < 0.1
     assert (found.limit_by_mass[faint] > 1.2 * found.bound[faint]).all()
 
 

@@ -78,6 +78,14 @@ def test_the_second_loss_is_the_weighted_squared_error_of_the_quadrupole():
     assert AxionMass(HUBER).auxiliary_size == 0
 
 
+def test_a_second_target_asks_for_an_archive_that_knows_the_vortices():
+    settings = TaskSettings(name="axion-mass", quadrupole=1.0)
+    known = BATCH | {"vortex_length": torch.ones(3), "vortex_angle": torch.zeros(3)}
+    assert measure_task(settings, [known]).mean == pytest.approx(-23.0)
+    with pytest.raises(DataError, match="quadrupole"):
+        measure_task(settings, [known | {"vortex_angle": torch.full((3,), math.nan)}])
+
+
 @pytest.mark.parametrize("settings", [HUBER, GAUSSIAN])
 def test_it_comes_back_from_its_dictionary(settings):
     task = AxionMass(settings, mean=-22.9, standard_deviation=0.6)
