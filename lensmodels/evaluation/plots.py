@@ -368,7 +368,8 @@ def draw_training(logs: Mapping[str, pd.DataFrame]) -> Figure | None:
 
 
 _CURVES: dict[str, tuple[str, ...]] = {
-    "loss": ("train_loss", "val_loss", "train_auxiliary_loss"),
+    "loss": ("train_loss", "val_loss"),
+    "loss of the second target": ("train_auxiliary_loss",),
     "score": ("knn_macro_auc", "linear_macro_auc", "val_macro_auc", "val_rmse_dex"),
     "spread of the embedding": ("embedding_std",),
     "dimensions in use": ("embedding_rank",),
@@ -376,7 +377,7 @@ _CURVES: dict[str, tuple[str, ...]] = {
 _CURVE_NAMES = {
     "train_loss": "train",
     "val_loss": "validation",
-    "train_auxiliary_loss": "train, of the second target",
+    "train_auxiliary_loss": "train",
     "knn_macro_auc": "macro AUC of nearest neighbours",
     "linear_macro_auc": "macro AUC of a linear probe",
     "val_macro_auc": "validation macro AUC",

@@ -20,8 +20,8 @@ SATURATION_LENGTH = 1.0
 on, and longer vortices, which are plain to see, shall not rule the loss."""
 
 _SCALE = 4.0
-"""Of the target, whose components have a mean square of 2 over the prior: a weight of 1 makes its
-loss an eighth of that, and as large as the one of the mass, once the long vortices are learned."""
+"""Of the target, whose components have a mean square of 2 over the prior. With a weight of 1, its
+loss is then as large as that of the mass in the end, 0.1 each."""
 
 
 def vortex_quadrupole(length: Tensor, angle: Tensor) -> Tensor:
