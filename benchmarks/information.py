@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from report import table, write
 
+from lensmodels.evaluation.summary import RESOLVED
 from lenssim import LensSystem, Specification, draw_system, load_spec, random_stream, render
 from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.spec import Sampling
@@ -44,7 +45,6 @@ HARD_FROM = -23.5
 """log10(m / eV) from which the posterior is computed; below, all vortices are plain to see."""
 ANGLES = 96
 """Of a half turn."""
-RESOLVED = -23.0
 FAVOURS = (1.0, 2.0, 4.0, 8.0, 16.0)
 TABLED = (-24.0, -23.5, -23.0, -22.75, -22.5, -22.0)
 
@@ -125,7 +125,14 @@ class Hypotheses:
     def of(
         cls, system: LensSystem, spec: Specification, masses: FloatArray, angles: FloatArray
     ) -> Hypotheses:
-        """Of a system's source, with its vortex replaced."""
+        """Of a system's source, with its vortex replaced.
+
+        Args:
+            system: whose vortex is replaced.
+            spec: of the images.
+            masses: log10(m / eV), rising, (m,).
+            angles: of the vortex from the x axis, radians, (a,).
+        """
         vortices = [
             replace(with_log_mass(system, mass), vortex_angle=float(angle))
             for mass in masses
@@ -178,7 +185,13 @@ def _weights(masses: FloatArray, favour: float) -> FloatArray:
 
 
 def rms(grid: FloatArray, error: FloatArray, below: float = np.inf) -> float:
-    """Root of the mean of squared errors over a grid of masses, up to one of them."""
+    """Root of the mean of squared errors over a grid of masses, dex.
+
+    Args:
+        grid: log10(m / eV), rising, (n,).
+        error: squared, dex^2, (n,).
+        below: the mass up to which the mean goes, one of the grid's.
+    """
     chosen = grid <= below
     span = grid[chosen]
     return float(np.sqrt(np.trapezoid(error[chosen], span) / (span[-1] - span[0])))
@@ -211,9 +224,10 @@ def measure(model: str, systems: int, limits: int) -> dict[str, object]:
         "systems_of_the_limit": limits,
         "log10_mass": grid.tolist(),
     }
-    for free, values in found.items():
-        result[free] = {"bound": np.median(np.array(values), axis=0).tolist()}
-    bound = np.median(np.array(found["data_set"]), axis=0)
+    medians = {free: np.median(np.array(values), axis=0) for free, values in found.items()}
+    for free, median in medians.items():
+        result[free] = {"bound": median.tolist()}
+    bound = medians["data_set"]
     curves = np.zeros((len(FAVOURS), len(grid)))
     curves[:, -len(hard) :] = np.mean(errors, axis=0)
     curves = np.where(bound < STEP_OF_GRID, np.maximum(curves, bound**2), curves)

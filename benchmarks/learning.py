@@ -33,6 +33,7 @@ from lensmodels.data import CLASSES, InputScaling, LensDataModule
 from lensmodels.encoders import Encoder
 from lensmodels.evaluation import evaluate, score
 from lensmodels.evaluation.bootstrap import paired_interval, weighted_macro_auc
+from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.metrics import macro_mean, one_vs_rest_auc
 from lensmodels.methods import PRETRAINING
 from lensmodels.methods.probes import (
@@ -388,15 +389,21 @@ def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
             f" The mean over the eight symmetries of each image: {averaged['rmse_dex']:.3f} and "
             f"{averaged['resolved']['rmse_dex']:.3f} dex."
         )
+    limit = information_limit(metrics["data"]["spec_sha256"])
     rows = [
-        [f"{each['low']:.2f} to {each['high']:.2f}", each["rmse_dex"], each["bias_dex"]]
+        [
+            f"{each['low']:.2f} to {each['high']:.2f}",
+            each["rmse_dex"],
+            each["bias_dex"],
+            limit.rms_limit(each["low"], each["high"]) if limit else "",
+        ]
         for each in metrics["by_mass"]
     ]
     return [
         f"**Axion mass from labels.** RMSE {metrics['rmse_dex']:.3f} dex ({low:.3f} to "
         f"{high:.3f}) over the whole prior, {metrics['resolved']['rmse_dex']:.3f} dex below "
         f"1e-23 eV: {_how(figures)}; {how_learned(figures)}.{more}",
-        table(["log10(m / eV)", "RMSE, dex", "bias, dex"], rows),
+        table(["log10(m / eV)", "RMSE, dex", "bias, dex", "best possible RMSE, dex"], rows),
         f"![RMSE by mass, with the Cramer-Rao bound](learning/{name}-rmse_by_mass.png)",
     ]
 

@@ -32,12 +32,12 @@ def lenses(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def bars():
-    """Draws images, (n, 1, 32, 32), of a bar through the centre, at angles, (n,), from x to y."""
+    """Draws images, (n, 1, 32, 32), of a bar from the centre on, at angles, (n,), from x to y."""
 
     def draw(angle):
         y, x = torch.meshgrid(*2 * [torch.arange(32) - 15.5], indexing="ij")
         sine, cosine = angle.sin()[:, None, None], angle.cos()[:, None, None]
         across, along = x * sine - y * cosine, x * cosine + y * sine
-        return torch.exp(-0.5 * (across**2 / 4 + along**2 / 12))[:, None]
+        return torch.exp(-0.5 * (across**2 / 4 + (along - 4) ** 2 / 6))[:, None]
 
     return draw

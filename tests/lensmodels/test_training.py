@@ -52,6 +52,18 @@ def log(run, stage):
         return list(csv.DictReader(file))
 
 
+def press_ctrl_c(monkeypatch, kind, step):
+    """In a step of the stage that a module of this kind trains."""
+    original = kind.training_step
+
+    def interrupting(self, batch, index):
+        if self.global_step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch, index)
+
+    monkeypatch.setattr(kind, "training_step", interrupting)
+
+
 @pytest.fixture(scope="module")
 def whole(lenses, tmp_path_factory):
     """A run of BYOL that was never stopped."""
@@ -133,14 +145,7 @@ def test_an_epoch_that_is_trained_again_is_logged_once(whole, lenses, tmp_path, 
 
 @pytest.mark.parametrize("step", [2, 5, 8])
 def test_ctrl_c_saves_in_the_middle_of_an_epoch(whole, lenses, tmp_path, monkeypatch, step):
-    original = Pretraining.training_step
-
-    def interrupting(self, batch, index):
-        if self.global_step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, batch, index)
-
-    monkeypatch.setattr(Pretraining, "training_step", interrupting)
+    press_ctrl_c(monkeypatch, Pretraining, step)
     with pytest.raises(InterruptedTrainingError, match="--resume"):
         training.train(settings(lenses, method="byol"), tmp_path)
     monkeypatch.undo()
@@ -179,14 +184,7 @@ def test_a_second_head_is_trained_through_an_interruption_and_not_kept(
     training.train(settings(lenses, **words), tmp_path / "whole")
     plain = settings(lenses, **words | {"overrides": []})
     training.train(plain, tmp_path / "plain")
-    usual = Supervised.training_step
-
-    def interrupting(self, batch, index):
-        if self.global_step == 1:
-            signal.raise_signal(signal.SIGINT)
-        return usual(self, batch, index)
-
-    monkeypatch.setattr(Supervised, "training_step", interrupting)
+    press_ctrl_c(monkeypatch, Supervised, 1)
     with pytest.raises(InterruptedTrainingError):
         training.train(settings(lenses, **words), tmp_path / "stopped")
     monkeypatch.undo()
@@ -214,14 +212,7 @@ def test_a_frozen_encoder_stays_as_it_was_pretrained(whole, lenses, tmp_path):
 def test_a_frozen_encoder_with_batch_norms_stays_so_after_ctrl_c(lenses, tmp_path, monkeypatch):
     words = {"method": "simsiam", "encoder": "test_resnet", "pretrain_epochs": 1, "frozen": True}
     training.train(settings(lenses, **words), tmp_path / "whole")
-    original = Supervised.training_step
-
-    def interrupting(self, batch, index):
-        if self.global_step == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, batch, index)
-
-    monkeypatch.setattr(Supervised, "training_step", interrupting)
+    press_ctrl_c(monkeypatch, Supervised, 3)
     with pytest.raises(InterruptedTrainingError):
         training.train(settings(lenses, **words), tmp_path / "stopped")
     monkeypatch.undo()
