@@ -125,7 +125,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(
 
 
 def test_an_epoch_that_is_trained_again_is_logged_once(whole, lenses, tmp_path, monkeypatch):
-    original, calls = training._Keep._save, []
+    original, calls = training.callbacks.KeepCheckpoint.save, []
 
     def deadly(self, trainer):
         calls.append(1)
@@ -133,7 +133,7 @@ def test_an_epoch_that_is_trained_again_is_logged_once(whole, lenses, tmp_path, 
             raise KilledError
         original(self, trainer)
 
-    monkeypatch.setattr(training._Keep, "_save", deadly)
+    monkeypatch.setattr(training.callbacks.KeepCheckpoint, "save", deadly)
     with pytest.raises(KilledError):
         training.train(settings(lenses, method="byol"), tmp_path)
     monkeypatch.undo()

@@ -1,0 +1,88 @@
+"""Whether a folder holds the run that is to be resumed, and with which settings it was begun."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from lensmodels.errors import UsageError
+from lensmodels.runs import CHECKPOINTS, ENCODER, MODEL, RunConfig, read_config, write_config
+from lensmodels.training.processes import rank_zero
+
+_INDIFFERENT = {
+    "version",
+    "device",
+    "devices",
+    "data.workers",
+    "data.cache",
+    "data.cache_dir",
+}
+"""Settings that may change when a run goes on."""
+
+_PLACES = {"data.url", "pretrained"}
+"""Settings that may change when a run and its data were moved."""
+
+
+def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) -> RunConfig:
+    """Writes the settings of a new run, or reads those of one that is to go on.
+
+    Args:
+        config: of the run.
+        run: folder to write.
+        resume: go on with what is there.
+        moved: the same images, and the same pretrained encoder, may be at another place than they
+            were; that they are the same, the caller knows.
+
+    Raises:
+        UsageError: where the folder holds a run and `resume` is not asked for, or holds a run of
+            other settings.
+    """
+    config = config.model_copy()  # what is measured is filled in, and is of this run
+    if not rank_zero():
+        return config
+    if not any((run / trace).exists() for trace in (ENCODER, MODEL, CHECKPOINTS)):
+        write_config(run, config)
+        return config
+    if not resume:
+        raise UsageError(
+            f"{run} holds a run already; go on with it by --resume, or choose another --out."
+        )
+    stored = read_config(run)
+    difference = first_difference(stored, config, _PLACES if moved else ())
+    if difference is not None:
+        key, old, new = difference
+        raise UsageError(
+            f"{run} was begun with {key} {old}, not {new}; resume it with the settings that it "
+            "began with, or choose another --out."
+        )
+    return config.model_copy(update={"measured": stored.measured, "version": stored.version})
+
+
+def first_difference(
+    stored: RunConfig, wanted: RunConfig, besides: Collection[str] = ()
+) -> tuple[str, Any, Any] | None:
+    """Name and values of a setting that two runs differ in, of those that matter to the result.
+
+    Args:
+        stored, wanted: settings of the runs.
+        besides: settings that do not matter either.
+    """
+    ours, theirs = (_flat(config.model_dump(mode="json")) for config in (stored, wanted))
+    for key in sorted(ours.keys() | theirs.keys()):
+        matters = key not in {*_INDIFFERENT, *besides} and not key.startswith("measured")
+        if matters and ours.get(key) != theirs.get(key):
+            return key, ours.get(key), theirs.get(key)
+    return None
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings and lists, by dotted key."""
+    if isinstance(values, list):
+        values = dict(enumerate(values))
+    if not isinstance(values, dict):
+        return {prefix: values}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found

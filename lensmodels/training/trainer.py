@@ -1,0 +1,176 @@
+"""One stage of a run in Lightning's loop: devices, logs, checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import pickle  # for the name of an error; nothing is unpickled
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from lensmodels.data import LensDataModule
+from lensmodels.errors import LensmodelsError, UsageError
+from lensmodels.memory import enough_memory
+from lensmodels.methods import Module
+from lensmodels.runs import CHECKPOINTS, LOGS, RunConfig
+from lensmodels.training.callbacks import EpochLines, KeepCheckpoint, ProgressBar, Throughput
+from lensmodels.training.processes import rank_zero
+
+StageName = Literal["pretrain", "finetune"]
+
+_LEAST_VALIDATION = 2
+
+_LOOKS = 20
+"""Times that a stage is validated and saved, at most: an epoch of few labels takes a moment."""
+
+
+class InterruptedTrainingError(LensmodelsError):
+    """The user stopped the training; what is done is kept."""
+
+
+class StageData(lightning.LightningDataModule):
+    """What a stage trains on: all train images, or the labelled ones."""
+
+    def __init__(self, stage: StageName, data: LensDataModule) -> None:
+        super().__init__()
+        self.stage, self.data = stage, data
+
+    def setup(self, stage: str | None = None) -> None:
+        """Lets the data know on which device they are wanted."""
+        self.data.trainer = self.trainer
+
+    def train_dataloader(self) -> Any:
+        """Shuffled train images."""
+        if self.stage == "pretrain":
+            return self.data.unlabelled_dataloader()
+        return self.data.train_dataloader()
+
+    def val_dataloader(self) -> Any:
+        """Validation images, in order."""
+        return self.data.val_dataloader()
+
+
+def fit_stage(
+    stage: StageName, config: RunConfig, run: Path, module: Module, data: LensDataModule
+) -> None:
+    """Trains a module for a stage, from its checkpoint where there is one."""
+    settings: Any = getattr(config, stage)
+    every = max(1, settings.epochs // _LOOKS)
+    checkpoint = KeepCheckpoint(run / CHECKPOINTS / f"{stage}.ckpt", every)
+    has_validation = data.sizes["validation"] >= _LEAST_VALIDATION
+    resumed = checkpoint.file if checkpoint.file.exists() else None
+    callbacks: list[Callback] = [checkpoint, Throughput()]
+    accelerator = choose_accelerator(config)
+    if accelerator == "gpu":
+        torch.set_float32_matmul_precision("high")
+    with _sentences(config, checkpoint.file), _quiet():
+        trainer = lightning.Trainer(
+            accelerator=accelerator,
+            devices=config.devices,
+            strategy="ddp" if config.devices > 1 else "auto",
+            # a method sees the statistics of the whole batch; on CPUs torch has no such norm
+            sync_batchnorm=config.devices > 1 and accelerator == "gpu",
+            precision=config.precision,
+            deterministic="warn" if config.deterministic else False,
+            max_epochs=settings.epochs,
+            limit_val_batches=1.0 if has_validation else 0,
+            check_val_every_n_epoch=every,
+            num_sanity_val_steps=0,
+            callbacks=[*callbacks, ProgressBar() if sys.stderr.isatty() else EpochLines(every)],
+            enable_progress_bar=sys.stderr.isatty(),
+            logger=_loggers(run, stage, resumed),
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, StageData(stage, data), ckpt_path=resumed, weights_only=True)
+    if checkpoint.interrupted:
+        raise InterruptedTrainingError(
+            f"Stopped in epoch {trainer.current_epoch + 1} of {settings.epochs}; what is done is "
+            f"kept: go on with --resume --out {run}."
+        )
+
+
+def choose_accelerator(config: RunConfig) -> str:
+    """Lightning's name of what trains.
+
+    Raises:
+        UsageError: where there are fewer GPUs than asked for.
+    """
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if config.device == "cpu" or (config.device == "auto" and not available):
+        return "cpu"
+    if available < config.devices:
+        there = f"there are only {available}" if available else "there is none here"
+        raise UsageError(
+            f"{config.devices} GPU(s) were asked for, and {there}; choose fewer --devices, or "
+            "--device cpu."
+        )
+    return "gpu"
+
+
+def _loggers(run: Path, stage: StageName, resumed: Path | None) -> list[Any]:
+    """CSV and TensorBoard logs; those of a stage that goes on keep their lines up to there."""
+    folder = run / LOGS / stage
+    rows: list[dict[str, Any]] = []
+    if resumed is not None and rank_zero():
+        steps = _steps_done(resumed)
+        with suppress(OSError), (folder / "metrics.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) < steps]
+    text = CSVLogger(run / LOGS, name=stage, version="", flush_logs_every_n_steps=1)
+    if rows:
+        text.experiment.metrics = [
+            {key: value for key, value in row.items() if value != ""} for row in rows
+        ]
+        text.save()
+    return [text, TensorBoardLogger(run / LOGS, name="tensorboard", version=stage)]
+
+
+def _steps_done(checkpoint: Path) -> int:
+    try:
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+        return int(state["global_step"])
+    except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError):
+        raise LensmodelsError(
+            f"{checkpoint} is damaged or not a checkpoint of this software; delete it to begin "
+            "the stage again."
+        ) from None
+
+
+@contextmanager
+def _sentences(config: RunConfig, checkpoint: Path) -> Iterator[None]:
+    """Turns what a user can act on into one sentence."""
+    about = f"encoder {config.encoder.name} and batches of {config.data.batch_size} images"
+    with enough_memory(about, "choose a smaller --batch-size or encoder"):
+        try:
+            yield
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            raise LensmodelsError(
+                f"{checkpoint} is of another encoder or task than this run; delete it to begin the "
+                "stage again."
+            ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back what Lightning says of itself, and advice that does not apply to our streams."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
