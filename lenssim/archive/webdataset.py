@@ -1,9 +1,10 @@
 """WebDataset shards: plain tar files with two members a sample, the same bytes every time.
 
-A sample is `KEY.image.npy`, its pixels, and `KEY.json`, every column that holds one number an
-image; KEY is MODEL-SPLIT-CLASS-%08d. Headers hold no time, user or path of the machine that wrote
-them. The JSON is filled up with blanks to one length a shard, so all samples of a shard take the
-same number of bytes: it is built, and checked, as one array.
+A sample is `KEY.image.npy`, its pixels, and `KEY.json`, every column of the schema that holds one
+number an image: the keys are the same for all classes, and a value is null where the class has no
+such column or it is NaN. KEY is MODEL-SPLIT-CLASS-%08d. Headers hold no time, user or path of the
+machine that wrote them. The JSON is filled up with blanks to one length a shard, so all samples of
+a shard take the same number of bytes: it is built, and checked, as one array.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.archive.manifest import MAXIMUM_COUNT, SHARDS, GroupRecord
-from lenssim.archive.schema import columns_of
+from lenssim.archive.schema import COLUMNS, columns_of
 from lenssim.errors import ArchiveError
 
 Bytes = NDArray[np.uint8]
@@ -230,9 +231,14 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
 def _scalars_as_json(
     record: GroupRecord, samples: range, columns: Mapping[str, NDArray[Any]]
 ) -> list[bytes]:
-    """One JSON object a sample: its index, and every column that holds one number an image."""
-    names = [c.name for c in columns_of(record.substructure_class) if c.is_scalar]
-    values = [columns[name].tolist() for name in names]
+    """One JSON object a sample: its index, and every column that holds one number an image.
+
+    Tools that infer one table schema for all shards need the same keys in all of them.
+    """
+    names = [column.name for column in COLUMNS if column.is_scalar]
+    own = {column.name for column in columns_of(record.substructure_class)}
+    nothing = [math.nan] * len(samples)
+    values = [columns[name].tolist() if name in own else nothing for name in names]
     keys = ["sample", *names]
     encode = json.JSONEncoder(allow_nan=False).encode
     return [

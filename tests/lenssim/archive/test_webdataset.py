@@ -161,6 +161,29 @@ def test_a_zarr_archive_is_not_begun_again_for_its_shards(archive_folder, tmp_pa
         lenssim.generate("B", ["cdm"], train=4, test=0, out=tmp_path, formats=("webdataset",))
 
 
+def test_samples_of_all_classes_have_the_same_keys(archive_folder):
+    keys = {}
+    for name in ("axion", "cdm", "no_sub"):
+        archive = lenssim.open_archive(archive_folder)
+        _, scalars = archive.read_shard(archive.record("train", name), 0)
+        keys[name] = [list(sample) for sample in scalars]
+        for column in columns_of("axion"):
+            if column.is_scalar and name not in column.classes:
+                assert all(sample[column.name] is None for sample in scalars)
+    assert "vortex_length" in keys["no_sub"][0]
+    assert keys["axion"] == keys["cdm"] == keys["no_sub"]
+
+
+def test_shards_whose_samples_lack_other_classes_columns_are_read(monkeypatch):
+    """Version 0.1.0 wrote the columns of the sample's own class only."""
+    monkeypatch.setattr("lenssim.archive.webdataset.COLUMNS", columns_of("cdm"))
+    content = encode_shard("B", RECORD, range(3), columns(range(3))).tobytes()
+    monkeypatch.undo()
+    parts = parse_shard(content, "B", RECORD, range(3), 8)
+    assert "vortex_length" not in parts.scalars[0]
+    assert [each["sample"] for each in parts.scalars] == [0, 1, 2]
+
+
 def test_no_path_user_or_time_leaks_into_a_shard(archive_folder):
     import getpass
 
