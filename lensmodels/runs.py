@@ -30,7 +30,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lensmodels.data import CLASSES, ClassName, DataSettings, InputScaling
+from lensmodels.data import CLASSES, ClassName, DataSettings, ImageContract, InputScaling
 from lensmodels.data.whitening import Whitening
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import LensmodelsError, UsageError
@@ -59,6 +59,8 @@ class Measured(BaseModel):
             a file of its own.
         task: with its constants, as `Task.to_dict` gives it; None before finetuning.
         sizes: images of each part of the data set.
+        contract: what the images of the training are: unit, pixel scale, zero point, PSF, noise
+            and brightness; None in runs of version 0.1.0, which did not keep it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -67,6 +69,7 @@ class Measured(BaseModel):
     scaling: dict[str, Any]
     task: dict[str, Any] | None = None
     sizes: dict[str, int] = {}
+    contract: ImageContract | None = None
 
 
 class RunConfig(BaseModel):

@@ -2,6 +2,8 @@
 
 settings       which images, and how
 scaling        raw images to the range that networks learn from
+image_statistics   noise, sky level and brightness of images
+contract       what images must be for a model to mean anything
 whitening      its principal components, brought to one variance
 order          which image comes when: pure functions
 source         what a stream reads from: zarr_source, shard_source
@@ -12,6 +14,7 @@ datamodule     the parts of an archive as streams
 """
 
 from lensmodels.data.assembly import Batch
+from lensmodels.data.contract import ImageContract, InstrumentFacts
 from lensmodels.data.datamodule import LensDataModule
 from lensmodels.data.scaling import InputScaling
 from lensmodels.data.settings import CLASSES, ClassName, DataSettings
@@ -23,6 +26,8 @@ __all__ = [
     "BatchStream",
     "ClassName",
     "DataSettings",
+    "ImageContract",
     "InputScaling",
+    "InstrumentFacts",
     "LensDataModule",
 ]

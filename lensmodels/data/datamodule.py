@@ -11,6 +11,7 @@ import lightning
 import torch
 
 from lensmodels.data.cache import ImageCache, choose_cache
+from lensmodels.data.contract import ImageContract, InstrumentFacts
 from lensmodels.data.files import default_cache_folder
 from lensmodels.data.order import Run, labelled_runs, split_run
 from lensmodels.data.scaling import InputScaling
@@ -63,6 +64,7 @@ class LensDataModule(lightning.LightningDataModule):
         try:
             archive = open_archive(settings.url)
             frame = archive.manifest.frame
+            self._facts = InstrumentFacts.of_archive(archive.manifest)
         except ArchiveError as error:
             raise DataError(str(error)) from None
         groups = _groups(archive, settings)
@@ -85,8 +87,21 @@ class LensDataModule(lightning.LightningDataModule):
     @cached_property
     def scaling(self) -> InputScaling:
         """The input scaling, measured on the train images when first asked for."""
-        # the same images whatever the seed, the labels, the batch size and the number of devices
-        stream = BatchStream(
+        return InputScaling.measure(
+            self._sample(),
+            self.settings.scaling,
+            softening=self.settings.softening,
+            components=self.settings.components,
+        )
+
+    @cached_property
+    def contract(self) -> ImageContract:
+        """The physical contract, measured on the train images when first asked for."""
+        return ImageContract.measure(self._facts, self._sample())
+
+    def _sample(self) -> BatchStream:
+        """Train images to measure: the same for any seed, labels, batch size and devices."""
+        return BatchStream(
             self._source,
             self.groups,
             self._part("train"),
@@ -95,12 +110,6 @@ class LensDataModule(lightning.LightningDataModule):
             workers=self.settings.workers,
             rank=0,
             ranks=1,
-        )
-        return InputScaling.measure(
-            stream,
-            self.settings.scaling,
-            softening=self.settings.softening,
-            components=self.settings.components,
         )
 
     def stream(self, part: Part, *, shuffle: bool, drop_last: bool = False) -> BatchStream:

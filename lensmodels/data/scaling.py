@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from lensmodels.data.image_statistics import NORMAL_OVER_MAD, sky_rows
 from lensmodels.data.whitening import Whitening
 from lensmodels.errors import DataError, UsageError
 
@@ -34,9 +35,6 @@ COMPONENTS = 256
 """Components that whitening keeps: for model B 64 are too few, and 1024 no better
 (docs/findings.md)."""
 
-_NORMAL_OVER_MAD = 1.4826
-"""Standard deviation over median absolute deviation, of a normal distribution."""
-
 _LEAST_SOFTENING = 1e-3
 """Least softening, as a share of the median peak: simulations without noise are scaled too."""
 
@@ -54,11 +52,10 @@ def estimate_sky_noise(images: Tensor) -> float:
     Returns:
         Noise in e-/s; 0 where the images have none.
     """
-    width = max(2, images.shape[-2] // 8)
-    edges = torch.cat([images[..., :width, :], images[..., -width:, :]], dim=-2)
-    differences = (edges[..., 1:] - edges[..., :-1]).flatten().double()
+    rows = sky_rows(images)
+    differences = (rows[..., 1:] - rows[..., :-1]).flatten().double()
     deviation = (differences - differences.median()).abs().median()
-    return float(_NORMAL_OVER_MAD * deviation / 2**0.5)
+    return float(NORMAL_OVER_MAD * deviation / 2**0.5)
 
 
 class InputScaling(nn.Module):

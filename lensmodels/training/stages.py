@@ -131,7 +131,11 @@ def finetune(config: RunConfig, run: Path) -> None:
     task = measure_task(config.task, uncached.stream("labelled", shuffle=True))
     assert config.measured is not None
     config.measured = config.measured.model_copy(
-        update={"task": task.to_dict(), "sizes": dict(data.sizes)}
+        update={
+            "task": task.to_dict(),
+            "sizes": dict(data.sizes),
+            "contract": config.measured.contract or uncached.contract,
+        }
     )
     _write(run, config, scaling)
     model = build_model(config, task, scaling)
@@ -186,6 +190,9 @@ def _input_scaling(config: RunConfig, run: Path, data: LensDataModule) -> InputS
     if config.measured is not None:
         return load_scaling(run, config)
     config.measured = Measured(
-        num_pix=data.num_pix, scaling=data.scaling.to_dict(), sizes=dict(data.sizes)
+        num_pix=data.num_pix,
+        scaling=data.scaling.to_dict(),
+        sizes=dict(data.sizes),
+        contract=data.contract,
     )
     return data.scaling

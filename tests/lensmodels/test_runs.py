@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from lensmodels.data import InputScaling
+from lensmodels.data import ImageContract, InputScaling
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.methods import StageSettings
@@ -149,3 +149,20 @@ def test_settings_that_are_not_ours_are_refused(tmp_path):
     file.write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(UsageError, match=r"config\.yaml"):
         read_config(tmp_path)
+
+
+def test_a_run_keeps_its_contract_and_one_of_before_opens_without(tmp_path):
+    settings = config()
+    contract = ImageContract(
+        unit="e-/s",
+        pixel_scale=0.101,
+        sky_noise=0.011,
+        ranges=dict.fromkeys(("noise", "sky", "flux", "peak"), (1.0, 2.0)),
+    )
+    settings.measured = settings.measured.model_copy(update={"contract": contract})
+    write_config(tmp_path, settings)
+    assert read_config(tmp_path).measured.contract == contract
+    values = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    del values["measured"]["contract"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    assert read_config(tmp_path).measured.contract is None

@@ -77,8 +77,18 @@ def test_a_run_holds_all_that_is_promised(whole):
         assert (whole / name).is_file()
     config = read_config(whole)
     assert config.measured.sizes == {"train": 108, "labelled": 108, "validation": 12, "test": 24}
+    contract = config.measured.contract
+    assert (contract.unit, contract.pixel_scale, contract.zero_point) == ("e-/s", 0.101, 25.72)
     before, after = weights(whole, "encoder"), load_model(whole).encoder.state_dict()
     assert not same(before, after)  # what was pretrained is kept beside what was finetuned
+
+
+def test_a_finetuned_run_keeps_the_contract_of_what_it_was_finetuned_on(whole, tmp_path):
+    overrides = ["instrument.zero_point=25.9"]
+    lenssim.generate("B", out=tmp_path / "other", train=8, test=0, overrides=overrides)
+    words = {"pretrained": str(whole), "method": "byol", "finetune_epochs": 1}
+    training.finetune(settings(tmp_path / "other", **words), tmp_path / "run")
+    assert read_config(tmp_path / "run").measured.contract.zero_point == 25.9
 
 
 def test_both_stages_are_logged(whole):

@@ -1,0 +1,223 @@
+"""The physical contract of a run: what images must be for its model to mean anything.
+
+It holds what the training archive says of its instrument, and how noisy and bright its train
+images are. It is measured once, on the train split, and kept in the run's settings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from lensmodels.data.image_statistics import image_statistics
+from lenssim.archive import Manifest
+
+UNIT = "e-/s"
+"""Unit of every simulated image."""
+
+MEASURED_IMAGES = 8192
+"""Train images that the ranges are measured on."""
+
+PIXEL_SCALE_TOLERANCE = 0.03
+"""Relative difference of pixel scales that is accepted: Euclid's 0.1 arcsec are called 0.101."""
+
+ZERO_POINT_TOLERANCE = 0.1
+"""Difference of zero points that is accepted, magnitudes."""
+
+PSF_TOLERANCE = 0.1
+"""Relative difference of the PSF's width that is accepted."""
+
+TRIMMED = 0.001
+"""Share of the train images beyond each end of a range: a damaged image must not widen it."""
+
+WIDENING = 0.5
+"""How far an image may lie outside a range, in widths of the range."""
+
+MIN_FACTOR = 1.25
+"""Noise, flux and peak may differ from the range by this factor in any case."""
+
+MIN_SKY_MARGIN = 0.3
+"""The sky level may differ from the range by this much in any case, in units of the noise."""
+
+Statistic = Literal["noise", "sky", "flux", "peak"]
+STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+
+NAMES: dict[Statistic, str] = {
+    "noise": "noise",
+    "sky": "sky level",
+    "flux": "total flux",
+    "peak": "peak",
+}
+"""Names of the statistics in messages."""
+
+
+class InstrumentFacts(BaseModel):
+    """What an archive says of the instrument of its images; None where it does not know.
+
+    Attributes:
+        unit: of a pixel's value.
+        pixel_scale: arcsec.
+        zero_point: magnitude of one electron per second.
+        psf_fwhm: arcsec.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    unit: str | None = None
+    pixel_scale: float | None = None
+    zero_point: float | None = None
+    psf_fwhm: float | None = None
+
+    @classmethod
+    def of_archive(cls, manifest: Manifest) -> InstrumentFacts:
+        """What the manifest of an archive tells: of imported images the pixel scale, at most."""
+        pixel_scale = manifest.frame.pixel_scale
+        if manifest.imported is not None:
+            return cls(pixel_scale=pixel_scale)
+        instrument = manifest.specification().instrument
+        return cls(
+            unit=UNIT,
+            pixel_scale=pixel_scale,
+            zero_point=_number(getattr(instrument, "zero_point", None)),
+            psf_fwhm=_number(getattr(instrument, "psf_fwhm", None)),
+        )
+
+    def differences(self, other: InstrumentFacts) -> list[str]:
+        """What another instrument has different, as in "pixel scale 0.08 instead of 0.101 arcsec".
+
+        Facts that either side does not know are not compared.
+        """
+        found = []
+        if differs(self.pixel_scale, other.pixel_scale, relative=PIXEL_SCALE_TOLERANCE):
+            found.append(
+                f"pixel scale {other.pixel_scale:.4g} instead of {self.pixel_scale:.4g} arcsec"
+            )
+        if differs(self.zero_point, other.zero_point, absolute=ZERO_POINT_TOLERANCE):
+            found.append(f"zero point {other.zero_point:.5g} instead of {self.zero_point:.5g} mag")
+        if differs(self.psf_fwhm, other.psf_fwhm, relative=PSF_TOLERANCE):
+            found.append(f"PSF FWHM {other.psf_fwhm:.3g} instead of {self.psf_fwhm:.3g} arcsec")
+        return found
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A statistic of an image that lies outside the limits of the training set.
+
+    Attributes:
+        statistic: which.
+        value: of the image, e-/s.
+        low, high: range of the train images, e-/s.
+    """
+
+    statistic: Statistic
+    value: float
+    low: float
+    high: float
+
+    @property
+    def side(self) -> str:
+        """Which side of the range: above or below."""
+        return "above" if self.value > self.high else "below"
+
+    @property
+    def problem(self) -> str:
+        """As in "noise above the training set's 0.0101 to 0.0119"."""
+        name = NAMES[self.statistic]
+        return f"{name} {self.side} the training set's {self.low:.3g} to {self.high:.3g}"
+
+    def __str__(self) -> str:
+        return (
+            f"{NAMES[self.statistic]} {self.value:.3g} {self.side} {self.low:.3g}..{self.high:.3g}"
+        )
+
+
+class ImageContract(InstrumentFacts):
+    """What the images of a run's training are.
+
+    Attributes:
+        sky_noise: standard deviation of the background in a pixel, e-/s, the median over images.
+        ranges: least and greatest value of each of `STATISTICS` over the train images but for the
+            share `TRIMMED` at each end, e-/s.
+    """
+
+    sky_noise: float
+    ranges: dict[Statistic, tuple[float, float]]
+
+    @classmethod
+    def measure(
+        cls, facts: InstrumentFacts, batches: Iterable[Mapping[str, Tensor]]
+    ) -> ImageContract:
+        """The contract of an archive, from the first images of a stream of its train split.
+
+        Args:
+            facts: of the archive.
+            batches: in a random order, with "image", shape (n, 1, height, width), in each.
+        """
+        measured: list[dict[str, Tensor]] = []
+        count = 0
+        for batch in batches:
+            measured.append(image_statistics(batch["image"].cpu()))
+            count += len(batch["image"])
+            if count >= MEASURED_IMAGES:
+                break
+        ranges: dict[Statistic, tuple[float, float]] = {}
+        for name in STATISTICS:
+            values = torch.cat([each[name] for each in measured]).numpy()
+            low, high = np.quantile(values, [TRIMMED, 1 - TRIMMED])
+            ranges[name] = (_rounded(low), _rounded(high))
+        noise = torch.cat([each["noise"] for each in measured]).median()
+        return cls(**facts.model_dump(), sky_noise=_rounded(noise), ranges=ranges)
+
+    def limits(self, statistic: Statistic) -> tuple[float, float]:
+        """Values of a statistic that count as near to the training set, e-/s."""
+        low, high = self.ranges[statistic]
+        if statistic == "sky" or low <= 0:
+            least = MIN_SKY_MARGIN * self.sky_noise if statistic == "sky" else 0.0
+            margin = max(WIDENING * (high - low), least)
+            return low - margin, high + margin
+        factor = max(MIN_FACTOR, (high / low) ** WIDENING)
+        return low / factor, high * factor
+
+    def departures(self, images: Tensor) -> list[list[Departure]]:
+        """What in each of some images is far from the training set.
+
+        Args:
+            images: shape (n, 1, height, width), e-/s per pixel.
+
+        Returns:
+            For each image, the statistics that lie outside their limits.
+        """
+        found: list[list[Departure]] = [[] for _ in range(len(images))]
+        statistics = image_statistics(images.cpu())
+        for name in STATISTICS:
+            low, high = self.limits(name)
+            values = statistics[name].numpy()
+            for place in np.flatnonzero((values < low) | (values > high)):
+                found[place].append(Departure(name, float(values[place]), *self.ranges[name]))
+        return found
+
+
+def differs(
+    ours: float | None, theirs: float | None, *, relative: float = 0.0, absolute: float = 0.0
+) -> bool:
+    """Whether two numbers, both known, differ by more than a tolerance."""
+    if ours is None or theirs is None:
+        return False
+    return abs(theirs - ours) > absolute + relative * abs(ours)
+
+
+def _number(value: Any) -> float | None:
+    """A value of a specification where it is one number, and not a distribution."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _rounded(value: Any) -> float:
+    """Six significant digits, which are enough for a range and keep the settings readable."""
+    return float(f"{float(value):.6g}")
