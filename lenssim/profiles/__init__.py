@@ -2,6 +2,8 @@
 
 elliptical_power_law   the main halo of the wide specifications
 multipole              angular structure of order m = 3 and 4 on top of it
+tnfw                   subhalos, truncated NFW
+ring_mean              what a mass adds to the radius of the Einstein ring, profile by profile
 
 To add a profile: 1. a module with a scalar function (x, y, parameters) -> (alpha_x, alpha_y),
 positions relative to its centre, decorated with `lenssim.compilation.inlined`; 2. its second
