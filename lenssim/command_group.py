@@ -1,17 +1,18 @@
 """What every command line here does with an error.
 
 Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one sentence on stderr;
-`--debug` shows the traceback.
+`--debug` shows the traceback. A warning is one sentence on stderr, too.
 """
 
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import click
 
-from lenssim.errors import LenssimError, UsageError
+from lenssim.errors import LenssimError, LenssimWarning, UsageError
 
 FAILED = 1
 WRONG_WORDS = 2
@@ -25,6 +26,7 @@ class CommandGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command."""
+        warnings.formatwarning = _format_warning
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -44,3 +46,19 @@ class CommandGroup(click.Group):
                 )
             click.echo(f"Error: {message}", err=True)
             sys.exit(WRONG_WORDS if isinstance(error, UsageError) else FAILED)
+
+
+_python_format = warnings.formatwarning
+
+
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning of ours as one line; any other as Python writes it."""
+    if issubclass(category, LenssimWarning):
+        return f"Warning: {message}\n"
+    return _python_format(message, category, filename, lineno, line)

@@ -3,23 +3,63 @@
 from __future__ import annotations
 
 import platform as machine
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
+from typing import Any
 
+import lenssim.numba_settings  # noqa: F401  before numba, which may not be importable
+
+# isort: split
 import numba
 import numpy as np
 from llvmlite.binding import get_host_cpu_name
 from numba import njit
 
+from lenssim.kernel_cache import kernel_cache
+
 _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 """Float rearrangements that let loops vectorise; NaN and infinity keep their meaning."""
 
-kernel = njit(fastmath=_FASTMATH, error_model="numpy", nogil=True, cache=True)
-"""A compiled function that runs without Python's lock; division by zero gives infinity or NaN."""
-
 inlined = njit(fastmath=_FASTMATH, error_model="numpy", inline="always")
 """A small function that becomes part of the kernels that call it."""
+
+_kernels: list[Any] = []
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compiles a function when it is first called, and keeps the machine code on disk.
+
+    It runs without Python's lock; division by zero gives infinity or NaN.
+    """
+    compiled: Any = njit(fastmath=_FASTMATH, error_model="numpy", nogil=True)(function)
+    if compiled is not function:  # as it is with NUMBA_DISABLE_JIT=1
+        compiled._cache = kernel_cache(function)
+        _kernels.append(compiled)
+    return compiled
+
+
+def kernels_are_compiled() -> bool:
+    """Whether images can be rendered at once, without waiting for the compiler.
+
+    False where the first image in this process will take about 40 seconds longer than the next,
+    because neither this process nor the cache on disk holds the machine code of every kernel that
+    has been imported. `simulation.warm_up` compiles them; a command calls it before its progress
+    bar starts, with a message if this function returns False:
+
+        from lenssim.rendering import kernels_are_compiled
+        from lenssim.simulation import warm_up
+
+        if not kernels_are_compiled():
+            click.echo("Compiling kernels (once, about 40 s)...", err=True)
+        warm_up()
+
+    On a cluster the kernels are compiled by the workers, so neither is of use there.
+    """
+    return all(
+        compiled.signatures
+        or compiled._cache.holds_machine_code(compiled.targetctx.codegen().magic_tuple())
+        for compiled in _kernels
+    )
 
 
 @cache
@@ -33,21 +73,3 @@ def platform() -> str:
         f"{machine.system()} {machine.machine()} {get_host_cpu_name()}, "
         f"numpy {np.__version__}, numba {numba.__version__}"
     )
-
-
-def _drop_stale_cache(folders: tuple[Path, ...]) -> None:
-    """Removes compiled kernels that are older than any source file of the folders.
-
-    numba compiles a kernel anew when its own file has changed, but not when a file has that it
-    takes functions from: an edited formula would go on giving the old numbers.
-    """
-    with suppress(OSError):
-        newest = max(source.stat().st_mtime for folder in folders for source in folder.glob("*.py"))
-        for folder in folders:
-            for index in (folder / "__pycache__").glob("*.nbi"):
-                if index.stat().st_mtime < newest:
-                    index.unlink(missing_ok=True)
-
-
-_PACKAGE = Path(__file__).parent
-_drop_stale_cache((_PACKAGE / "profiles", _PACKAGE / "rendering"))

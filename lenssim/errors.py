@@ -21,3 +21,7 @@ class ArchiveError(LenssimError):
 
 class ImportFileError(LenssimError):
     """A file that was to be imported is not what it should be; the message names it."""
+
+
+class LenssimWarning(UserWarning):
+    """Something works less well than it could; the message is one sentence that says what to do."""

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from lenssim import observation
 from lenssim.population import GroupStreams, LensSystem, draw_system
 from lenssim.rendering import EngineName, engine
-from lenssim.spec import Instrument, Sampling, Specification, Split, SubstructureClass
+from lenssim.spec import (
+    Instrument,
+    Sampling,
+    Specification,
+    Split,
+    SubstructureClass,
+    load_spec,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -157,3 +164,12 @@ def simulate_many(
         Simulation(system, image, clean, float(ratio))
         for system, image, clean, ratio in zip(systems, images, noise_free, snr, strict=True)
     ]
+
+
+def warm_up() -> None:
+    """Compiles the kernels of the fast engine, or loads them from the cache, by one small image.
+
+    Takes about 40 seconds where `rendering.kernels_are_compiled()` is False, and below one second
+    otherwise.
+    """
+    simulate(load_spec("B", ["instrument.num_pix=8"]), "axion", 0)

@@ -1,6 +1,6 @@
 """Rendering: from the parameters of a system to the flux that falls on each pixel.
 
-compilation          how the kernels are compiled
+compilation          how the kernels are compiled, and whether they are
 deflection, source   the physics, as scalar functions
 substructure_field   the summed deflection of all substructure
 ray_tracing          all together: surface brightness at positions in the image
@@ -10,8 +10,16 @@ fast, reference      the two engines: the kernels above, and lenstronomy
 engines              the engines by name
 """
 
-from lenssim.rendering.compilation import platform
+from lenssim.rendering.compilation import kernels_are_compiled, platform
 from lenssim.rendering.contract import ENGINES, Engine, EngineName, PixelNoise
 from lenssim.rendering.engines import engine
 
-__all__ = ["ENGINES", "Engine", "EngineName", "PixelNoise", "engine", "platform"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineName",
+    "PixelNoise",
+    "engine",
+    "kernels_are_compiled",
+    "platform",
+]

@@ -1,5 +1,5 @@
 """How the kernels are compiled: see `lenssim.compilation`."""
 
-from lenssim.compilation import inlined, kernel, platform
+from lenssim.compilation import inlined, kernel, kernels_are_compiled, platform
 
-__all__ = ["inlined", "kernel", "platform"]
+__all__ = ["inlined", "kernel", "kernels_are_compiled", "platform"]
