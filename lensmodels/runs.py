@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -39,6 +38,7 @@ from lensmodels.model import LensModel
 from lensmodels.tasks import Task, TaskSettings, task_from_dict
 from lensmodels.views import Recipe
 from lenssim.version import VERSION
+from lenssim.yaml_reading import format_yaml, read_yaml
 
 CONFIG = "config.yaml"
 SCALING = "scaling.safetensors"
@@ -129,8 +129,8 @@ class RunConfig(BaseModel):
 def write_config(run: Path, config: RunConfig) -> None:
     """Writes RUN/config.yaml."""
     run.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    _replace(run / CONFIG, lambda part: part.write_text(text))
+    text = format_yaml(config.model_dump(mode="json"))
+    _replace(run / CONFIG, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def read_config(run: Path) -> RunConfig:
@@ -140,11 +140,12 @@ def read_config(run: Path) -> RunConfig:
         UsageError: where there is no run, or its settings are not ours.
     """
     file = Path(run) / CONFIG
+    if not file.exists():
+        raise UsageError(f"{run} is not a run: it has no {CONFIG}.")
+    values = read_yaml(file, UsageError)
     try:
-        return RunConfig.model_validate(yaml.safe_load(file.read_text()))
-    except FileNotFoundError:
-        raise UsageError(f"{run} is not a run: it has no {CONFIG}.") from None
-    except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as error:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
         reason = str(error).splitlines()
         raise UsageError(f"{file} is not the settings of a run: {' '.join(reason[:3])}.") from None
 

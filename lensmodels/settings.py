@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from lensmodels.data import CLASSES
 from lensmodels.encoders import EncoderSettings
@@ -16,6 +15,7 @@ from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
 from lensmodels.views import default_recipe, plain_recipe, read_recipe
 from lenssim.archive import ArchiveError, open_archive
+from lenssim.key_values import alternatives, parse_key_value, set_key
 
 SCALING_WORDS = ("scaling", "softening", "components")
 """Words of how images are scaled."""
@@ -82,7 +82,7 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
         values |= start.model_dump(mode="json", include={*PRETRAINING_KEYS})
     for word, key in _KEYS.items():
         if word in words:
-            _set(values, key, words[word])
+            set_key(values, key, words[word])
     if "seed" in words:
         values["seed"] = values["data"]["seed"] = words["seed"]
     if "lr" in words:
@@ -93,7 +93,7 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
         _override(values, override, is_pretrained=start is not None)
     if "classes" in values["data"]:
         raise UsageError("data.classes cannot be set: the classes are the task's; choose a --task.")
-    _set(values, "data.classes", TaskSettings(name=values["task"]["name"]).classes)
+    set_key(values, "data.classes", TaskSettings(name=values["task"]["name"]).classes)
     return _validated(values)
 
 
@@ -102,9 +102,11 @@ def _validated(values: Mapping[str, Any]) -> RunConfig:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        path = [str(part) for part in first["loc"]]
+        key = ".".join(path)
         if first["type"] == "extra_forbidden":
-            raise UsageError(f"There is no setting {key}.") from None
+            hint = alternatives(path, _schema(values["method"]))
+            raise UsageError(f"There is no setting {key}{hint}.") from None
         raise UsageError(f"{key} = {first['input']!r}: {first['msg']}.") from None
     views = sum(view.count for view in config.finetune_views)
     if views != 1:
@@ -119,6 +121,14 @@ def _validated(values: Mapping[str, Any]) -> RunConfig:
     return config
 
 
+def _schema(method: str) -> type[RunConfig]:
+    """Schema of the settings of a run, with those of the method's pretraining."""
+    if method not in PRETRAINING:
+        return RunConfig
+    kind = type(PRETRAINING[method].defaults)
+    return create_model("MethodRunConfig", __base__=RunConfig, pretrain=(kind, ...))
+
+
 def _train_classes(url: str) -> list[str]:
     """Classes that an archive has train images of."""
     try:
@@ -129,32 +139,11 @@ def _train_classes(url: str) -> list[str]:
 
 
 def _override(values: dict[str, Any], override: str, *, is_pretrained: bool) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise UsageError(f"--set {override}: write it as KEY=VALUE.")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UsageError(f"--set {override}: the value is not YAML.") from None
-    key = key.strip()
+    key, value = parse_key_value(override, "pretrain.weight_decay=0.01", UsageError)
     if key.startswith("views."):
         key = f"pretrain_{key}"
     if key == "method":
         raise UsageError("method cannot be set: the other settings depend on it; say --method.")
     if is_pretrained and key.split(".")[0] in PRETRAINING_KEYS:
         raise UsageError(f"{key} cannot be set: the encoder was pretrained already.")
-    _set(values, key, value)
-
-
-def _set(values: Any, key: str, value: Any) -> None:
-    """Sets what a dotted key names; whether there is such a key is for the validation to say."""
-    *path, last = key.split(".")
-    try:
-        for part in path:
-            values = values[int(part)] if isinstance(values, list) else values[part]
-        if isinstance(values, list):
-            values[int(last)] = value
-        else:
-            values[last] = value
-    except (KeyError, IndexError, ValueError, TypeError):
-        raise UsageError(f"There is no setting {key}.") from None
+    set_key(values, key, value, UsageError)

@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-import yaml
 from kornia.filters import gaussian_blur2d
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
@@ -37,6 +36,7 @@ from torch.nn import functional
 
 from lensmodels.data import InputScaling
 from lensmodels.errors import UsageError
+from lenssim.yaml_reading import parse_yaml, read_yaml
 
 
 def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -95,8 +95,8 @@ def recipe_from(values: Any, where: str) -> Recipe:
 
 def default_recipe(method: str) -> Recipe:
     """The views of a method that come with lensmodels."""
-    text = files("lensmodels").joinpath("views.yaml").read_text()
-    return recipe_from(yaml.safe_load(text)[method], f"views.yaml, {method}")
+    text = files("lensmodels").joinpath("views.yaml").read_text("utf-8")
+    return recipe_from(parse_yaml(text, "views.yaml")[method], f"views.yaml, {method}")
 
 
 def plain_recipe(recipe: Recipe) -> list[dict[str, Any]]:
@@ -110,12 +110,7 @@ def read_recipe(file: Path) -> Recipe:
     Raises:
         UsageError: where it cannot be read, or is not a list of views.
     """
-    try:
-        values = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"The views cannot be read from {file}: {reason}.") from None
-    return recipe_from(values, str(file))
+    return recipe_from(read_yaml(file, UsageError), str(file))
 
 
 class Draws:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,6 +27,8 @@ from pydantic import (
 )
 
 from lenssim.errors import SpecError
+from lenssim.key_values import alternatives, parse_key_value, schema_at, set_key
+from lenssim.yaml_reading import format_yaml, parse_yaml, read_yaml
 
 SubstructureClass = Literal["axion", "cdm", "no_sub"]
 CLASSES: tuple[SubstructureClass, ...] = get_args(SubstructureClass)
@@ -43,9 +44,6 @@ NAME_WORDS = "up to 64 letters, digits, dots, hyphens and underscores, with a le
 
 MAXIMUM_SUBHALOS = 100_000
 """Subhalos that an image may have room for, when it is specified and when it is read."""
-
-MAXIMUM_FILE_SIZE = 1_000_000
-"""Bytes; a specification is a page, and a larger file is something else."""
 
 _UNLIKELY_DEVIATIONS = 10.0
 """Standard deviations beyond which a normal draw is taken never to fall (p < 1e-23)."""
@@ -451,7 +449,7 @@ class Specification(_Section):
 
     def to_yaml(self) -> str:
         """The specification as YAML that `load_spec` reads back to an equal one."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=100)
+        return format_yaml(self.model_dump(mode="json"))
 
 
 def shipped_specs() -> list[str]:
@@ -475,14 +473,15 @@ def load_spec(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Specif
     """
     origin = str(name_or_path)
     if origin in shipped_specs():
-        text = (resources.files("lenssim") / "specs" / f"{origin}.yaml").read_text()
+        text = (resources.files("lenssim") / "specs" / f"{origin}.yaml").read_text("utf-8")
+        values = parse_yaml(text, origin, SpecError)
     else:
-        text = _read_user_file(Path(origin))
-    values = _parse_yaml(text, origin)
+        values = _read_user_file(Path(origin))
     if not isinstance(values, dict):
         raise SpecError(f"{origin} must be a mapping of keys to values, not {_kind(values)}.")
     for override in overrides:
-        _apply(values, override)
+        key, value = parse_key_value(override, "substructure.f_sub=0.02", SpecError)
+        set_key(values, key, value, SpecError)
     return spec_from_mapping(values, origin)
 
 
@@ -494,74 +493,18 @@ def spec_from_mapping(values: dict[str, Any], origin: str = "specification") -> 
         raise SpecError(_one_sentence(error, origin)) from None
 
 
-def _read_user_file(path: Path) -> str:
-    if path.suffix not in {".yaml", ".yml"} and not path.exists():
-        raise SpecError(
-            f"There is no specification '{path}': use one of {', '.join(shipped_specs())}, "
-            "or the path of a YAML file."
-        )
-    try:
-        if path.stat().st_size > MAXIMUM_FILE_SIZE:
-            raise SpecError(f"{path} is larger than {MAXIMUM_FILE_SIZE} bytes.")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise SpecError(f"{path} is not a text file.") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML, without aliases (which can expand without bound) or repeated keys."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed in a specification")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if not isinstance(key, str):
-                raise yaml.YAMLError(f"key {key!r} is not a word")
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"key '{key}' is given twice")
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1 reads 1e12 as a word; here it is the number that a physicist means.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def _parse_yaml(text: str, origin: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except RecursionError:
-        raise SpecError(f"{origin} is nested too deeply.") from None
-    except (yaml.YAMLError, ValueError) as error:
-        reason = getattr(error, "problem", None) or str(error)
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        raise SpecError(f"{origin}{where} is not valid YAML: {reason}.") from None
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Sets one `a.b.c=value` in nested mappings."""
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise SpecError(f"'{override}' must be KEY=VALUE, as in substructure.f_sub=0.02.")
-    value = _parse_yaml(text, f"--set {key}")
-    *sections, last = key.split(".")
-    target = values
-    for section in sections:
-        child = target.setdefault(section, {})
-        if not isinstance(child, dict):
-            raise SpecError(f"--set {key}: '{section}' is a value, not a section with keys.")
-        target = child
-    target[last] = value
+def _read_user_file(path: Path) -> Any:
+    if path.suffix not in {".yaml", ".yml"}:
+        try:
+            path.stat()
+        except FileNotFoundError:
+            raise SpecError(
+                f"There is no specification '{path}': use one of {', '.join(shipped_specs())}, "
+                "or the path of a YAML file."
+            ) from None
+        except OSError:
+            pass  # the attempt to read it says why it cannot be read
+    return read_yaml(path, SpecError)
 
 
 def _kind(value: Any) -> str:
@@ -570,14 +513,14 @@ def _kind(value: Any) -> str:
 
 
 def _one_sentence(error: ValidationError, origin: str) -> str:
-    """The first thing wrong, in the words of the specification."""
-    first = error.errors()[0]
+    """The first thing wrong; a misspelt key comes before the one that is then missing."""
+    unknown = ("extra_forbidden", "invalid_key")  # the second: a number as a key
+    errors = error.errors()
+    first = next((each for each in errors if each["type"] in unknown), errors[0])
     path = [str(part) for part in first["loc"]]
     key = ".".join(path) or "the whole"
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(_section(path[:-1]).model_fields)
-        section = f"section '{'.'.join(path[:-1])}'" if path[:-1] else "a specification"
-        return f"{origin}: unknown key '{key}'; {section} has the keys {known}."
+    if first["type"] in unknown:
+        return f"{origin}: unknown key '{key}'{alternatives(path, Specification)}."
     if first["type"] == "missing":
         return f"{origin}: key '{key}' is missing."
     value = first["input"]
@@ -597,7 +540,8 @@ def _one_sentence(error: ValidationError, origin: str) -> str:
 def _allowed(kind: str, path: list[str], context: dict[str, Any]) -> str | None:
     """What a value of the wrong type must be instead, by pydantic's name for the error."""
     if kind == "model_type":
-        return f"must be a section with the keys {', '.join(_section(path).model_fields)}"
+        section = schema_at(Specification, path) or Specification
+        return f"must be a section with the keys {', '.join(section.model_fields)}"
     if kind == "literal_error":
         return f"must be {context['expected']}"
     for beginning, words in _TYPES.items():
@@ -614,11 +558,3 @@ _TYPES = {
     "string": "a text, in quotes",
 }
 """What a value must be, by what the name of pydantic's error begins with."""
-
-
-def _section(path: list[str]) -> type[BaseModel]:
-    """The model of the section at a path."""
-    model: Any = Specification
-    for part in path:
-        model = model.model_fields[part].annotation
-    return model

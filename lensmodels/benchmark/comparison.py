@@ -16,7 +16,6 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from scipy.stats import t as student_t
 
 from lensmodels.benchmark.grid import BASELINE, LONG_BASELINE, Grid
@@ -25,6 +24,7 @@ from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import bootstrap
 from lensmodels.evaluation.bootstrap import Counts, FloatArray, Interval, Statistic
 from lensmodels.tasks import TaskName
+from lenssim.yaml_reading import parse_yaml
 
 NEAR = (-23.25, -22.75)
 """log10(m / eV) of what the study calls around 1e-23 eV."""
@@ -49,8 +49,8 @@ def published(model: str, method: str, encoder: str) -> Published | None:
         method: self-supervised.
         encoder: "resnet50" or "vit".
     """
-    text = (files("lensmodels.benchmark") / "published.yaml").read_text()
-    for row in yaml.safe_load(text):
+    text = (files("lensmodels.benchmark") / "published.yaml").read_text("utf-8")
+    for row in parse_yaml(text, "published.yaml"):
         if row["method"] == method and row["encoder"] == encoder and model in row:
             return Published(*row[model])
     return None

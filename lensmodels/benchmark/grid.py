@@ -17,7 +17,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lensmodels.encoders import EncoderSettings
@@ -25,6 +24,8 @@ from lensmodels.errors import UsageError
 from lensmodels.methods import PRETRAINING
 from lensmodels.tasks import TaskName
 from lensmodels.views import default_recipe, plain_recipe
+from lenssim.key_values import alternatives
+from lenssim.yaml_reading import parse_yaml, read_yaml
 
 Baseline = Literal["supervised", "supervised-long"]
 
@@ -279,30 +280,41 @@ def load_grid(name: str) -> Grid:
     Raises:
         UsageError: where there is none, or it is not a grid.
     """
+    values = _read(name)
     try:
-        return Grid.model_validate(_read(name))
-    except (OSError, UnicodeDecodeError):
-        raise UsageError(
-            f"There is no grid {name!r}; choose {', '.join(shipped_grids())} or give a YAML file."
-        ) from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"Grid {name} is not YAML: {' '.join(str(error).split())}.") from None
+        return Grid.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the grid"
+        path = [str(part) for part in first["loc"]]
+        key = ".".join(path) or "the grid"
+        if first["type"] == "extra_forbidden":
+            raise UsageError(
+                f"Grid {name}: unknown key '{key}'{alternatives(path, Grid)}."
+            ) from None
         raise UsageError(f"Grid {name}: {key}: {first['msg']}.") from None
 
 
-def _read(name: str) -> Any:
-    """The keys of a grid, those of the one that it extends included."""
-    shipped = _SHIPPED / f"{name}.yaml"
-    values = yaml.safe_load(shipped.read_text() if shipped.is_file() else Path(name).read_text())
-    if isinstance(values, dict) and "extends" in values:
-        base = str(values.pop("extends"))
-        if base == name:
-            raise UsageError(f"Grid {name} extends itself.")
-        return _read(base) | values
-    return values
+def _read(name: str, extending: tuple[str, ...] = ()) -> Any:
+    """The keys of a grid, those of the one that it extends included.
+
+    Args:
+        name: of the grid, or its file.
+        extending: the grids that extend this one.
+    """
+    if name in extending:
+        raise UsageError(f"Grid {name} extends itself: {' -> '.join([*extending, name])}.")
+    if name in shipped_grids():
+        values = parse_yaml((_SHIPPED / f"{name}.yaml").read_text("utf-8"), f"Grid {name}")
+    elif Path(name).exists():
+        values = read_yaml(name, UsageError)
+    else:
+        raise UsageError(
+            f"There is no grid {name!r}; choose {', '.join(shipped_grids())} or give a YAML file."
+        )
+    if not isinstance(values, dict):
+        raise UsageError(f"Grid {name} must be a mapping of keys to values.")
+    base = values.pop("extends", None)
+    return values if base is None else _read(str(base), (*extending, name)) | values
 
 
 def shipped_grids() -> list[str]:

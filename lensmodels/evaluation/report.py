@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from lensmodels.data import CLASSES
 from lensmodels.errors import UsageError
@@ -26,6 +25,7 @@ from lensmodels.evaluation.page import PageFigure, png_of, render, write_text
 from lensmodels.evaluation.summary import labels_of, log_mass_error, probabilities_of
 from lensmodels.methods.probes import has_collapsed
 from lensmodels.runs import RunConfig, read_config
+from lenssim.yaml_reading import format_yaml
 
 REPORT = "report.html"
 
@@ -427,7 +427,7 @@ def _facts(run: EvaluatedRun) -> list[tuple[str, str]]:
 
 
 def _settings(config: RunConfig) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return format_yaml(config.model_dump(mode="json"), ascii_only=False)
 
 
 def _tested_on(run: EvaluatedRun) -> str:

@@ -141,6 +141,14 @@ def test_what_is_no_run_or_not_finished_is_refused(tmp_path):
         load_encoder(tmp_path)
 
 
+def test_settings_that_plain_pyyaml_wrote_are_read(tmp_path):
+    written = config()
+    text = yaml.safe_dump(written.model_dump(mode="json"), sort_keys=False)
+    assert "&" not in text
+    (tmp_path / "config.yaml").write_text(text)
+    assert read_config(tmp_path) == written
+
+
 def test_settings_that_are_not_ours_are_refused(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump({"method": "byol", "moons": 3}))

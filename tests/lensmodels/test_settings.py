@@ -40,6 +40,26 @@ def test_words_and_overrides_change_them(lenses):
     assert len(config.pretrain_classes) == 3
 
 
+@pytest.mark.parametrize("number", ["1e-4", "1.0e-4", ".0001", "0.0001"])
+def test_a_number_is_read_however_it_is_written(lenses, number):
+    words = {"data": str(lenses), "overrides": [f"finetune.learning_rate={number}"]}
+    assert config_from_words(words).finetune.learning_rate == 1e-4
+
+
+def test_views_files_follow_yaml_1_2(lenses, tmp_path):
+    file = tmp_path / "mine.yaml"
+    words = {"data": str(lenses), "method": "simsiam", "views": file}
+    file.write_text("- {noise: [0, 5e-1]}\n- {blur: [.5, 1e0]}\n")
+    assert config_from_words(words).pretrain_views[1].blur == (0.5, 1)
+    for text, message in {
+        "- {blur: [0, 1]}\n- {noise: [0, 1], noise: [0, 2]}\n": "key 'noise' is given twice",
+        "- &a {blur: [0, 1]}\n- *a\n": "aliases are not allowed",
+    }.items():
+        file.write_text(text)
+        with pytest.raises(UsageError, match=message):
+            config_from_words(words)
+
+
 def test_a_method_has_settings_of_its_own(lenses, tmp_path):
     words = {"data": str(lenses), "method": "contrastive-rotation"}
     assert config_from_words(words).pretrain.temperature == 0.1
@@ -61,7 +81,15 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
     [
         ({"overrides": ["moons"]}, "KEY=VALUE"),
         ({"overrides": ["moons=3"]}, "moons"),
-        ({"overrides": ["data.moons=3"]}, r"There is no setting data\.moons"),
+        (
+            {"overrides": ["data.moons=3"]},
+            r"There is no setting data\.moons; data has the keys url",
+        ),
+        ({"overrides": ["train_size=3"]}, r"train_size \(did you mean data\.train_size\?\)"),
+        ({"overrides": ["views.0.nois=[0, 1]"]}, r"did you mean pretrain_views\.0\.noise\?"),
+        ({"overrides": ["pretrain.momntum=1"]}, r"did you mean pretrain\.momentum\?"),
+        ({"overrides": ["data.url.x=1"]}, r"'data\.url' is a value, not a section"),
+        ({"overrides": ["seed=[1"]}, "--set seed is not valid YAML"),
         ({"overrides": ["data.classes=[axion]"]}, "choose a --task"),
         ({"overrides": ["views.7.noise=3"]}, r"views\.7\.noise"),
         ({"overrides": ["views.0.noise=[2, 1]"]}, "lower bound"),

@@ -11,13 +11,13 @@ from scipy import stats
 
 from lenssim.errors import SpecError
 from lenssim.spec import (
-    MAXIMUM_FILE_SIZE,
     Prior,
     load_spec,
     poisson_bound,
     shipped_specs,
     spec_from_mapping,
 )
+from lenssim.yaml_reading import MAX_FILE_SIZE
 
 
 def test_four_specifications_are_shipped():
@@ -51,6 +51,11 @@ def test_hash_sees_every_number():
     assert load_spec("B", ["instrument.read_noise=4.3"]).sha256 != load_spec("B").sha256
 
 
+@pytest.mark.parametrize("number", ["-.2", "-0.2", "-2e-1", "-.2E0"])
+def test_a_number_is_read_however_it_is_written(number):
+    assert load_spec("B", [f"lens.gamma2={number}"]).lens.gamma2.support == (-0.2, -0.2)
+
+
 def test_override_widens_a_prior():
     spec = load_spec("B", ["source.magnitude={uniform: [19, 22]}"])
     assert spec.source.magnitude.support == (19.0, 22.0)
@@ -77,8 +82,9 @@ def test_override_widens_a_prior():
         ("name=a/b", ["name = ", "a/b", "letters, digits, dots, hyphens and underscores"]),
         ("version=1.0", ["version = ", "a text, in quotes"]),
         ("version=one", ["version = ", "one", "three numbers, as in 1.0.0"]),
-        ("instrument.pixelscale=0.1", ["instrument.pixelscale", "pixel_scale"]),
-        ("lense=1", ["unknown key 'lense'", "lens"]),
+        ("instrument.pixelscale=0.1", ["did you mean instrument.pixel_scale", "psf_fwhm"]),
+        ("lense=1", ["unknown key 'lense'", "did you mean lens?"]),
+        ("f_sub=0.1", ["unknown key 'f_sub'", "did you mean substructure.f_sub?"]),
         ("source.x={unifrom: [0, 1]}", ["source.x", "unifrom", "{uniform: [low, high]}"]),
         ("source.x={uniform: [1, 0]}", ["source.x", "low < high"]),
         ("lens.e1={normal: [0, 1]}", ["lens.e1", "greater than -0.7"]),
@@ -137,6 +143,8 @@ def test_subhalos_that_outweigh_their_lens_are_refused(count, words):
         ("", "must be a mapping"),
         ("a: &a [1]\nb: *a\n", "aliases are not allowed"),
         ("name: x\nname: y\n", "given twice"),
+        ("1: x\n", "unknown key '1'; the keys are name"),
+        ("nane: x\nlens: {}\n", r"unknown key 'nane' \(did you mean name\?\)"),
         ("a: {b: ", "not valid YAML"),
         ("!!python/object/apply:os.system ['true']", "not valid YAML"),
         ("[" * 20_000, "nested too deeply"),
@@ -147,6 +155,20 @@ def test_a_file_that_is_no_specification_is_refused(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(SpecError, match=words):
         load_spec(path)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    path = tmp_path / "picture.yaml"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\x00")
+    with pytest.raises(SpecError, match="not a text file"):
+        load_spec(path)
+
+
+def test_a_folder_is_refused(tmp_path):
+    for name in ("folder", "folder.yaml"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(SpecError, match="cannot be read: Is a directory"):
+            load_spec(tmp_path / name)
 
 
 def test_a_yaml_bomb_does_not_expand(tmp_path):
@@ -160,7 +182,7 @@ def test_a_yaml_bomb_does_not_expand(tmp_path):
 
 def test_a_huge_file_is_refused_unread(tmp_path):
     path = tmp_path / "huge.yaml"
-    path.write_text("#" * (MAXIMUM_FILE_SIZE + 1))
+    path.write_text("#" * (MAX_FILE_SIZE + 1))
     with pytest.raises(SpecError, match="larger than"):
         load_spec(path)
 

@@ -160,6 +160,31 @@ def test_a_grid_that_is_none_is_refused_in_a_sentence(tmp_path, changes, said):
         load_grid(str(file))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "must be a mapping"),
+        ("", "must be a mapping"),
+        ("trian: 7\nextends: laptop\n", r"unknown key 'trian' \(did you mean train\?\)"),
+        ("train: 7\ntrain: 8\n", "line 2: key 'train' is given twice"),
+        ("extends: nothing", "There is no grid 'nothing'"),
+    ],
+)
+def test_a_file_that_is_no_grid_is_refused(tmp_path, text, message):
+    file = tmp_path / "grid.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_grid(str(file))
+
+
+def test_grids_that_extend_each_other_are_refused(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(f"extends: {second}\n")
+    second.write_text(f"extends: {first}\n")
+    with pytest.raises(UsageError, match="extends itself"):
+        load_grid(str(first))
+
+
 def test_an_unknown_grid_is_refused():
     with pytest.raises(UsageError, match="laptop"):
         load_grid("desktop")
