@@ -3,6 +3,7 @@
 elliptical_power_law   the main halo of the wide specifications
 multipole              angular structure of order m = 3 and 4 on top of it
 tnfw                   subhalos, truncated NFW
+tnfw_table             the same from tables, for the many evaluations of an image
 ring_mean              what a mass adds to the radius of the Einstein ring, profile by profile
 
 To add a profile: 1. a module with a scalar function (x, y, parameters) -> (alpha_x, alpha_y),

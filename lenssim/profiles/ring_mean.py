@@ -19,13 +19,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import hyp2f1
 
 from lenssim.compilation import kernel
-from lenssim.profiles.tnfw import tnfw_mass
+from lenssim.profiles.tnfw_table import deflection_over_radius, tnfw_halos, tnfw_tables
 
 FloatArray = NDArray[np.float64]
 
-_NODE, _WEIGHT = leggauss(8)
-_MAX_HALVINGS = 44
-"""Halvings of the half circle, after which a piece is 1e-13 of it."""
+_NODES = 8
+"""Gauss-Legendre nodes on each piece of the half circle."""
+
+_HALVINGS = 40
+"""Halvings of the half circle, after which a piece is 1e-12 of it."""
 
 
 def point_mass_ring_mean(
@@ -74,46 +76,77 @@ def line_mass_ring_mean(
     return theta_e**2 / ring_radius * max(last - first, 0.0) / (2.0 * half_length)
 
 
-@kernel
-def tnfw_ring_mean(x, y, r_s, tau, strength, ring_radius):
+def tnfw_ring_mean(
+    x: FloatArray,
+    y: FloatArray,
+    r_s: FloatArray,
+    tau: FloatArray,
+    theta_e_squared: FloatArray,
+    ring_radius: float,
+) -> FloatArray:
     """Mean radial deflection of each of many truncated NFW halos.
-
-    With d the distance of a halo from the ring's centre and s that of a point of the ring from
-    the halo, the mean over the half circle of strength m(s / r_s) (R - d cos phi) / s^2. The
-    integrand varies over |R - d| near phi = 0: the half circle is halved towards it until the
-    last piece is shorter than that, and each piece takes eight Gauss-Legendre nodes.
 
     Args:
         x, y: positions, arcsec, shape (k,).
         r_s: scale radii, arcsec, shape (k,).
         tau: truncation radii in units of r_s, shape (k,).
-        strength: theta_E^2 / tnfw_total_mass(tau) of each halo, arcsec^2, shape (k,).
+        theta_e_squared: squared Einstein radii of the total masses, arcsec^2, shape (k,).
         ring_radius: R, arcsec.
 
     Returns:
-        The mean of each halo in arcsec, shape (k,); absolute error below 1e-11 theta_E^2 / R.
+        The mean of each halo in arcsec, shape (k,); error below 1e-9 theta_E^2 / R.
     """
-    means = np.empty(x.shape[0])
-    for k in range(x.shape[0]):
-        distance = math.hypot(x[k], y[k])
+    return _halo_means(tnfw_halos(x, y, r_s, tau, theta_e_squared), tnfw_tables(), ring_radius)
+
+
+def _graded_half_circle() -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights for the mean over the half circle, refined towards phi = 0.
+
+    Returns:
+        1 - cos(phi) at the nodes and the weights, shape (2, `_HALVINGS` + 1, nodes): [0, k] is for
+        pi 2^-(k + 1) < phi < pi 2^-k, and [1, k] for all of phi < pi 2^-k.
+    """
+    node, weight = leggauss(_NODES)
+    upper = math.pi * 0.5 ** np.arange(_HALVINGS + 1)[:, np.newaxis]
+    phi = np.stack([upper * (0.75 + 0.25 * node), upper * (0.5 + 0.5 * node)])
+    weights = np.stack([0.25 * upper * weight, 0.5 * upper * weight]) / math.pi
+    return 2.0 * np.sin(0.5 * phi) ** 2, weights
+
+
+_VERSINE, _WEIGHT = _graded_half_circle()
+
+
+@kernel
+def _halo_means(halos, tables, ring_radius):
+    """Mean radial deflection of halos, as rows of `tnfw_halos`, over the ring about the origin.
+
+    With d the distance of a halo from the centre and s that of a point of the ring from the halo,
+    the integrand is alpha / s (R - d cos phi). It varies over |R - d| near phi = 0: the half circle
+    is halved towards it until the last piece is shorter than that.
+    """
+    means = np.empty(halos.shape[0])
+    squared = np.empty((_HALVINGS + 1) * _NODES)
+    lever = np.empty(squared.shape[0])
+    ratio = np.empty(squared.shape[0])
+    scratch = np.empty(squared.shape[0])
+    for k in range(halos.shape[0]):
+        distance = math.hypot(halos[k, 0], halos[k, 1])
         gap = ring_radius - distance
-        narrow = abs(gap) / math.sqrt(max(ring_radius * distance, 1e-300))
-        upper = math.pi
+        # the angle over which the distance s doubles
+        narrow = max(abs(gap) / math.sqrt(max(ring_radius * distance, 1e-300)), 1e-300)
+        last = min(max(math.ceil(math.log2(math.pi / narrow)), 0), _HALVINGS)
+        count = (last + 1) * _NODES
+        for i in range(count):
+            piece = i // _NODES
+            versine = _VERSINE[1 if piece == last else 0, piece, i % _NODES]
+            squared[i] = gap * gap + 2.0 * ring_radius * distance * versine
+            lever[i] = gap + distance * versine
+        deflection_over_radius(squared[:count], halos[k], tables, scratch[:count], ratio[:count])
         total = 0.0
-        for halving in range(_MAX_HALVINGS + 1):
-            is_last = upper <= narrow or halving == _MAX_HALVINGS
-            lower = 0.0 if is_last else 0.5 * upper
-            half = 0.5 * (upper - lower)
-            for node in range(_NODE.shape[0]):
-                sine = math.sin(0.5 * (lower + half * (1.0 + _NODE[node])))
-                versine = 2.0 * sine * sine
-                squared = max(gap * gap + 2.0 * ring_radius * distance * versine, 1e-300)
-                mass = tnfw_mass(math.sqrt(squared) / r_s[k], tau[k])
-                total += _WEIGHT[node] * half * mass * (gap + distance * versine) / squared
-            if is_last:
-                break
-            upper = lower
-        means[k] = strength[k] * total / math.pi
+        for i in range(count):
+            piece = i // _NODES
+            total += _WEIGHT[1 if piece == last else 0, piece, i % _NODES] * ratio[i] * lever[i]
+        means[k] = total
     return means
 
 

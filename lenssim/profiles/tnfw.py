@@ -56,7 +56,7 @@ def nfw_f(x):
 
 
 @inlined
-def _p(x):
+def scale_part(x):
     """P(x) = (F(x) + ln(x / 2)) / x^2."""
     if x > _SMALL_X:
         return (nfw_f(x) + math.log(0.5 * x)) / (x * x)
@@ -76,7 +76,7 @@ def _p(x):
 
 
 @inlined
-def _q(y):
+def truncation_part(y):
     """Q(y) = (ln((1 + S) / 2) + (S - 1) arcsinh(1 / y)) / y^2, S = sqrt(1 + y^2)."""
     per_sum = 1.0 / (1.0 + math.sqrt(1.0 + y * y))
     z = 0.5 * y * y * per_sum
@@ -97,7 +97,9 @@ def tnfw_mass(x, tau):
     x = max(x, _SMALLEST)
     y = x / tau
     tau_squared = tau * tau
-    shape = (tau_squared - 1.0) * (_p(x) - _q(y) / tau_squared) + 2.0 * nfw_f(x)
+    shape = (tau_squared - 1.0) * (scale_part(x) - truncation_part(y) / tau_squared) + 2.0 * nfw_f(
+        x
+    )
     shape -= math.pi / (tau * (1.0 + math.sqrt(1.0 + y * y)))
     return x * x * tau_squared / ((tau_squared + 1.0) * (tau_squared + 1.0)) * shape
 
