@@ -3,7 +3,7 @@
 The functions P, F, Q and 1 / (1 + S) of `lenssim.profiles.tnfw` depend on one variable each, so
 that one pair of tables serves halos of every size and truncation. Each is a quartic polynomial on
 every 32nd of an octave of the squared radius, found from the bits of the number without a
-logarithm. The relative error of the deflection is below 2e-10 for x < 10 and 5e-9 for x < 1000.
+logarithm. The relative error of the deflection is below 2e-10 for x < 10 and 2e-8 for x < 1000.
 """
 
 from __future__ import annotations
