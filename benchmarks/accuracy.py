@@ -18,8 +18,9 @@ import argparse
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
-from report import table, write
 
+from lensmodels.reporting.measurements import write
+from lensmodels.reporting.tables import markdown_table
 from lenssim import CLASSES, load_spec
 from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.population import draw_system, random_stream
@@ -97,7 +98,7 @@ def main() -> None:
         "Error in units of sigma, root-sum-square over an image: median / 99th percentile of "
         f"{arguments.systems} random systems.",
         figures,
-        table(["model", "class", *comparisons], rows),
+        markdown_table(["model", "class", *comparisons], rows),
         ["numpy", "numba", "lenstronomy"],
     )
 

@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 import webdataset
-from report import table, write
 
 import lenssim
+from lensmodels.reporting.measurements import write
+from lensmodels.reporting.tables import markdown_table
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import FileRecord
 from lenssim.archive.schema import columns_of
@@ -214,7 +215,7 @@ def main() -> None:
         f"{arguments.images} images of each class of model B in both formats, "
         f"{figures['megabytes']:.0f} MB; medians of {ROUNDS} interleaved rounds.",
         figures,
-        table(["what", "measured", "to reach"], rows),
+        markdown_table(["what", "measured", "to reach"], rows),
         ["numpy", "zarr", "webdataset"],
     )
 

@@ -26,9 +26,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from report import RESULTS, table, write
 
 import lenssim
+from lensmodels.reporting.measurements import results_folder, write
+from lensmodels.reporting.tables import markdown_table
 from lenssim.description import describe
 from lenssim.pipeline import SIMULATED_TOGETHER, carry_out, planned
 from lenssim.population import LensSystem, draw_system, random_stream
@@ -258,7 +259,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     parts = arguments.only or PARTS
-    stored = RESULTS / "generation.json"
+    stored = results_folder() / "generation.json"
     figures = json.loads(stored.read_text())["figures"] if arguments.only else {}
     spec = lenssim.load_spec("B")
     if "engines" in parts:
@@ -281,7 +282,7 @@ def main() -> None:
     text = "\n\n".join(
         [
             "## Engine, one core\n\nHow many times faster than lenstronomy with 8x8 sub-samples.",
-            table(
+            markdown_table(
                 ["model", "class", "against lenstronomy", "against it with 100 point masses"],
                 [
                     [
@@ -295,7 +296,7 @@ def main() -> None:
             ),
             "## Equal sub-samples (8x8), one core\n\nHow many times slower than the fast engine's "
             "kernel without adaptivity.",
-            table(
+            markdown_table(
                 ["model", "class", "lenstronomy", "caustics"],
                 [
                     [
@@ -309,7 +310,7 @@ def main() -> None:
             ),
             "## Whole command, two cores\n\nImages a second of `generate` (draw, render, noise, "
             "S/N, write) as a share of those of rendering alone.",
-            table(
+            markdown_table(
                 [
                     "class",
                     "images of each",
@@ -327,7 +328,9 @@ def main() -> None:
                 ],
             ),
             "## Peak memory of `generate`, two workers\n",
-            table(["images of each class", "MB"], [[n, f"{mb:.0f}"] for n, mb in memory.items()]),
+            markdown_table(
+                ["images of each class", "MB"], [[n, f"{mb:.0f}"] for n, mb in memory.items()]
+            ),
         ]
     )
     write(

@@ -10,22 +10,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from report import RESULTS, how_learned, table
-
-from lensmodels.benchmark import Grid, load_grid
-from lensmodels.benchmark.comparison import ComparedRow, compare_rows
-from lensmodels.benchmark.goals import all_goals
-from lensmodels.benchmark.results import CellResult, read_results
 from lensmodels.evaluation.wording import METHOD_NAMES, signed, span
+from lensmodels.reporting.measurements import how_learned
+from lensmodels.reporting.tables import markdown_table
+from lensmodels.study import Grid, load_grid
+from lensmodels.study.comparison import ComparedRow, compare_rows
+from lensmodels.study.goals import all_goals
+from lensmodels.study.results import CellResult, read_results
 from lensmodels.tasks import TaskName
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+EXPERIMENTS = ROOT / "experiments" / "results"
 MODELS = ("A", "B")
 
 
 def figures(name: str) -> Any:
     """Everything that a benchmark measured."""
-    return json.loads((RESULTS / f"{name}.json").read_text())["figures"]
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["figures"]
 
 
 def simulator() -> str:
@@ -42,7 +44,7 @@ def simulator() -> str:
             ratio = speed[key]["lenstronomy"] / speed[key]["fast"]
             rows.append([*key, *errors, f"{ratio:.0f}x"])
     headings = ["model", "class", "error of lenssim", "of lenstronomy, 8x8", "speed against it"]
-    return table(headings, rows)
+    return markdown_table(headings, rows)
 
 
 def archives() -> str:
@@ -69,7 +71,7 @@ def archives() -> str:
             f"{stored['requests']['opening']} + {stored['requests']['first 256 images']}",
         ],
     ]
-    return table(["what", "measured"], rows)
+    return markdown_table(["what", "measured"], rows)
 
 
 def learning() -> str:
@@ -90,7 +92,7 @@ def learning() -> str:
     ]
     found = {
         file.stem: json.loads(file.read_text())["figures"]
-        for file in sorted((RESULTS / "learning").glob("*.json"))
+        for file in sorted((EXPERIMENTS / "learning").glob("*.json"))
     }
     for name, each in found.items():
         metrics = each.get("metrics", {})
@@ -116,13 +118,13 @@ def learning() -> str:
                     f"{min(scores):.3f} to {max(scores):.3f} ({max(chance):.3f})",
                 ]
             )
-    return table(["what", "measured"], rows)
+    return markdown_table(["what", "measured"], rows)
 
 
 @cache
 def laptop() -> tuple[Grid, list[CellResult]]:
     """The laptop grid and its results, read once: each keeps its bootstrap."""
-    return load_grid("laptop"), read_results(RESULTS / "laptop" / "results")
+    return load_grid("laptop"), read_results(EXPERIMENTS / "laptop")
 
 
 @cache
@@ -151,7 +153,7 @@ def study() -> str:
             cells.append(_pair(row, 5))
         rows.append([*_name(by_model), *cells])
     headings = [f"{model}, {whose}" for model in MODELS for whose in ("published", "ours")]
-    return table(["method", "encoder", *headings], rows)
+    return markdown_table(["method", "encoder", *headings], rows)
 
 
 def few_labels() -> str:
@@ -163,7 +165,7 @@ def few_labels() -> str:
         for row in zip(*of_shares, strict=True)
     ]
     headings = [f"{model}, {share:.0%}" for model in MODELS for share in shares]
-    return table(["method", "encoder", *headings], rows)
+    return markdown_table(["method", "encoder", *headings], rows)
 
 
 def axion_mass() -> str:
@@ -175,7 +177,7 @@ def axion_mass() -> str:
             cells += [_pair(row, 3), _gain(row, 3)]
         rows.append([*_name(by_model), *cells])
     headings = [f"{model}, {what}" for model in MODELS for what in ("RMSE", "difference")]
-    return table(["method", "encoder", *headings], rows)
+    return markdown_table(["method", "encoder", *headings], rows)
 
 
 def _gain(row: ComparedRow, digits: int) -> str:
@@ -201,7 +203,7 @@ def goals() -> str:
     grid, results = laptop()
     by_model = [all_goals(grid, results, model) for model in MODELS]
     rows = [[same[0].what, *(goal.count for goal in same)] for same in zip(*by_model, strict=True)]
-    return table(["of the seven rows", *MODELS], rows)
+    return markdown_table(["of the seven rows", *MODELS], rows)
 
 
 BLOCKS = {

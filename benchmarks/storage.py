@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from report import table, write
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 import lenssim
+from lensmodels.reporting.measurements import write
+from lensmodels.reporting.tables import markdown_table
 from lenssim.archive.writer import SHARD_SIZE
 
 REPEATS = 5
@@ -96,7 +97,7 @@ def main() -> None:
         "compression at the same chunk size; the last column compares reading across chunk sizes "
         "with the first row. Every chunk carries a checksum.",
         figures,
-        table(
+        markdown_table(
             [
                 "column",
                 "images in a chunk",

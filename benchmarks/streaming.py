@@ -18,11 +18,12 @@ import numpy as np
 import torch
 import webdataset
 import zarr
-from report import table, write
 
 import lenssim
 from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.data.plain_chunks import PlainChunks
+from lensmodels.reporting.measurements import write
+from lensmodels.reporting.tables import markdown_table
 from lenssim.archive.manifest import IMAGES
 from lenssim.archive.writer import CHUNK_SIZE
 
@@ -171,7 +172,7 @@ def main() -> None:
         f"{arguments.repeats} epochs, pipelines taking turns; ratios are to the stock pipeline "
         "with as many workers, in the same turn.",
         {"streams": figures, "reading": reading},
-        table(["workers", "pipeline", "images/s", "ratio", "lowest ratio", "target"], rows)
+        markdown_table(["workers", "pipeline", "images/s", "ratio", "lowest ratio", "target"], rows)
         + f"\n\nReading alone, chunk by chunk, on one thread: {reading['zarr']:,.0f} images/s "
         f"through zarr, {reading['plain']:,.0f} straight from the file; both verify checksums.",
         ["numpy", "torch", "zarr", "webdataset"],

@@ -35,13 +35,14 @@ from lightly.transforms.byol_transform import (
     BYOLView2Transform,
 )
 from PIL import Image
-from report import table, write
 from torch.utils.data import DataLoader, Dataset
 
 import lenssim
 from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.methods import PRETRAINING, Pretraining
+from lensmodels.reporting.measurements import write
+from lensmodels.reporting.tables import markdown_table
 from lensmodels.training import StageData
 from lensmodels.views import default_recipe
 
@@ -279,7 +280,7 @@ def main(
         f"against the plain lightly recipe with {os.cpu_count()} workers: medians of {repeats} "
         f"alternating runs of {steps} steps.",
         figures,
-        table(headings, rows),
+        markdown_table(headings, rows),
         PACKAGES,
     )
 

@@ -1,4 +1,4 @@
-"""The commands: train, pretrain, finetune, evaluate, predict, embed, report, benchmark."""
+"""The commands: train, pretrain, finetune, evaluate, predict, embed, report, study."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def report(runs: tuple[Path, ...], out: Path) -> None:
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto")
 @click.option("--list", "only_list", is_flag=True, help="Print the cells and run none.")
 @click.pass_context
-def benchmark(
+def study(
     context: click.Context,
     grid: str | None,
     data: tuple[str, ...],
@@ -268,13 +268,13 @@ def benchmark(
 ) -> None:
     """Run the study's grid of methods and baselines; finished cells are skipped.
 
-    `lensmodels benchmark report DIR` makes the tables and the figures of what was run.
+    `lensmodels study report DIR` makes the tables and the figures of what was run.
     """
     if context.invoked_subcommand is not None:
         return
     from fnmatch import fnmatchcase
 
-    from lensmodels.benchmark import cells_of_models, load_grid, run_grid, share_of
+    from lensmodels.study import cells_of_models, load_grid, run_grid, share_of
 
     if grid is None:
         raise UsageError("Say by --grid which grid to run: study, laptop, labels, smoke or a file.")
@@ -298,7 +298,7 @@ def benchmark(
     click.echo(f"{len(done)} of {len(cells)} cells are done: {out / 'results'}")
 
 
-@benchmark.command("report")
+@study.command("report")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--grid", metavar="NAME|FILE.yaml", required=True, help="The grid that was run.")
 @click.option(
@@ -306,11 +306,35 @@ def benchmark(
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder to write.  [default: the same]",
 )
-def benchmark_report(folder: Path, grid: str, out: Path | None) -> None:
-    """Tables and figures of a benchmark, beside the published ones."""
-    from lensmodels.benchmark import load_grid, write_benchmark_report
+def study_report(folder: Path, grid: str, out: Path | None) -> None:
+    """Tables and figures of a grid that was run, beside the published ones."""
+    from lensmodels.study import load_grid, write_study_report
 
-    click.echo(write_benchmark_report(load_grid(grid), folder, out or folder))
+    click.echo(write_study_report(load_grid(grid), folder, out or folder))
+
+
+@study.command("collect")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Table to write."
+)
+def study_collect(folders: tuple[Path, ...], out: Path) -> None:
+    """Merge the results of several folders into one Parquet table of cells.
+
+    Cells are added to those of --out where it exists. Predictions are kept of the first seed of
+    each row of the axion mass, for the figure of them.
+    """
+    from lensmodels.study.results import collect, read_results, tables_of
+
+    tables = [*([out] if out.exists() else []), *map(tables_of, folders)]
+    results = {each.cell: each for table in tables for each in read_results(table)}
+    shown = [cell for cell in results if cell.task == "axion-mass" and cell.seed == 0]
+    collect(results.values(), out, predictions=shown)
+    click.echo(f"{len(results)} cells: {out}")
+
+
+# the name of the command in version 0.1.0
+main.add_command(study, "benchmark")
 
 
 def _part(shard: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """What the images can tell at best of the axion mass, from a table that is shipped.
 
-The table, cramer_rao.json, is made by benchmarks/information.py with the simulator; here it is
+The table, cramer_rao.json, is made by experiments/information.py with the simulator; here it is
 only read. It holds for exactly one specification, so it is found by that one's hash.
 """
 

@@ -181,7 +181,7 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
         found.append(
             Sentence(
                 "What the images can tell at best is not known for this specification; "
-                "benchmarks/information.py computes it."
+                "experiments/information.py computes it."
             )
         )
     elif ends[1] < _LEAK * limit.limit:

@@ -9,7 +9,7 @@ from lenssim import load_spec
 
 @pytest.mark.parametrize(("model", "limit"), [("A", 0.184), ("B", 0.225)])
 def test_models_a_and_b_have_a_limit(model, limit):
-    """A change of a specification asks for benchmarks/information.py to be run again."""
+    """A change of a specification asks for experiments/information.py to be run again."""
     found = information_limit(load_spec(model).sha256)
     assert found is not None
     assert found.limit == pytest.approx(limit, abs=0.005)

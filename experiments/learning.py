@@ -1,0 +1,449 @@
+"""What is learned, from how much, and in which time: one JSON an experiment, and a page of all.
+
+    python experiments/learning.py supervised    # classes, from labels
+    python experiments/learning.py regression    # axion mass, from labels
+    python experiments/learning.py ssl           # every method and encoder family, without labels
+    python experiments/learning.py report        # experiments/results/learning.md
+
+An experiment that has its JSON is skipped, one that was cut short goes on. The data are simulated
+when they are first needed. --quick is a rehearsal in a minute, which is not kept.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+import lenssim
+from lensmodels import runs, training
+from lensmodels.data import CLASSES, InputScaling, LensDataModule
+from lensmodels.encoders import Encoder
+from lensmodels.evaluation import evaluate, score
+from lensmodels.evaluation.bootstrap import paired_interval, weighted_macro_auc
+from lensmodels.evaluation.information import information_limit
+from lensmodels.evaluation.metrics import macro_mean, one_vs_rest_auc
+from lensmodels.methods import PRETRAINING
+from lensmodels.methods.probes import (
+    embedding_rank,
+    embedding_std,
+    neighbour_probabilities,
+    whiten,
+)
+from lensmodels.reporting.measurements import environment, how_learned, results_folder
+from lensmodels.reporting.tables import markdown_table
+from lensmodels.settings import config_from_words
+from lensmodels.views import plain_recipe
+
+FOLDER = results_folder() / "learning"
+PACKAGES = ["torch", "timm", "lightning", "lightly", "scikit-learn"]
+
+ENCODERS: dict[str, dict[str, Any]] = {
+    # four blocks and 370,000 weights: several times faster than ResNet18
+    "resnet": {"encoder": "test_resnet"},
+    # the study's patches of 32 pixels, with a third of its blocks
+    "vit": {
+        "encoder": "vit_tiny_patch16_224",
+        "patch_size": 32,
+        "overrides": ["encoder.arguments={depth: 4, global_pool: avg}"],
+    },
+}
+SSL_EPOCHS = {"resnet": 8, "vit": 20}
+PROBES = {
+    "linear": "linear",
+    "knn": "neighbours, whitened features",
+    "plain_knn": "neighbours, plain features",
+}
+
+
+class Setting:
+    """Where data and runs are, and whether this is a rehearsal."""
+
+    def __init__(self, work: Path, quick: bool) -> None:
+        self.work, self.quick = work, quick
+
+    def archive(
+        self,
+        name: str,
+        classes: Sequence[str],
+        train: int,
+        test: int,
+        overrides: Sequence[str] = (),
+    ) -> str:
+        """An archive of model B, simulated where it is not there."""
+        if self.quick:
+            name, train, test = f"{name}-quick", 200, 60
+        folder = self.work / name
+        lenssim.generate(
+            "B", list(classes), train=train, test=test, out=str(folder), overrides=overrides
+        )
+        return str(folder)
+
+    def three_classes(self, f_sub: float = 0.01) -> str:
+        """4,000 images of each class to train on, 700 to test with."""
+        if f_sub == 0.01:
+            return self.archive("classes", CLASSES, 4000, 700)
+        overrides = [f"substructure.f_sub={f_sub}"]
+        return self.archive(f"classes-{f_sub:g}", CLASSES, 4000, 700, overrides)
+
+    def axions(self) -> str:
+        """10,000 images of the axion class to train on, 2,000 to test with."""
+        return self.archive("axions", ["axion"], 10_000, 2000)
+
+    def experiment(self, name: str, measure: Callable[[Path], dict[str, Any]]) -> None:
+        """Measures and writes a JSON, unless it is there."""
+        file = FOLDER / f"{name}.json"
+        if self.quick:
+            run = self.work / "runs" / f"{name}-quick"
+            shutil.rmtree(run, ignore_errors=True)
+            click.echo(json.dumps(measure(run), indent=1))
+            return
+        if file.exists():
+            click.echo(f"{name}: done already")
+            return
+        # before: drawing an embedding map changes the number of threads
+        where = environment(PACKAGES) | {"threads": str(torch.get_num_threads())}
+        figures = measure(self.work / "runs" / name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"environment": where, "figures": figures}, indent=1) + "\n")
+        click.echo(json.dumps(figures, indent=1))
+
+    def finetuned(self, run: Path, words: dict[str, Any]) -> dict[str, Any]:
+        """Trains and tests a run; its metrics, with the settings and the time that matter."""
+        if self.quick:
+            words |= {"encoder": "test_resnet", "batch_size": 32, "finetune_epochs": 1}
+        config = config_from_words({"seed": 0, **words})
+        minutes = timed(run, lambda: training.train(config, run, resume=True))
+        metrics = evaluate(run)
+        del metrics["data"]["url"]  # a folder of this machine
+        if not self.quick:
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            for picture in ("roc", "predicted_mass", "rmse_by_mass"):
+                if (run / "plots" / f"{picture}.png").exists():
+                    copy = FOLDER / f"{run.name}-{picture}.png"
+                    shutil.copy(run / "plots" / f"{picture}.png", copy)
+        return {
+            "batch_size": config.data.batch_size,
+            "epochs": config.finetune.epochs,
+            "learning_rate": config.finetune.learning_rate,
+            "views": plain_recipe(config.finetune_views),
+            "minutes": minutes,
+            "metrics": metrics,
+        }
+
+
+def timed(run: Path, work: Callable[[], Any]) -> float:
+    """Minutes that work on a run took, over all the times that it was gone on with."""
+    file = run.with_suffix(".minutes")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    before = float(file.read_text()) if file.exists() and run.exists() else 0.0
+    start = time.perf_counter()
+    try:
+        work()
+    finally:
+        minutes = before + (time.perf_counter() - start) / 60
+        file.write_text(str(minutes))
+    return minutes
+
+
+@click.group()
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path(tempfile.gettempdir()) / "lensmodels-learning",
+    show_default=True,
+    help="Folder of archives and runs.",
+)
+@click.option("--quick", is_flag=True, help="A rehearsal; nothing is kept.")
+@click.pass_context
+def main(context: click.Context, work: Path, quick: bool) -> None:
+    """Measures what is learned."""
+    context.obj = Setting(work, quick)
+
+
+RESNET18: dict[str, Any] = {
+    "encoder": "resnet18",
+    "batch_size": 64,
+    "lr": 4e-3,
+    # faster on processors that know the format; what it costs is in docs/findings.md
+    "precision": "bf16-mixed",
+    # all images are trained on but for a few that the log is drawn from
+    "overrides": ["data.validation_fraction=0.02"],
+}
+SUPERVISED = {
+    "resnet18": RESNET18,
+    "test_resnet": RESNET18 | {"encoder": "test_resnet", "batch_size": 128},
+}
+
+
+@main.command()
+@click.option("--epochs", default=8, show_default=True)
+@click.option("--f-sub", default=0.01, show_default=True, help="Share of mass in substructure.")
+@click.pass_obj
+def supervised(setting: Setting, epochs: int, f_sub: float) -> None:
+    """Classes by ResNet18 from 4,000 labelled images a class."""
+
+    def measure(run: Path) -> dict[str, Any]:
+        words = RESNET18 | {"finetune_epochs": epochs, "data": setting.three_classes(f_sub)}
+        return setting.finetuned(run, words)
+
+    heavy = "" if f_sub == 0.01 else f"-f-sub-{f_sub:g}"
+    setting.experiment(f"supervised-{epochs}-epochs{heavy}", measure)
+
+
+@main.command()
+@click.option("--epochs", default=20, show_default=True)
+@click.option("--encoder", type=click.Choice([*SUPERVISED]), default="resnet18", show_default=True)
+@click.option("--any-angle", is_flag=True, help="Turns by any angle, not by right angles alone.")
+@click.option("--quadrupole", default=0.0, show_default=True, help="Weight of the second target.")
+@click.pass_obj
+def regression(
+    setting: Setting, epochs: int, encoder: str, any_angle: bool, quadrupole: float
+) -> None:
+    """The axion mass from 10,000 images."""
+
+    def measure(run: Path) -> dict[str, Any]:
+        words = SUPERVISED[encoder] | {"finetune_epochs": epochs, "data": setting.axions()}
+        if any_angle:
+            views = "finetune_views=[{angle: 45, symmetry: any}]"
+            words["overrides"] = [*words["overrides"], views]
+        words["overrides"] = [*words["overrides"], f"task.quadrupole={quadrupole}"]
+        figures = setting.finetuned(run, words | {"task": "axion-mass"})
+        averages = {"metrics_of_averages": _metrics_of_averages(run)}
+        return figures | averages | {"quadrupole": quadrupole}
+
+    ending = "-any-angle" if any_angle else ""
+    ending += f"-quadrupole-{quadrupole:g}" if quadrupole else ""
+    setting.experiment(f"regression-{encoder}-{epochs}-epochs{ending}", measure)
+
+
+def _metrics_of_averages(run: Path) -> dict[str, Any]:
+    """Metrics of a run when it takes the mean over the symmetries of each image."""
+    with tempfile.TemporaryDirectory() as folder:
+        _, metrics = score(run, out=Path(folder), average_symmetries=True)
+    del metrics["data"]["url"]  # a folder of this machine
+    return metrics
+
+
+@main.command()
+@click.option("--method", "methods", multiple=True, type=click.Choice([*PRETRAINING]))
+@click.option("--encoder", "families", multiple=True, type=click.Choice([*ENCODERS]))
+@click.pass_obj
+def ssl(setting: Setting, methods: Sequence[str], families: Sequence[str]) -> None:
+    """Every method and encoder family from 2,000 unlabelled images a class.
+
+    The frozen features are compared with those of the same encoder at the weights it began with,
+    whose norms are set to the data first.
+    """
+    for family in families or ENCODERS:
+        for method in methods or PRETRAINING:
+
+            def measure(run: Path, method: str = method, family: str = family) -> dict[str, Any]:
+                return _pretrained(setting, run, method, family)
+
+            setting.experiment(f"ssl-{method}-{family}", measure)
+
+
+def _pretrained(setting: Setting, run: Path, method: str, family: str) -> dict[str, Any]:
+    words = {
+        "data": setting.three_classes(),
+        "method": method,
+        "train_size": 2000,
+        "batch_size": 128,
+        "pretrain_epochs": SSL_EPOCHS[family],
+        "precision": "bf16-mixed",
+        "seed": 0,
+        **ENCODERS[family],
+    }
+    if setting.quick:
+        words |= {"train_size": 100, "pretrain_epochs": 1, "batch_size": 32}
+    config = training.begin(config_from_words(words), run, resume=True)
+    minutes = timed(run, lambda: training.pretrain(config, run))
+    data = LensDataModule(config.data)
+    data.setup()
+    encoder, scaling = runs.load_encoder(run)
+    ours = _probes(encoder, scaling, data)
+    theirs = _probes(_untrained(config, scaling, data), scaling, data)
+    labels = ours["labels"]
+    probed = {}
+    for probe in PROBES:
+        paired = [weighted_macro_auc(labels, each[probe]) for each in (ours, theirs)]
+        probed[probe] = {
+            "macro_auc": macro_mean(one_vs_rest_auc(labels, ours[probe])),
+            "random_macro_auc": macro_mean(one_vs_rest_auc(labels, theirs[probe])),
+            "difference_ci95": paired_interval(paired[0], paired[1], labels, seed=0).as_list(),
+        }
+    return {
+        "method": method,
+        "family": family,
+        "encoder": config.encoder.model_dump(mode="json"),
+        "views": plain_recipe(config.pretrain_views),
+        "epochs": config.pretrain.epochs,
+        "learning_rate": config.pretrain.learning_rate,
+        "batch_size": config.data.batch_size,
+        "n_train": data.sizes["train"],
+        "n_test": len(labels),
+        "minutes": minutes,
+        "embedding_std": ours["std"],
+        "embedding_rank": ours["rank"],
+        "random_embedding_rank": theirs["rank"],
+        "probes": probed,
+    }
+
+
+@torch.no_grad()
+def _untrained(config: runs.RunConfig, scaling: InputScaling, data: LensDataModule) -> nn.Module:
+    """The encoder that the pretraining began with, its batch norms set to the train images."""
+    training.seed_weights(config, "pretrain")
+    encoder = Encoder(config.encoder, data.num_pix).train()
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    if norms:
+        for batch in data.stream("train", shuffle=True):
+            encoder(scaling(batch["image"]))
+    return encoder.eval()
+
+
+@torch.no_grad()
+def _probes(encoder: nn.Module, scaling: InputScaling, data: LensDataModule) -> dict[str, Any]:
+    """Test scores of classifiers on frozen features, which learn the labels of the train images."""
+
+    def embedded(stream: Any) -> tuple[Tensor, Tensor]:
+        pairs = [(encoder(scaling(each["image"])), each["label"].clone()) for each in stream]
+        features, labels = (torch.cat(values) for values in zip(*pairs, strict=True))
+        return features.float(), labels
+
+    train, known = embedded(data.stream("train", shuffle=True))
+    test, labels = embedded(data.test_dataloader())
+    white, white_test = whiten(train, test)
+    scaler = StandardScaler().fit(train)
+    linear = LogisticRegression(max_iter=2000).fit(scaler.transform(train), known)
+    return {
+        "linear": linear.predict_proba(scaler.transform(test)).astype(np.float64),
+        "knn": neighbour_probabilities(white, known, white_test).double().numpy(),
+        "plain_knn": neighbour_probabilities(train, known, test).double().numpy(),
+        "labels": labels.numpy(),
+        "std": embedding_std(test),
+        "rank": embedding_rank(test),
+    }
+
+
+@main.command()
+def report() -> None:
+    """Writes experiments/results/learning.md from the JSONs."""
+    found = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}
+    figures = {name: content["figures"] for name, content in found.items()}
+    parts = ["# learning", "What is learned from model B: `python experiments/learning.py --help`."]
+    for name, found_figures in figures.items():
+        if name.startswith("supervised"):
+            parts += _supervised_part(found_figures)
+        if name.startswith("regression"):
+            parts += _regression_part(name, found_figures)
+    pretrained = [each for name, each in figures.items() if name.startswith("ssl-")]
+    if pretrained:
+        parts += _ssl_part(pretrained)
+    for where in {
+        json.dumps(content["environment"]): content for content in found.values()
+    }.values():
+        listed = ", ".join(f"{key} {value}" for key, value in where["environment"].items())
+        parts.append(f"On: {listed}.")
+    (results_folder() / "learning.md").write_text("\n\n".join(parts) + "\n")
+    click.echo("\n\n".join(parts))
+
+
+def _how(figures: dict[str, Any]) -> str:
+    metrics = figures["metrics"]
+    return (
+        f"{metrics['encoder']}, {metrics['n_train']:,} train images, {figures['epochs']} epochs, "
+        f"{figures['minutes']:.0f} minutes; {metrics['n_test']:,} test images"
+    )
+
+
+def _supervised_part(figures: dict[str, Any]) -> list[str]:
+    metrics = figures["metrics"]
+    low, high = metrics["ci95"]["macro_auc"]
+    return [
+        f"**Classes from labels.** Macro AUC {metrics['macro_auc']:.4f} ({low:.4f} to {high:.4f}), "
+        f"accuracy {metrics['accuracy']:.3f}: {_how(figures)}."
+    ]
+
+
+def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
+    metrics, averaged = figures["metrics"], figures.get("metrics_of_averages")
+    low, high = metrics["ci95"]["rmse_dex"]
+    more = ""
+    if averaged:
+        more = (
+            f" The mean over the eight symmetries of each image: {averaged['rmse_dex']:.3f} and "
+            f"{averaged['resolved']['rmse_dex']:.3f} dex."
+        )
+    limit = information_limit(metrics["data"]["spec_sha256"])
+    rows = [
+        [
+            f"{each['low']:.2f} to {each['high']:.2f}",
+            each["rmse_dex"],
+            each["bias_dex"],
+            limit.rms_limit(each["low"], each["high"]) if limit else "",
+        ]
+        for each in metrics["by_mass"]
+    ]
+    return [
+        f"**Axion mass from labels.** RMSE {metrics['rmse_dex']:.3f} dex ({low:.3f} to "
+        f"{high:.3f}) over the whole prior, {metrics['resolved']['rmse_dex']:.3f} dex below "
+        f"1e-23 eV: {_how(figures)}; {how_learned(figures)}.{more}",
+        markdown_table(
+            ["log10(m / eV)", "RMSE, dex", "bias, dex", "best possible RMSE, dex"], rows
+        ),
+        f"![RMSE by mass, with the Cramer-Rao bound](learning/{name}-rmse_by_mass.png)",
+    ]
+
+
+def _ssl_part(pretrained: list[dict[str, Any]]) -> list[str]:
+    parts = [
+        "**Without labels.** Macro AUC of classifiers on frozen features of "
+        f"{pretrained[0]['n_test']:,} test images, against the same encoder at the weights that "
+        f"it began with; pretrained on {pretrained[0]['n_train']:,} images without labels. The "
+        "interval is that of the difference, by paired bootstrap. Spread is 1 for isotropic "
+        "features and 0 for collapsed ones. Neighbours are looked for in whitened features, where "
+        "every principal component counts the same, and in plain ones, where the position of the "
+        "source, which has nothing to do with the class, outweighs the rest."
+    ]
+    for probe, title in PROBES.items():
+        headings = ["method", "encoder", "epochs", "minutes", title, "random weights"]
+        headings += ["difference, 95%", "spread", "rank"]
+        rows = []
+        for each in pretrained:
+            found = each["probes"][probe]
+            low, high = found["difference_ci95"]
+            rows.append(
+                [
+                    each["method"],
+                    each["family"],
+                    each["epochs"],
+                    f"{each['minutes']:.1f}",
+                    f"{found['macro_auc']:.3f}",
+                    f"{found['random_macro_auc']:.3f}",
+                    f"{low:+.3f} to {high:+.3f}",
+                    f"{each['embedding_std']:.2f}",
+                    f"{each['embedding_rank']:.0f}",
+                ]
+            )
+        parts.append(markdown_table(headings, rows))
+    return parts
+
+
+if __name__ == "__main__":
+    main()

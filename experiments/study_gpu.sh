@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Runs as many cells of the study's grid as fit a time limit, on one GPU, and writes their results.
+#
+#     experiments/study_gpu.sh SECONDS [OUT]
+#
+# OUT/cells.parquet     all results: copy it to experiments/results/study
+# OUT/report.md         tables of all results
+#
+# Simulates the archives on the spot. Cells whose results are committed, in
+# experiments/results/study, are skipped, and so are those that would not be done in time,
+# judged by what is done; so the table fills up over the runs. Needs no network. Archives and runs
+# are in a folder that goes away, or in WORK where that is set, from which the next run goes on.
+# GRID=smoke MODELS=B rehearses it anywhere. torch.compile is not used: on a CPU it made training
+# slower, and on a GPU nobody has measured it yet.
+set -euo pipefail
+
+seconds=${1:?usage: experiments/study_gpu.sh SECONDS [OUT]}
+out=${2:-${OUT:-study-gpu}}
+grid=${GRID:-study}
+models=${MODELS:-B A}
+here=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-python}
+start=$(date +%s)
+export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
+
+if [ -z "${WORK:-}" ]; then
+    WORK=$(mktemp -d)
+    trap 'rm -rf "$WORK"' EXIT
+fi
+results=$WORK/study/results
+committed=$here/experiments/results/$grid
+mkdir -p "$out" "$results"
+if [ -d "$committed" ]; then
+    cp "$committed"/*.parquet "$results/"
+fi
+
+read -r train test < <("$python" -c "
+from lensmodels.study import load_grid
+grid = load_grid('$grid')
+print(grid.train, grid.test)")
+data=()
+for model in $models; do
+    "$python" -m lenssim generate --model "$model" --train "$train" --test "$test" \
+        --out "$WORK/archives/$model"
+    data+=(--data "$model=$WORK/archives/$model")
+done
+
+# what is left for training, less a minute for the report
+left=$((seconds - ($(date +%s) - start) - 60))
+status=0
+if [ "$left" -gt 0 ]; then
+    timeout --signal=INT --kill-after=20 "$left" \
+        "$python" -m lensmodels study --grid "$grid" "${data[@]}" --out "$WORK/study" \
+        --seconds "$left" || status=$?
+    if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+        echo "stopped at the time limit; the cell that was on its way is lost" >&2
+        status=0
+    fi
+fi
+if compgen -G "$results/*.parquet" > /dev/null; then
+    "$python" -m lensmodels study collect "$WORK/study" --out "$out/cells.parquet"
+    "$python" -m lensmodels study report "$WORK/study" --grid "$grid" > /dev/null
+    cp "$WORK/study/report.md" "$out/"
+    sed -n '/^\*\*/,/^$/p; /^|/p' "$out/report.md" | awk '!seen[$0]++'
+fi
+exit "$status"

@@ -1,0 +1,249 @@
+"""What a pretraining gains with few labels when one thing about it is changed.
+
+    python experiments/variations.py run --data archives/B --out DIR    # of variations.yaml
+    python experiments/variations.py report                             # results/variations.md
+
+Each variation is the laptop grid with one change: its ResNet, model B, 1% of the labels (38 images
+of each class), three seeds of the finetuning on one pretraining. Finished cells are skipped, as by
+`lensmodels study`. Results are kept in results/variations/NAME.parquet, and compared with the
+unchanged cells in results/laptop. The archive needs as many train images as the variation that has
+most.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from lensmodels.errors import LensmodelsError
+from lensmodels.reporting.measurements import results_folder
+from lensmodels.reporting.tables import markdown_table
+from lensmodels.study import Grid, load_grid, run_grid
+from lensmodels.study.comparison import (
+    Difference,
+    difference_of,
+    score_of,
+    select,
+)
+from lensmodels.study.grid import BASELINE, CellBlock
+from lensmodels.study.results import CellResult, collect, read_results
+from lensmodels.training import InterruptedTrainingError
+
+FOLDER = results_folder() / "variations"
+UNCHANGED = results_folder() / "laptop"
+MODEL, ENCODER, LABELS, SEEDS = "B", "resnet", 0.01, (0, 1, 2)
+
+
+class Variation(BaseModel):
+    """One change of the grid; variations.yaml says what the keys are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    about: str
+    methods: tuple[str, ...]
+    baseline: bool = False
+    set: Mapping[str, Any] = {}
+    set_pretraining: Mapping[str, Any] = {}
+    encoder: Mapping[str, Any] = {}
+    pretrain_steps: int | None = None
+    train: int | None = None
+    labels: float = LABELS
+
+    def of(self, grid: Grid) -> Grid:
+        """A grid with this change, and no cells but those that show it."""
+        values = grid.model_dump(exclude_unset=True)
+        few_steps = {self.labels: grid.finetune_steps_at[LABELS]}
+        baselines: tuple[Literal["supervised"], ...] = (BASELINE,) if self.baseline else ()
+        encoder = values["encoders"][ENCODER]
+        encoder["settings"] |= self.encoder
+        encoder["set"] = {**encoder.get("set", {}), **self.set}
+        changed = {
+            method: {**grid.set_method.get(method, {}), **self.set_pretraining}
+            for method in self.methods
+        }
+        values |= {
+            "train": self.train or grid.train,
+            "rows": [{"method": method, "encoder": ENCODER} for method in self.methods],
+            "set_method": {**grid.set_method, **changed},
+            "pretrain_steps": self.pretrain_steps or grid.pretrain_steps,
+            "finetune_steps_at": {**grid.finetune_steps_at, **few_steps},
+            "cells": [
+                CellBlock(
+                    models=(MODEL,), labels=(self.labels,), seeds=SEEDS, baselines=baselines
+                ).model_dump()
+            ],
+        }
+        return Grid.model_validate(values)
+
+
+def variations() -> dict[str, Variation]:
+    """What variations.yaml lists, by name."""
+    text = Path(__file__).with_suffix(".yaml").read_text()
+    return {name: Variation.model_validate(each) for name, each in yaml.safe_load(text).items()}
+
+
+@click.group()
+def main() -> None:
+    """Changes one thing of a pretraining at a time."""
+
+
+@main.command()
+@click.option("--data", required=True, help="Archive of model B: DIR or URL.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
+@click.option("--name", "names", multiple=True, type=click.Choice([*variations()]))
+def run(data: str, out: Path, names: Sequence[str]) -> None:
+    """Runs the variations, all where none is named."""
+    known = variations()
+    failed = []
+    for name in names or known:
+        grid = known[name].of(load_grid("laptop"))
+        try:
+            run_grid(grid, grid.all_cells(), {MODEL: data}, out / name)
+        except InterruptedTrainingError as error:
+            raise click.ClickException(str(error)) from None
+        except LensmodelsError as error:
+            failed.append(f"{name}: {error}")
+        finally:
+            collect(read_results(out / name / "results"), FOLDER / f"{name}.parquet")
+    if failed:
+        raise click.ClickException("\n".join(failed))
+
+
+@main.command()
+def report() -> None:
+    """Writes results/variations.md from the results."""
+    unchanged = read_results(UNCHANGED)
+    methods = dict.fromkeys(method for each in variations().values() for method in each.methods)
+    usual = {method: _cells(unchanged, method, LABELS) for method in (BASELINE, *methods)}
+    rows = [
+        row
+        for name, variation in variations().items()
+        for row in _rows(variation, _read(name, variation), usual)
+    ]
+    text = "\n\n".join(
+        [
+            "# variations",
+            "Macro AUC with 38 labelled images of each class, model B, the laptop grid's ResNet: "
+            "means over three seeds of the finetuning on one pretraining, with 95% intervals over "
+            "test images and seeds; a gain over the baseline is in bold where its interval "
+            "excludes zero. The baseline is changed likewise where the change concerns it. How "
+            "pretrainings of other seeds would scatter was not measured, so that differences "
+            "from the unchanged cells are of this one. With another number of images the seeds "
+            "choose other labelled ones, which a method shares with its baseline, and not with "
+            "the unchanged cells. The linear probe is of the pretraining's validation images, "
+            "with all their labels, and the last of its log.",
+            markdown_table(
+                ["unchanged", "linear probe", "rank", "macro AUC", "gain over the baseline"],
+                [
+                    [
+                        method,
+                        *_learned(cells),
+                        f"{score_of(cells, 'macro_auc').mean:.4f}",
+                        _gain(method, cells, usual[BASELINE]),
+                    ]
+                    for method, cells in usual.items()
+                ],
+            ),
+            markdown_table(
+                [
+                    "what is changed (from)",
+                    "method",
+                    "linear probe",
+                    "rank",
+                    "macro AUC",
+                    "less the unchanged",
+                    "gain over the baseline",
+                ],
+                rows,
+            ),
+            "Commands: `python experiments/variations.py run --data archives/B --out DIR`, and "
+            "`report`; archives/B has 16,000 train images of each class, and 1,000 to test with.",
+        ]
+    )
+    (results_folder() / "variations.md").write_text(text + "\n")
+    click.echo(text)
+
+
+def _read(name: str, variation: Variation) -> list[CellResult]:
+    """Results of a variation; none where it was not run.
+
+    Raises:
+        click.ClickException: where some are missing, or were made from something else.
+    """
+    results = read_results(FOLDER / f"{name}.parquet")
+    if not results:
+        return []
+    grid = variation.of(load_grid("laptop"))
+    made_from = {each.cell: each.record["made_from"]["recipe"] for each in results}
+    for cell in grid.all_cells():
+        if made_from.get(cell) != json.loads(json.dumps(grid.recipe(cell))):
+            raise click.ClickException(f"{name}: {cell.name} was not run like this; run it again.")
+    return results
+
+
+def _rows(
+    variation: Variation, results: Sequence[CellResult], usual: Mapping[str, list[CellResult]]
+) -> list[list[str]]:
+    """Rows of the table: the baseline, where it is changed, and each method."""
+    if not results:
+        return []
+    changed = {
+        method: _cells(results, method, variation.labels)
+        for method in (*((BASELINE,) if variation.baseline else ()), *variation.methods)
+    }
+    baseline = changed.get(BASELINE, usual[BASELINE])
+    is_same_data = variation.train is None
+    return [
+        [
+            variation.about,
+            method,
+            # of other validation images, they are not of the same scale
+            *(_learned(cells) if is_same_data else ("", "")),
+            f"{score_of(cells, 'macro_auc').mean:.4f}",
+            _shown(difference_of(cells, usual[method], "macro_auc")) if is_same_data else "",
+            _gain(method, cells, baseline),
+        ]
+        for method, cells in changed.items()
+    ]
+
+
+def _cells(results: Sequence[CellResult], method: str, labels: float = LABELS) -> list[CellResult]:
+    return select(
+        results,
+        model=MODEL,
+        method=method,
+        encoder=ENCODER,
+        task="classification",
+        labels=labels,
+    )
+
+
+def _learned(cells: Sequence[CellResult]) -> list[str]:
+    """Linear probe and rank of the features that cells began with."""
+    pretraining = cells[0].record["pretraining"]
+    if pretraining is None:
+        return ["", ""]
+    figures = pretraining["figures"]
+    return [f"{figures['linear_macro_auc']:.4f}", f"{figures['embedding_rank']:.0f}"]
+
+
+def _gain(method: str, cells: Sequence[CellResult], baseline: Sequence[CellResult]) -> str:
+    if method == BASELINE:
+        return ""
+    difference = difference_of(cells, baseline, "macro_auc")
+    return f"**{_shown(difference)}**" if difference.is_real else _shown(difference)
+
+
+def _shown(difference: Difference) -> str:
+    low, high = difference.interval.as_list()
+    return f"{difference.mean:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""The study's grid, run on our archives, beside the published figures.
+
+grid          the cells, as YAML: study, laptop, labels, smoke
+running       running them, resumable, on one machine or on several
+results       one table of cells
+comparison    means, intervals and differences
+goals         what they are held against
+report        tables and figures
+
+Deshmukh, Sachdev, Gleyzer & Toomey, NeurIPS ML4PS 2023.
+"""
+
+from lensmodels.study.grid import (
+    Cell,
+    Grid,
+    cells_of_models,
+    load_grid,
+    share_of,
+    shipped_grids,
+)
+from lensmodels.study.report import write_study_report
+from lensmodels.study.running import run_grid
+
+__all__ = [
+    "Cell",
+    "Grid",
+    "cells_of_models",
+    "load_grid",
+    "run_grid",
+    "share_of",
+    "shipped_grids",
+    "write_study_report",
+]

@@ -1,0 +1,145 @@
+"""What a grid is held against: the study's figures, the baselines, and what the images allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lensmodels.evaluation.information import information_limit
+from lensmodels.evaluation.wording import METHOD_NAMES
+from lensmodels.study.comparison import (
+    ComparedRow,
+    compare_rows,
+)
+from lensmodels.study.grid import Grid
+from lensmodels.study.results import NEAR, CellResult
+
+BELOW_PUBLISHED = 0.005
+"""Macro AUC that a pretrained row may be below the published one: noise and encoder differ."""
+
+OVER_LIMIT = 1.15
+"""RMSE over that of the best estimate, over the whole prior."""
+
+OVER_BOUND = 1.5
+"""RMSE over the Cramer-Rao bound, around 1e-23 eV."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Something to be reached by the rows of a grid.
+
+    Attributes:
+        what: in words.
+        reached, missed: names of the rows that do and that do not; the others were not run.
+    """
+
+    what: str
+    reached: tuple[str, ...]
+    missed: tuple[str, ...]
+
+    @property
+    def count(self) -> str:
+        """As "5 of 7"."""
+        return f"{len(self.reached)} of {len(self.reached) + len(self.missed)}"
+
+    @property
+    def sentence(self) -> str:
+        """With the rows that miss it, unless all do."""
+        named = f"; not {', '.join(self.missed)}" if self.reached and self.missed else ""
+        return f"{self.what}: {self.count} rows{named}."
+
+
+def classification_goals(rows: Sequence[ComparedRow]) -> Iterator[Goal]:
+    """Of rows with all labels, beside the study's."""
+    yield _goal(
+        "Supervised at least as published",
+        [
+            (row, row.baseline.mean >= row.study.supervised)
+            for row in rows
+            if row.baseline and row.study
+        ],
+    )
+    yield _goal(
+        f"Pretrained at least as published, less {BELOW_PUBLISHED}",
+        [
+            (row, row.ours.mean >= row.study.finetuned - BELOW_PUBLISHED)
+            for row in rows
+            if row.ours and row.study
+        ],
+    )
+
+
+def gain_goal(rows: Sequence[ComparedRow], what: str) -> Goal:
+    """Whether pretraining is better than the supervised baseline, and the difference real.
+
+    Args:
+        rows: of one share of the labels, or of the axion mass.
+        what: in words.
+    """
+    return _goal(what, [(row, row.gain.is_real and row.gain.is_better) for row in rows if row.gain])
+
+
+def axion_mass_goals(
+    rows: Sequence[ComparedRow], rows_near: Sequence[ComparedRow], spec_sha256: str
+) -> Iterator[Goal]:
+    """Of the axion mass, beside the baseline and the information in the images.
+
+    Args:
+        rows, rows_near: RMSE over the whole prior, and around 1e-23 eV.
+        spec_sha256: of the archive.
+    """
+    yield gain_goal(rows, "RMSE below the supervised one, a real difference")
+    limit = information_limit(spec_sha256)
+    if limit is None:
+        return
+    for what, compared, most in (
+        (f"RMSE within {OVER_LIMIT} times the information limit", rows, OVER_LIMIT * limit.limit),
+        (
+            f"Around 1e-23 eV within {OVER_BOUND} times the Cramér-Rao bound",
+            rows_near,
+            OVER_BOUND * limit.rms_bound(*NEAR),
+        ),
+    ):
+        yield _goal(what, [(row, row.ours.mean <= most) for row in compared if row.ours])
+
+
+def all_goals(grid: Grid, results: Sequence[CellResult], model: str) -> list[Goal]:
+    """Every goal of a model, as far as cells were run.
+
+    Args:
+        grid: that was run.
+        results: of it.
+        model: of the data.
+    """
+    mine = [each for each in results if each.cell.model == model]
+    found = list(classification_goals(compare_rows(grid, mine, model=model, task="classification")))
+    for share in few_label_shares(mine):
+        rows = compare_rows(grid, mine, model=model, task="classification", labels=share)
+        found.append(gain_goal(rows, few_labels_goal(share)))
+    of_mass = [each for each in mine if each.cell.task == "axion-mass"]
+    if of_mass:
+        rows, rows_near = (
+            compare_rows(grid, mine, model=model, task="axion-mass", by=name)
+            for name in ("rmse", "rmse_near")
+        )
+        found += axion_mass_goals(rows, rows_near, of_mass[0].spec_sha256)
+    return found
+
+
+def few_label_shares(results: Sequence[CellResult]) -> list[float]:
+    """Shares of the labels that classification was run with, all of them aside; rising."""
+    shares = {each.cell.labels for each in results if each.cell.task == "classification"}
+    return sorted(shares - {1.0})
+
+
+def few_labels_goal(share: float) -> str:
+    """What is to be reached with a share of the labels, in words."""
+    return f"Better than supervised with {share:.0%} of the labels, a real difference"
+
+
+def _goal(what: str, rows: Sequence[tuple[ComparedRow, bool]]) -> Goal:
+    reached, missed = (
+        tuple(f"{METHOD_NAMES[row.method]} ({row.encoder})" for row, does in rows if does is wanted)
+        for wanted in (True, False)
+    )
+    return Goal(what, reached, missed)

@@ -1,0 +1,330 @@
+"""The grid as data: which cells there are, in which order, and the settings of each.
+
+A cell is one model trained on one task: an encoder, finetuned from a pretraining or from random
+weights, with some share of the labels and a seed. Every row of the study, a self-supervised method
+with an encoder, has beside its own cells those of two baselines of the same encoder:
+
+    supervised        the same views, schedule and number of finetuning steps from random weights
+    supervised-long   as many steps more as the dearest pretraining of that encoder would buy, so
+                      that nobody wins by compute
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lensmodels.encoders import EncoderSettings
+from lensmodels.errors import UsageError
+from lensmodels.methods import PRETRAINING
+from lensmodels.tasks import TaskName
+from lensmodels.views import default_recipe, plain_recipe
+from lenssim.key_values import alternatives
+from lenssim.yaml_reading import parse_yaml, read_yaml
+
+Baseline = Literal["supervised", "supervised-long"]
+
+BASELINE: Baseline = "supervised"
+LONG_BASELINE: Baseline = "supervised-long"
+BASELINES: tuple[Baseline, ...] = (BASELINE, LONG_BASELINE)
+
+_SHIPPED = files("lensmodels.study") / "grids"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GridEncoder(_Strict):
+    """An encoder of a grid.
+
+    Attributes:
+        stands_for: the study's encoder, whose published figures it is set beside.
+        settings: what it is.
+        set: settings of its runs, by dotted key.
+    """
+
+    stands_for: Literal["resnet50", "vit"]
+    settings: EncoderSettings
+    set: dict[str, Any] = {}
+
+
+class Row(_Strict):
+    """A self-supervised method with an encoder: a row of the study's table."""
+
+    method: str
+    encoder: str
+
+
+class CellBlock(_Strict):
+    """Cells that are run one after the other: every combination of what is listed.
+
+    Attributes:
+        models: of the data.
+        tasks: "classification", "axion-mass".
+        labels: shares of the labels.
+        seeds: of the finetuning.
+        baselines: which of the two.
+        rows: of the grid's, by "METHOD ENCODER"; all where None.
+    """
+
+    models: tuple[str, ...] = ("A", "B")
+    tasks: tuple[TaskName, ...] = ("classification",)
+    labels: tuple[float, ...] = (1.0,)
+    seeds: tuple[int, ...] = (0,)
+    baselines: tuple[Baseline, ...] = BASELINES
+    rows: tuple[str, ...] | None = None
+
+
+class Grid(_Strict):
+    """A grid of cells. A file may say by `extends: NAME` which grid its keys are put over.
+
+    Attributes:
+        about: what it is for, in a sentence.
+        train, test: images of each class, the first ones of an archive's splits.
+        encoders: by the name that rows use.
+        rows: of the table.
+        set: settings of every run, by dotted key, as in `lensmodels train --set`.
+        set_method: settings of the runs of a method, by dotted key.
+        pretrain_steps: optimiser steps of a pretraining.
+        finetune_steps: optimiser steps of a finetuning.
+        finetune_steps_at: the same for shares of the labels that are to have their own.
+        cells: in the order in which they are run.
+    """
+
+    about: str
+    train: int = Field(ge=1)
+    test: int = Field(ge=1)
+    encoders: dict[str, GridEncoder]
+    rows: tuple[Row, ...]
+    set: dict[str, Any] = {}
+    set_method: dict[str, dict[str, Any]] = {}
+    pretrain_steps: int = Field(ge=1)
+    finetune_steps: int = Field(ge=1)
+    finetune_steps_at: dict[float, Annotated[int, Field(ge=1)]] = {}
+    cells: tuple[CellBlock, ...]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Grid:
+        for row in self.rows:
+            if row.encoder not in self.encoders:
+                raise ValueError(f"there is no encoder {row.encoder!r} among encoders")
+            if row.method not in PRETRAINING:
+                raise ValueError(f"{row.method!r} is none of {', '.join(PRETRAINING)}")
+        known = {_row_name(row) for row in self.rows}
+        for block in self.cells:
+            for name in block.rows or ():
+                if name not in known:
+                    raise ValueError(f"there is no row {name!r}")
+        return self
+
+    def all_cells(self) -> list[Cell]:
+        """Every cell once, in the order in which they are run."""
+        found: dict[Cell, None] = {}
+        for block in self.cells:
+            found |= dict.fromkeys(self._cells_of(block))
+        return list(found)
+
+    def _cells_of(self, block: CellBlock) -> Iterator[Cell]:
+        rows = [row for row in self.rows if block.rows is None or _row_name(row) in block.rows]
+        encoders = dict.fromkeys(row.encoder for row in rows)
+        pairs: list[tuple[str, str]] = [
+            (name, encoder) for name in block.baselines for encoder in encoders
+        ]
+        pairs += [(row.method, row.encoder) for row in rows]
+        for seed in block.seeds:
+            for task in block.tasks:
+                for labels in block.labels:
+                    for model in block.models:
+                        for method, encoder in pairs:
+                            yield Cell(model, method, encoder, task, labels, seed)
+
+    def steps(self, cell: Cell) -> tuple[int, int]:
+        """Optimiser steps of a cell's pretraining and of its finetuning.
+
+        The long baseline gets those that the dearest pretraining of its encoder would cost.
+        """
+        finetune = self.finetune_steps_at.get(cell.labels, self.finetune_steps)
+        if not cell.is_baseline:
+            return self.pretrain_steps, finetune
+        if cell.method == BASELINE:
+            return 0, finetune
+        rows = [row for row in self.rows if row.encoder == cell.encoder]
+        dearest = max(PRETRAINING[row.method].passes for row in rows)
+        return 0, finetune + round(self.pretrain_steps * dearest)
+
+    def cost(self, cell: Cell, *, is_pretrained: bool = False) -> float:
+        """Work of a cell, in supervised steps.
+
+        Args:
+            cell: which.
+            is_pretrained: whether its pretraining is there already.
+        """
+        pretrain, finetune = self.steps(cell)
+        if not pretrain or is_pretrained:
+            return finetune
+        return finetune + pretrain * PRETRAINING[cell.method].passes
+
+    def work(self, cells: Iterable[Cell]) -> dict[str, float]:
+        """Work of cells by family, in supervised steps; a family is pretrained once."""
+        found: dict[str, float] = {}
+        for cell in cells:
+            cost = self.cost(cell, is_pretrained=cell.family in found)
+            found[cell.family] = found.get(cell.family, 0) + cost
+        return found
+
+    def settings_of(self, cell: Cell) -> dict[str, Any]:
+        """Settings of a cell's runs by dotted key: its method's over its encoder's over all."""
+        encoder = self.encoders[cell.encoder]
+        return self.set | encoder.set | self.set_method.get(cell.run_method, {})
+
+    def recipe(self, cell: Cell) -> dict[str, Any]:
+        """What decides a cell's result, besides the images; JSON-able."""
+        pretrain, finetune = self.steps(cell)
+        views = {"finetune": plain_recipe(default_recipe(BASELINE))}
+        if not cell.is_baseline:
+            views["pretrain"] = plain_recipe(default_recipe(cell.method))
+        return {
+            "train": self.train,
+            "test": self.test,
+            "encoder": self.encoders[cell.encoder].settings.model_dump(mode="json"),
+            "settings": self.settings_of(cell),
+            "pretrain_steps": pretrain,
+            "finetune_steps": finetune,
+            "views": views,
+        }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model to be trained and tested.
+
+    Attributes:
+        model: of the data, as in "B".
+        method: self-supervised, or a baseline.
+        encoder: its name in the grid.
+        task: "classification" or "axion-mass".
+        labels: share of the labels.
+        seed: of the finetuning.
+    """
+
+    model: str
+    method: str
+    encoder: str
+    task: TaskName
+    labels: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        parts = (self.model, self.method, self.encoder, self.task)
+        return f"{'_'.join(parts)}_labels-{self.labels:g}_seed-{self.seed}"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it begins with random weights."""
+        return self.method in BASELINES
+
+    @property
+    def run_method(self) -> str:
+        """The method of its run: the long baseline is a supervised run, too."""
+        return BASELINE if self.is_baseline else self.method
+
+    @property
+    def family(self) -> str:
+        """What its pretraining is called: cells of one family share it, and a machine."""
+        return f"{self.model}_{self.method}_{self.encoder}"
+
+
+def cells_of_models(cells: Sequence[Cell], models: Collection[str]) -> list[Cell]:
+    """The cells of some models.
+
+    Raises:
+        UsageError: where there is none of one of them.
+    """
+    known = {cell.model for cell in cells}
+    missing = set(models) - known
+    if missing:
+        raise UsageError(
+            f"No cell is of model {' or '.join(sorted(missing))}; those here are of "
+            f"{', '.join(sorted(known))}."
+        )
+    return [cell for cell in cells if cell.model in models]
+
+
+def share_of(grid: Grid, cells: Sequence[Cell], part: int, parts: int) -> list[Cell]:
+    """The cells for one machine of several, counted from 1; those of a family stay together.
+
+    Families are dealt out by their work, the largest first, each to the machine that has least.
+    """
+    work = grid.work(cells)
+    loads = [0.0] * parts
+    mine = set()
+    for family in sorted(work, key=work.__getitem__, reverse=True):
+        least = loads.index(min(loads))
+        loads[least] += work[family]
+        if least == part - 1:
+            mine.add(family)
+    return [cell for cell in cells if cell.family in mine]
+
+
+def load_grid(name: str) -> Grid:
+    """A grid that is shipped, by name, or one of a YAML file.
+
+    Raises:
+        UsageError: where there is none, or it is not a grid.
+    """
+    values = _read(name)
+    try:
+        return Grid.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        key = ".".join(path) or "the grid"
+        if first["type"] == "extra_forbidden":
+            raise UsageError(
+                f"Grid {name}: unknown key '{key}'{alternatives(path, Grid)}."
+            ) from None
+        raise UsageError(f"Grid {name}: {key}: {first['msg']}.") from None
+
+
+def _read(name: str, extending: tuple[str, ...] = ()) -> Any:
+    """The keys of a grid, those of the one that it extends included.
+
+    Args:
+        name: of the grid, or its file.
+        extending: the grids that extend this one.
+    """
+    if name in extending:
+        raise UsageError(f"Grid {name} extends itself: {' -> '.join([*extending, name])}.")
+    if name in shipped_grids():
+        values = parse_yaml((_SHIPPED / f"{name}.yaml").read_text("utf-8"), f"Grid {name}")
+    elif Path(name).exists():
+        values = read_yaml(name, UsageError)
+    else:
+        raise UsageError(
+            f"There is no grid {name!r}; choose {', '.join(shipped_grids())} or give a YAML file."
+        )
+    if not isinstance(values, dict):
+        raise UsageError(f"Grid {name} must be a mapping of keys to values.")
+    base = values.pop("extends", None)
+    return values if base is None else _read(str(base), (*extending, name)) | values
+
+
+def shipped_grids() -> list[str]:
+    """Names of the grids that come with lensmodels."""
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in _SHIPPED.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def _row_name(row: Row) -> str:
+    return f"{row.method} {row.encoder}"

@@ -1,0 +1,283 @@
+"""Running a grid: cell after cell, each of which can be killed and gone on with.
+
+DIR/pretrained/FAMILY/   runs that were pretrained, each shared by the cells of its family
+DIR/runs/CELL/           runs that were finetuned
+DIR/results/             what is kept and compared: see results.py
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from lensmodels import training
+from lensmodels.data import LensDataModule
+from lensmodels.errors import DataError, LensmodelsError
+from lensmodels.evaluation import score
+from lensmodels.evaluation.inference import choose_device, read_manifest
+from lensmodels.methods import PRETRAINING
+from lensmodels.runs import CHECKPOINTS, ENCODER, LOGS, RunConfig, read_config
+from lensmodels.settings import config_from_words
+from lensmodels.study.grid import Cell, Grid
+from lensmodels.study.results import (
+    RESULTS,
+    hardware,
+    is_done,
+    read_results,
+    versions,
+    write_result,
+)
+from lensmodels.tasks import TaskSettings
+
+_TIME = "minutes.json"
+_TICK = 5.0
+"""Seconds between two notes of the time that was spent: what a kill can lose."""
+
+
+def run_grid(
+    grid: Grid,
+    cells: Sequence[Cell],
+    data: Mapping[str, str],
+    out: Path,
+    *,
+    device: str = "auto",
+    seconds: float | None = None,
+) -> list[Cell]:
+    """Runs the cells that have no result yet.
+
+    Args:
+        grid: their settings.
+        cells: which, in this order; those of other models are passed over.
+        data: archive of each model, as {"B": "archives/B"}.
+        out: folder of the grid.
+        device: "auto", "cpu" or "gpu".
+        seconds: what there is time for: a cell that would not be done by then, judged by those
+            that are, is passed over; None for all.
+
+    Returns:
+        The cells that are done, those of earlier runs among them.
+
+    Raises:
+        DataError: where an archive is not of its model, or too small.
+        UsageError: where a folder holds what was made otherwise.
+        LensmodelsError: where cells failed, naming them; the others are run all the same.
+    """
+    return _GridRun(grid, data, out, device).run(cells, seconds)
+
+
+class _GridRun:
+    """A grid on its way."""
+
+    def __init__(self, grid: Grid, data: Mapping[str, str], out: Path, device: str) -> None:
+        self.grid, self.data, self.out, self.device = grid, data, out, device
+        self.results = out / RESULTS
+        self.hardware = hardware(choose_device(device))
+        self.versions = versions()
+        self.archives: dict[str, dict[str, Any]] = {}
+
+    def run(self, cells: Sequence[Cell], seconds: float | None) -> list[Cell]:
+        """Runs the cells; see `run_grid`."""
+        start = time.monotonic()
+        wanted = [cell for cell in cells if cell.model in self.data]
+        for model in dict.fromkeys(cell.model for cell in wanted):
+            self.archives[model] = _check_archive(self.grid, model, self.data[model])
+        held = {each.cell: each for each in read_results(self.results)}
+        done = [cell for cell in wanted if is_done(held, self.results, cell, self._made_from(cell))]
+        if done:
+            click.echo(f"{len(done)} of {len(wanted)} cells are done already.", err=True)
+        failed: list[Cell] = []
+        for cell in wanted:
+            if cell in done:
+                continue
+            if seconds is not None:
+                left = seconds - (time.monotonic() - start)
+                if left <= 0 or self._expected_seconds(cell) > left:
+                    continue
+            click.echo(f"[{len(done) + 1}/{len(wanted)}] {cell.name}", err=True)
+            try:
+                self._run_cell(cell)
+            except training.InterruptedTrainingError:
+                raise
+            except LensmodelsError as error:
+                click.echo(f"{cell.name} failed: {error}", err=True)
+                failed.append(cell)
+            else:
+                done.append(cell)
+        if failed:
+            raise LensmodelsError(
+                f"{len(failed)} of {len(wanted)} cells failed: "
+                f"{', '.join(cell.name for cell in failed)}."
+            )
+        return done
+
+    def _made_from(self, cell: Cell) -> dict[str, Any]:
+        return {"recipe": self.grid.recipe(cell), "archive": self.archives[cell.model]}
+
+    def _pretrained(self, cell: Cell) -> Path | None:
+        return None if cell.is_baseline else self.out / "pretrained" / cell.family
+
+    def _expected_seconds(self, cell: Cell) -> float:
+        """Time of a cell, from what others with its encoder took here; 0 where there are none."""
+        spent = cost = 0.0
+        for each in read_results(self.results):
+            if each.record["hardware"] == self.hardware and each.cell.encoder == cell.encoder:
+                spent += 60 * each.minutes
+                cost += self.grid.cost(each.cell)
+        pretrained = self._pretrained(cell)
+        is_pretrained = pretrained is not None and (pretrained / ENCODER).exists()
+        return spent / cost * self.grid.cost(cell, is_pretrained=is_pretrained) if cost else 0.0
+
+    def _run_cell(self, cell: Cell) -> None:
+        """Pretrains where that is not done, finetunes, tests, and writes the result."""
+        url, run = self.data[cell.model], self.out / "runs" / cell.name
+        pretrained = self._pretrained(cell)
+        if pretrained is not None:
+            self._pretrain(cell, pretrained)
+        config = self._config(cell, pretrained)
+        with _timed(run):
+            training.train(config, run, resume=True, moved=True)
+        tested, metrics = score(run, url, device=self.device)
+        del metrics["data"]["url"]  # where a machine keeps it says nothing
+        record = {
+            "made_from": self._made_from(cell),
+            "settings": _settings(run, without=("pretrain", "pretrain_views", "pretrain_classes")),
+            "pretraining": {
+                "settings": _settings(
+                    pretrained, without=("finetune", "finetune_views", "task", "frozen")
+                ),
+                "figures": _learned(pretrained),
+            }
+            if pretrained
+            else None,
+            "minutes": {
+                "pretrain": _minutes(pretrained) if pretrained else None,
+                "finetune": _minutes(run),
+            },
+            "hardware": self.hardware,
+            "versions": self.versions,
+            "metrics": metrics,
+        }
+        write_result(self.results, cell, record, tested.table)
+        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+
+    def _pretrain(self, cell: Cell, run: Path) -> None:
+        # one pretraining for the cells of every task, share of labels and seed
+        shared = replace(cell, task="classification", labels=1.0, seed=0)
+        config = training.begin(self._config(shared, None), run, resume=True, moved=True)
+        with _timed(run):
+            training.pretrain(config, run)
+        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+
+    def _config(self, cell: Cell, pretrained: Path | None) -> RunConfig:
+        """Settings of a cell's run, its epochs from the steps of the grid."""
+        overrides = {"data.test_size": self.grid.test, **self.grid.settings_of(cell)}
+        words: dict[str, Any] = {
+            "data": self.data[cell.model],
+            "method": cell.run_method,
+            "encoder_settings": self.grid.encoders[cell.encoder].settings,
+            "task": cell.task,
+            "labels": cell.labels,
+            "seed": cell.seed,
+            "train_size": self.grid.train,
+            "device": self.device,
+            "overrides": [f"{key}={json.dumps(value)}" for key, value in overrides.items()],
+        }
+        if pretrained is not None:
+            words["pretrained"] = str(pretrained.resolve())
+        data = LensDataModule(config_from_words(words).data)
+        data.setup()
+        pretrain, finetune = self.grid.steps(cell)
+        epochs = {"finetune": _epochs(finetune, data.steps("labelled"))}
+        if cell.run_method in PRETRAINING:
+            epochs["pretrain"] = _epochs(pretrain, data.steps("train"))
+        words["overrides"] += [f"{stage}.epochs={count}" for stage, count in epochs.items()]
+        return config_from_words(words)
+
+
+def _check_archive(grid: Grid, model: str, url: str) -> dict[str, Any]:
+    """What identifies an archive, which is of its model and large enough."""
+    manifest = read_manifest(url)
+    if manifest.name != model:
+        raise DataError(
+            f"{url} is of model {manifest.name}, not {model}; give the archive of each model as "
+            f"--data {model}=DIR_OR_URL."
+        )
+    for name in TaskSettings().classes:
+        for split, least in (("train", grid.train), ("test", grid.test)):
+            group = manifest.group(f"{split}/{name}")
+            held = group.count if group else 0
+            if held < least:
+                raise DataError(
+                    f"{url} holds {held:,} images of {split}/{name}, and the grid takes "
+                    f"{least:,}; make them with `lenssim generate --model {model} --train "
+                    f"{grid.train} --test {grid.test}`."
+                )
+    # the first images of a group are the same however many there are
+    return {"spec_sha256": manifest.spec_sha256, "seed": manifest.seed}
+
+
+def _epochs(steps: int, steps_an_epoch: int) -> int:
+    return max(1, round(steps / max(1, steps_an_epoch)))
+
+
+def _settings(run: Path, *, without: Sequence[str]) -> dict[str, Any]:
+    """Settings of a run that say something to another machine."""
+    left_out = {"pretrained", "measured", "device", *without}
+    settings = read_config(run).model_dump(mode="json", exclude=left_out)
+    for place in ("url", "cache_dir"):
+        del settings["data"][place]
+    return settings
+
+
+def _learned(pretrained: Path) -> dict[str, float]:
+    """What the pretraining's log says of its features in the end."""
+    log = pd.read_csv(pretrained / LOGS / "pretrain" / "metrics.csv")
+    names = ("train_loss", "embedding_std", "embedding_rank", "knn_macro_auc", "linear_macro_auc")
+    return {
+        name: float(log[name].dropna().iloc[-1])
+        for name in names
+        if name in log and log[name].notna().any()
+    }
+
+
+@contextmanager
+def _timed(run: Path) -> Iterator[None]:
+    """Notes the minutes that work on a run takes, over all the times that it was gone on with."""
+    before, start = _minutes(run), time.perf_counter()
+    over = threading.Event()
+
+    def note() -> None:
+        run.mkdir(parents=True, exist_ok=True)
+        part = run / f"{_TIME}.part"
+        part.write_text(json.dumps(before + (time.perf_counter() - start) / 60))
+        part.replace(run / _TIME)
+
+    def tick() -> None:
+        while not over.wait(_TICK):
+            note()
+
+    clock = threading.Thread(target=tick, daemon=True)
+    clock.start()
+    try:
+        yield
+    finally:
+        over.set()
+        clock.join()
+        note()
+
+
+def _minutes(run: Path) -> float:
+    try:
+        return float(json.loads((run / _TIME).read_text()))
+    except (OSError, ValueError):
+        return 0.0

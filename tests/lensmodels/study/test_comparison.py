@@ -1,0 +1,150 @@
+"""Means over seeds, intervals and differences."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lensmodels.errors import LensmodelsError
+from lensmodels.study.comparison import (
+    compare_row,
+    difference_of,
+    mixed_pretrainings,
+    score_of,
+)
+from lensmodels.study.grid import Cell
+from lensmodels.study.results import CellResult
+
+LABELS = np.repeat([0.0, 1.0, 2.0], 150)
+
+
+def classified(method: str, signal: float, seed: int = 0, archive: str = "B") -> CellResult:
+    """A cell that knows the class with some signal over noise of its own."""
+    noise = np.random.default_rng([seed, 7]).normal(size=(len(LABELS), 3))
+    logits = noise + signal * np.eye(3)[LABELS.astype(int)]
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    cell = Cell("B", method, "r", "classification", 1.0, seed)
+    record = {"minutes": {"pretrain": 2.0, "finetune": 1.0}, "made_from": {"archive": archive}}
+    return CellResult(cell, record, LABELS, log_probabilities)
+
+
+def weighed(scatter: float, seed: int = 0, offset: float = 0.0, images: int = 0) -> CellResult:
+    """A cell whose masses are off by some scatter, and by as much everywhere."""
+    generator = np.random.default_rng(images)
+    truth = generator.uniform(-24, -22, 500)
+    cell = Cell("B", "byol", "r", "axion-mass", 1.0, seed)
+    record = {"minutes": {"pretrain": None, "finetune": 1.0}, "made_from": {"archive": "B"}}
+    return CellResult(cell, record, truth, truth + offset + scatter * generator.normal(size=500))
+
+
+def test_a_score_is_the_mean_over_seeds():
+    cells = [classified("byol", 2.0, seed) for seed in range(3)]
+    score = score_of(cells, "macro_auc")
+    one_by_one = [
+        roc_auc_score(LABELS, np.exp(cell.predicted), multi_class="ovr") for cell in cells
+    ]
+    assert score.mean == pytest.approx(np.mean(one_by_one), abs=1e-12)
+    assert score.interval.low < score.mean < score.interval.high
+    assert (score.seeds, score.minutes) == (3, 3.0)
+
+
+def test_seeds_that_scatter_widen_the_interval_as_student_has_it():
+    """Trainings that scatter: 95% of intervals from three of them hold the true mean."""
+    generator = np.random.default_rng(5)
+    held = 0
+    for _ in range(200):
+        # images without scatter of their own: every error is that of the training
+        cells = [weighed(0.0, offset=abs(value)) for value in generator.normal(1, 0.1, 3)]
+        interval = score_of(cells, "rmse").interval
+        held += interval.low <= 1 <= interval.high
+    assert 180 <= held <= 198
+
+
+def test_one_seed_knows_of_the_images_only():
+    one = score_of([weighed(0.0, offset=0.5)], "rmse")
+    assert one.interval.low == pytest.approx(0.5) and one.interval.high == pytest.approx(0.5)
+
+
+def test_a_clear_difference_is_real_from_three_seeds_on():
+    better = [classified("byol", 2.5, seed) for seed in range(3)]
+    worse = [classified("supervised", 1.0, seed + 10) for seed in range(3)]
+    found = difference_of(better, worse, "macro_auc")
+    assert found.is_real and found.is_better and found.mean > 0
+    back = difference_of(worse, better, "macro_auc")
+    assert back.is_real and not back.is_better
+    one = difference_of(better[:1], worse, "macro_auc")
+    assert one.is_clear and not one.is_real and one.seeds == 1
+    nothing = difference_of(better, better, "macro_auc")
+    assert not nothing.is_clear and nothing.mean == 0
+
+
+def test_what_seeds_share_drops_out_of_their_difference():
+    """Each pair differs by 0.01, and the pairs by much more."""
+    first = [weighed(0.0, offset=offset, seed=seed) for seed, offset in enumerate((0.1, 0.5, 0.9))]
+    second = [
+        weighed(0.0, offset=offset + 0.01, seed=seed) for seed, offset in enumerate((0.1, 0.5, 0.9))
+    ]
+    assert difference_of(second, first, "rmse").is_real
+    others = [weighed(0.0, offset=offset + 0.01, seed=7) for offset in (0.1, 0.5, 0.9)]
+    assert not difference_of(others, first, "rmse").is_clear
+
+
+def test_seeds_that_one_side_lacks_are_left_out_of_a_difference():
+    """One side has three seeds of very different luck, the other the last two of them."""
+    first = [weighed(0.0, offset=offset, seed=seed) for seed, offset in enumerate((0.1, 0.5, 0.9))]
+    second = [
+        weighed(0.0, offset=offset + 0.01, seed=seed) for seed, offset in ((1, 0.5), (2, 0.9))
+    ]
+    found = difference_of(second, first, "rmse")
+    assert found.mean == pytest.approx(0.01) and found.seeds == 2
+    alone = difference_of(second[:1], first, "rmse")
+    assert alone.mean == pytest.approx(0.01) and alone.seeds == 1 and not alone.is_real
+
+
+def test_no_interval_of_an_auc_passes_one():
+    cells = [classified("byol", signal, seed) for seed, signal in enumerate((3.0, 9.0, 9.0))]
+    assert score_of(cells, "macro_auc").interval.high == 1
+
+
+def test_two_pretrainings_of_one_row_are_named():
+    cells = [classified("byol", 2.0, seed) for seed in range(3)]
+    for cell, loss in zip(cells, (0.1, 0.1, 0.2), strict=True):
+        cell.record["pretraining"] = {"figures": {"train_loss": loss}}
+    assert mixed_pretrainings(cells[:2]) == []
+    assert mixed_pretrainings(cells) == ["B_byol_r"]
+
+
+def test_a_smaller_error_is_better():
+    found = difference_of([weighed(0.1)], [weighed(0.3)], "rmse")
+    assert found.is_better and found.mean < 0 and found.is_clear
+
+
+def test_other_images_are_not_compared():
+    with pytest.raises(LensmodelsError, match="different images"):
+        difference_of([weighed(0.1)], [weighed(0.1, images=1)], "rmse")
+    with pytest.raises(LensmodelsError, match="different images"):
+        difference_of(
+            [classified("byol", 1)], [classified("dino", 1, archive="other")], "macro_auc"
+        )
+
+
+def test_the_error_around_a_mass_counts_only_images_there():
+    result = weighed(0.2)
+    near = (result.truth >= -23.25) & (result.truth < -22.75)
+    expected = np.sqrt(np.mean((result.predicted - result.truth)[near] ** 2))
+    assert score_of([result], "rmse_near").mean == pytest.approx(expected)
+
+
+def test_a_row_has_what_was_run():
+    results = [classified("byol", 2.5), classified("supervised", 1.0)]
+    row = compare_row(
+        results, model="B", method="byol", encoder="r", stands_for="resnet50",
+        task="classification",
+    )  # fmt: skip
+    assert row.gain and row.gain.is_better
+    assert row.long_baseline is None and row.long_gain is None
+    assert row.study and row.study.finetuned == 0.960
+    few = compare_row(
+        results, model="B", method="byol", encoder="r", stands_for="resnet50",
+        task="classification", labels=0.1,
+    )  # fmt: skip
+    assert few.ours is None and few.baseline is None

@@ -1,0 +1,54 @@
+"""What rows are held against."""
+
+from lensmodels.evaluation.bootstrap import Interval
+from lensmodels.evaluation.information import information_limit
+from lensmodels.study.comparison import ComparedRow, Difference, Published, Score
+from lensmodels.study.goals import axion_mass_goals, classification_goals, gain_goal
+from lenssim import load_spec
+
+SPEC = load_spec("B").sha256
+
+
+def row(method="byol", ours=None, baseline=None, gain=None, study=None):
+    """A row that has scores of these means."""
+    scores = [
+        None if mean is None else Score(mean, Interval(0, 1), 3, 1) for mean in (ours, baseline)
+    ]
+    return ComparedRow("B", method, "r", 1.0, scores[0], scores[1], None, gain, None, study)
+
+
+def gain(mean, low, high, seeds=3):
+    return Difference(mean, Interval(low, high), mean > 0, seeds)
+
+
+def test_rows_are_held_against_their_own_published_figure():
+    rows = [
+        row("byol", ours=0.956, baseline=0.963, study=Published(0.963, 0.960)),
+        row("dino", ours=0.990, baseline=0.99, study=Published(0.998, 0.998)),
+        row("simsiam", study=Published(0.984, 0.996)),  # not run
+    ]
+    supervised, pretrained = classification_goals(rows)
+    assert supervised.reached == pretrained.reached == ("BYOL (r)",)
+    assert supervised.missed == pretrained.missed == ("DINO (r)",)
+    assert pretrained.sentence.endswith("1 of 2 rows; not DINO (r).")
+
+
+def test_a_gain_counts_where_it_is_real_and_to_the_better():
+    rows = [
+        row("byol", gain=gain(0.1, 0.05, 0.15)),
+        row("dino", gain=gain(0.1, -0.05, 0.25)),
+        row("simsiam", gain=gain(-0.1, -0.15, -0.05)),
+        row("contrastive-noise", gain=gain(0.1, 0.05, 0.15, seeds=2)),
+        row("contrastive-rotation"),
+    ]
+    assert gain_goal(rows, "better").count == "1 of 4"
+
+
+def test_the_axion_mass_is_held_against_the_information_in_the_images():
+    limit = information_limit(SPEC)
+    good, bad = row("byol", ours=1.1 * limit.limit), row("dino", ours=1.2 * limit.limit)
+    bound = limit.rms_bound(-23.25, -22.75)
+    near = [row("byol", ours=1.6 * bound), row("dino", ours=1.4 * bound)]
+    _, whole, around = axion_mass_goals([good, bad], near, SPEC)
+    assert whole.reached == ("BYOL (r)",) and around.reached == ("DINO (r)",)
+    assert len(list(axion_mass_goals([good], near, "another"))) == 1
