@@ -19,6 +19,10 @@ class ArchiveError(LenssimError):
     """An archive cannot be written, read or trusted."""
 
 
+class ServerError(ArchiveError):
+    """A server fails or refuses a request, which says nothing about the archive behind it."""
+
+
 class ImportFileError(LenssimError):
     """A file that was to be imported is not what it should be; the message names it."""
 

@@ -12,7 +12,7 @@ from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.verify import Problem, ReportBytes, file_problems, group_problems
-from lenssim.errors import ArchiveError, UsageError
+from lenssim.errors import ArchiveError, ServerError, UsageError
 from lenssim.execution import thread_count
 from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.pipeline import simulate_samples
@@ -67,6 +67,7 @@ def verify(
 
     Raises:
         ArchiveError: where there is no archive, or its manifest itself is damaged.
+        ServerError: if a server fails, so that nothing can be said about the files on it.
         UsageError: where `deep` is asked for images that were imported, or is negative.
     """
     archive = open_archive(url)
@@ -126,6 +127,8 @@ def image_problems(archive: Archive, record: GroupRecord, indices: Sequence[int]
         read = _rows_from_zarr if storage == "zarr" else _rows_from_shards
         try:
             rows = read(archive, record, indices)
+        except ServerError:
+            raise
         except (ArchiveError, ValueError) as error:
             problems.append(Problem(f"{storage} of {record.name}", str(error)))
             continue
@@ -141,7 +144,7 @@ Row = dict[str, np.ndarray]
 
 
 def _rows_from_zarr(archive: Archive, record: GroupRecord, indices: Sequence[int]) -> list[Row]:
-    dataset = archive.dataset(record.split, record.substructure_class)
+    dataset = archive.dataset(record.split, record.substructure_class, allow_whole_files=True)
     drawn = dataset.isel(sample=list(indices)).load()
     return [
         {str(name): drawn[name].values[place] for name in drawn.data_vars}

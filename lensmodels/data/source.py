@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lensmodels.data.settings import LABELS
 from lensmodels.errors import DataError
+from lenssim.archive import ServerError
 
 Images = NDArray[np.float32]
 Columns = dict[str, NDArray[np.generic]]
@@ -68,6 +69,8 @@ class Source(ABC):
             columns = self._read(group, start, stop, images)
         except DataError:
             raise
+        except ServerError as error:
+            raise DataError(str(error)) from error
         except Exception as error:  # a damaged file can fail anywhere in the decoding
             reason = str(error).rstrip(".") or type(error).__name__
             raise DataError(f"{where} cannot be read: {reason}; {_ADVICE}") from error

@@ -25,7 +25,7 @@ from lensmodels.data.files import keep_copy, read_copy
 from lensmodels.data.plain_chunks import PlainChunks
 from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images, Source
 from lensmodels.errors import DataError
-from lenssim.archive import Archive
+from lenssim.archive import Archive, ServerError
 from lenssim.archive.manifest import IMAGES
 
 
@@ -50,25 +50,8 @@ class CachingStore(WrapperStore[Store]):
             return prototype.buffer.from_bytes(content)
         found = await self._store.get(key, prototype, byte_range)
         if found is not None:
-            _check_length(key, len(found), byte_range)
             await asyncio.to_thread(keep_copy, copy, found.to_bytes())
         return found
-
-
-def _check_length(key: str, length: int, byte_range: ByteRequest | None) -> None:
-    """Refuses what is not the range that was asked for, before it is kept."""
-    match byte_range:
-        case RangeByteRequest(start, end):
-            expected = end - start
-        case SuffixByteRequest(expected):
-            pass
-        case _:
-            return
-    if length != expected:
-        raise OSError(
-            f"{length} bytes of {key} were sent where {expected} were asked for: the server does "
-            "not send parts of files, so copy the archive to a disk, or to a server that does"
-        )
 
 
 def _suffix(byte_range: ByteRequest | None) -> str:
@@ -112,6 +95,8 @@ class ZarrSource(Source):
                 }
                 for name in groups
             }
+        except ServerError as error:
+            raise DataError(str(error)) from error
         except Exception as error:  # file systems and zarr raise what they like
             raise DataError(
                 f"{archive.location}/{IMAGES} cannot be opened: {str(error).rstrip('.')}."

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import json
 import os
 import socket
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
-from zarr.abc.store import ByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
-from lenssim.errors import ArchiveError
+from lenssim.archive.remote import RemoteStore, request
+from lenssim.archive.server_errors import Action, diagnose, is_past_end, reason
+from lenssim.errors import ArchiveError, LenssimError
 
 Store = LocalStore | FsspecStore | WrapperStore[Any]
 Result = TypeVar("Result")
-
-ATTEMPTS = 5
-"""Times that a request to a server is made before it counts as failed."""
-
-FIRST_DELAY = 0.25
-"""Seconds before the second attempt; each further one waits twice as long."""
 
 SILENCE = 30.0
 """Seconds for which a web server may send nothing before the request is given up."""
@@ -68,6 +61,11 @@ class Location:
             hint = _EXTRAS.get(self.url.partition("://")[0])
             advice = f"; {hint} adds what it needs" if hint else ""
             raise ArchiveError(f"{self.url} cannot be opened: {error}{advice}.") from None
+        except Exception as error:  # some file systems connect at once
+            diagnosis = diagnose(error, self.url, "read")
+            if diagnosis is None:
+                raise ArchiveError(f"{self.url} cannot be opened: {reason(error)}.") from error
+            raise diagnosis.error(self.url, "read") from error
 
     def __str__(self) -> str:
         return self.url
@@ -85,13 +83,21 @@ class Location:
         """The location of a sub-folder."""
         return Location(f"{self.url}/{relative}")
 
-    def zarr_store(self, relative: str, *, read_only: bool) -> Store:
-        """Zarr store of a sub-folder."""
+    def zarr_store(
+        self, relative: str, *, read_only: bool, allow_whole_files: bool = False
+    ) -> Store:
+        """Zarr store of a sub-folder.
+
+        Args:
+            relative: path of the sub-folder.
+            read_only: whether nothing is written.
+            allow_whole_files: whether a server may send whole files in place of parts of them.
+        """
         if self.is_local:
             return LocalStore(self.path(relative), read_only=read_only)
         url = f"{self.url}/{relative}"
         store = FsspecStore.from_url(url, _options(url), read_only=read_only)
-        return _PatientStore(store)
+        return RemoteStore(store, allow_whole_files=allow_whole_files)
 
     def exists(self, relative: str) -> bool:
         """Whether there is such a file or folder."""
@@ -118,15 +124,23 @@ class Location:
             return
         for start in range(0, max(size, 1), BLOCK_SIZE):
             end = min(start + BLOCK_SIZE, size)
-
-            def piece(start: int = start, end: int = end) -> bytes:
-                # the whole file where one piece is all: not every server knows ranges
-                limits = (None, None) if end - start == size else (start, end)
-                return self._fs.cat_file(self.path(relative), *limits)
-
             with self._reading(relative):
-                content = self._ask(relative, piece)
+                content = self._ask(relative, partial(self._part, relative, start, end, size))
+            if len(content) > end - start:
+                # the server has sent the whole file, as those do that know no parts
+                yield memoryview(content)[start:]
+                return
             yield memoryview(content)
+
+    def _part(self, relative: str, start: int, end: int, size: int) -> bytes:
+        """Bytes of a file, or the whole file if its server knows no parts of files."""
+        limits = (None, None) if end - start == size else (start, end)
+        try:
+            return self._fs.cat_file(self.path(relative), *limits)
+        except Exception as error:
+            if is_past_end(error):
+                return b""
+            raise
 
     def write(self, relative: str, content: bytes | memoryview) -> None:
         """Writes a file whole: a reader sees the old content or the new, never a part."""
@@ -137,7 +151,7 @@ class Location:
                 with _replacing(Path(target)) as scratch:
                     scratch.write_bytes(content)
             else:
-                self._ask(relative, lambda: self._fs.pipe_file(target, bytes(content)))
+                self._ask(relative, lambda: self._fs.pipe_file(target, bytes(content)), "written")
 
     def write_pieces(self, relative: str, pieces: Iterable[bytes]) -> None:
         """Writes a file as `write` does, from pieces that need not be in memory together."""
@@ -162,7 +176,7 @@ class Location:
                 with _replacing(Path(target)) as scratch:
                     self._fs.put_file(str(source), str(scratch))
             else:
-                self._ask(relative, lambda: self._fs.put_file(str(source), target))
+                self._ask(relative, lambda: self._fs.put_file(str(source), target), "written")
 
     @property
     def hub(self) -> Any | None:
@@ -176,8 +190,8 @@ class Location:
     def commit_to_hub(self, folder: Path, paths: Sequence[str]) -> None:
         """Copies files of a local folder to the hub, to the same paths here, in one commit."""
         assert self.hub is not None
-        resolved = self.hub.resolve_path(self._root)
         with self.writing():
+            resolved = self.hub.resolve_path(self._root)
             self.hub._api.upload_folder(  # the file system's own client, with its token
                 repo_id=resolved.repo_id,
                 repo_type=resolved.repo_type,
@@ -299,18 +313,18 @@ class Location:
             yield
         except FileExistsError:
             raise
-        except OSError as error:
-            raise ArchiveError(
-                f"{self.url} cannot be written: {reason(error)}. What is done is kept: "
-                "mend that, and the same command goes on from there."
-            ) from error
         except Exception as error:
-            is_refusal = isinstance(getattr(error, "status", None), int)
-            if is_refusal or isinstance(error, NotImplementedError):
+            if isinstance(error, LenssimError):
+                raise
+            if self.is_local and isinstance(error, OSError):
                 raise ArchiveError(
-                    f"{self.url} can only be read: write to a folder or bucket."
+                    f"{self.url} cannot be written: {reason(error)}. What is done is kept: "
+                    "mend that, and the same command goes on from there."
                 ) from error
-            raise
+            diagnosis = None if self.is_local else diagnose(error, self.url, "written")
+            if diagnosis is None:
+                raise
+            raise diagnosis.error(self.url, "written") from error
 
     def names(self, relative: str) -> list[str]:
         """Names of the files and folders in a sub-folder, sorted; none where it does not exist."""
@@ -338,25 +352,9 @@ class Location:
         skip = len(self._root.rstrip("/")) + 1
         return {path[skip:]: int(entry["size"]) for path, entry in sorted(found.items())}
 
-    def _ask(self, relative: str, request: Callable[[], Result]) -> Result:
-        """What a request gives; asked again where it failed for a reason that may pass.
-
-        Raises:
-            OSError: at once, where the file system says that it cannot be.
-            ArchiveError: where it still fails after the last attempt.
-        """
-        for attempt in range(ATTEMPTS):
-            try:
-                return request()
-            except Exception as error:
-                if self.is_local or not _may_pass(error):
-                    if isinstance(error, OSError | NotImplementedError):
-                        raise
-                    raise ArchiveError(f"{self.url}/{relative} fails: {reason(error)}.") from error
-                if attempt == ATTEMPTS - 1:
-                    raise unreachable(f"{self.url}/{relative}", error) from None
-            time.sleep(FIRST_DELAY * 2**attempt)
-        raise AssertionError("the last attempt returns or raises")
+    def _ask(self, relative: str, call: Callable[[], Result], action: Action = "read") -> Result:
+        """The result of a request to the file system; see `remote.request`."""
+        return call() if self.is_local else request(f"{self.url}/{relative}", call, action)
 
     @contextmanager
     def _reading(self, relative: str) -> Iterator[None]:
@@ -369,25 +367,6 @@ class Location:
             raise ArchiveError(f"{self.url}/{relative} cannot be read: {reason(error)}.") from None
 
 
-class _PatientStore(WrapperStore[FsspecStore]):
-    """A remote store whose requests are made again where they failed for a reason that may pass."""
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        """Content of a file, or of a range of it; None where there is no such file."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self._store.get(key, prototype, byte_range)
-            except Exception as error:
-                if not _may_pass(error):
-                    raise
-                if attempt == ATTEMPTS - 1:
-                    raise unreachable(f"{self._store.path}/{key}", error) from None
-            await asyncio.sleep(FIRST_DELAY * 2**attempt)
-        raise AssertionError("the last attempt returns or raises")
-
-
 def _options(url: str) -> dict[str, Any]:
     """Options of the file system of a URL: a web server that falls silent is given up."""
     if url.partition("://")[0] not in ("http", "https"):
@@ -398,29 +377,6 @@ def _options(url: str) -> dict[str, Any]:
         return {}  # fsspec says what is missing
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
     return {"client_kwargs": {"timeout": timeout}}
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether a request that failed so may succeed when it is made again.
-
-    A lost connection, a body cut short, silence, or an answer such as "busy" (5xx, 429) may; a
-    wrong address, a missing right, or an error of the program may not.
-    """
-    if isinstance(error, FileNotFoundError | PermissionError | NotImplementedError):
-        return False
-    status = getattr(error, "status", None)
-    if isinstance(status, int) and status:
-        return status >= 500 or status in (408, 429)
-    is_network = type(error).__module__.partition(".")[0] in ("aiohttp", "botocore", "requests")
-    return is_network or isinstance(error, OSError | asyncio.TimeoutError)
-
-
-def unreachable(place: str, error: Exception) -> ArchiveError:
-    """The error of a request whose last attempt failed too."""
-    return ArchiveError(
-        f"{place} cannot be read: after {ATTEMPTS} attempts its server still fails "
-        f"({reason(error)}); try again later."
-    )
 
 
 def _is_alive(process: Any) -> bool:
@@ -448,9 +404,3 @@ def _replacing(target: Path) -> Iterator[Path]:
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def reason(error: Exception) -> str:
-    """What an error says, in a few words on one line."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:200].rstrip(".")

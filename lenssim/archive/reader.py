@@ -59,7 +59,13 @@ class Archive:
             raise ArchiveError(f"{self.location} does not hold {name}; it holds {held}.")
         return record
 
-    def dataset(self, split: Split, substructure_class: SubstructureClass) -> xr.Dataset:
+    def dataset(
+        self,
+        split: Split,
+        substructure_class: SubstructureClass,
+        *,
+        allow_whole_files: bool = False,
+    ) -> xr.Dataset:
         """One group, lazily: nothing but metadata is read until values are asked for.
 
         Every file that is read whole is checked against the manifest, and every chunk that is
@@ -68,10 +74,13 @@ class Archive:
         Args:
             split: "train" or "test".
             substructure_class: "axion", "cdm" or "no_sub".
+            allow_whole_files: whether to read from a server that sends whole files only: slow, as
+                each chunk costs the transfer of its file.
 
         Raises:
             ArchiveError: where the archive does not hold that group complete and in Zarr, or its
                 metadata is not what the manifest says.
+            ServerError: if its server fails or, when values are asked for, sends whole files only.
         """
         record = self.record(split, substructure_class)
         if "zarr" not in record.formats:
@@ -79,7 +88,8 @@ class Archive:
                 f"{self.location} holds {record.name} as WebDataset shards only: read those, or "
                 "generate it with --format both."
             )
-        return xr.open_zarr(self.checked_store(record), consolidated=True, chunks=None)
+        store = self.checked_store(record, allow_whole_files=allow_whole_files)
+        return xr.open_zarr(store, consolidated=True, chunks=None)
 
     def read_shard(
         self, record: GroupRecord, shard: int
@@ -118,8 +128,12 @@ class Archive:
             )
         return content
 
-    def checked_store(self, record: GroupRecord) -> Store:
+    def checked_store(self, record: GroupRecord, *, allow_whole_files: bool = False) -> Store:
         """Zarr store of one group, whose metadata has been found to be sound.
+
+        Args:
+            record: of the group.
+            allow_whole_files: as `dataset` takes it.
 
         Raises:
             ArchiveError: where that metadata is not what the manifest says.
@@ -131,7 +145,9 @@ class Archive:
         records = {
             key.removeprefix(prefix): each for key, each in self.manifest.files_of(prefix).items()
         }
-        store = self.location.zarr_store(f"{IMAGES}/{record.name}", read_only=True)
+        store = self.location.zarr_store(
+            f"{IMAGES}/{record.name}", read_only=True, allow_whole_files=allow_whole_files
+        )
         return _CheckedStore(store, records, {"zarr.json": content})
 
 

@@ -16,7 +16,7 @@ from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS, FileRecord, Group
 from lenssim.archive.reader import Archive
 from lenssim.archive.schema import Column, columns_of
 from lenssim.archive.webdataset import shard_path
-from lenssim.errors import ArchiveError
+from lenssim.errors import ArchiveError, ServerError
 from lenssim.spec import CLASSES
 
 ReportBytes = Callable[[int], None]
@@ -46,6 +46,9 @@ def file_problems(
 
     Returns:
         One problem a file, sorted by path; none where every file is what the manifest says.
+
+    Raises:
+        ServerError: if the server fails, so that nothing can be said about its files.
     """
     location, manifest = archive.location, archive.manifest
 
@@ -87,6 +90,8 @@ def file_problem(
                 break
     except FileNotFoundError:
         return "is missing"
+    except ServerError:
+        raise
     except ArchiveError as error:
         return str(error)
     if size != record.size:
@@ -122,10 +127,14 @@ def group_problems(archive: Archive, record: GroupRecord) -> list[Problem]:
         problems += _shard_gaps(archive.manifest, record)
     if "zarr" in record.formats:
         try:
-            dataset = archive.dataset(record.split, record.substructure_class)
+            dataset = archive.dataset(
+                record.split, record.substructure_class, allow_whole_files=True
+            )
             names = [name for name in dataset.variables if name != "image"]
             loaded = dataset[names].load()
             attributes = dataset["image"].attrs
+        except ServerError:
+            raise
         except ArchiveError as error:
             return [*problems, Problem(f"{IMAGES}/{record.name}", str(error))]
         except ValueError as error:  # a chunk whose own checksum does not fit

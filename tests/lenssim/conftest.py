@@ -103,6 +103,7 @@ class Faults:
     busy: int = 0
     cut_short: int = 0
     stall: float = 0.0
+    no_ranges: bool = False
     requests: Counter = field(default_factory=Counter)
 
 
@@ -129,27 +130,31 @@ class _Files(BaseHTTPRequestHandler):
     def do_GET(self):
         self.serve(with_body=True)
 
+    def answer(self, status):
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def serve(self, with_body):
         self.faults.requests[self.command] += 1
         if self.faults.busy:
             self.faults.busy -= 1
-            self.send_response(503)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(503)
             return
         time.sleep(self.faults.stall)
         path = self.folder / self.path.lstrip("/")
         if not path.is_file():
-            self.send_response(404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.answer(404)
             return
         content = path.read_bytes()
         size = len(content)
         asked = self.headers.get("Range", "").removeprefix("bytes=")
-        if asked:
+        if asked and not self.faults.no_ranges:
             start, _, end = asked.partition("-")
             first = int(start) if start else size - int(end)
+            if first >= size:
+                self.answer(416)
+                return
             last = min(int(end), size - 1) if start and end else size - 1
             content = content[first : last + 1]
             self.send_response(206)
@@ -169,16 +174,27 @@ class _Files(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def faulty_web(archive_folder):
+def serve():
+    """Starts a web server of a folder that does wrong what it is told to; gives (url, faults)."""
+    servers = []
+
+    def start(folder):
+        faults = Faults()
+        server = _Server(("127.0.0.1", 0), partial(_Files, folder, faults))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}", faults
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def faulty_web(archive_folder, serve):
     """A web server of the shared archive that does wrong what it is told to; (url, faults)."""
-    faults = Faults()
-    handler = partial(_Files, archive_folder, faults)
-    server = _Server(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", faults
-    server.shutdown()
-    server.server_close()
+    return serve(archive_folder)
 
 
 NGINX = """

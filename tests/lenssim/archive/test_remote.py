@@ -5,8 +5,10 @@ import pytest
 import xarray as xr
 
 import lenssim
-from lenssim.archive import location
-from lenssim.errors import ArchiveError
+from lenssim.archive import location, remote
+from lenssim.archive.verify import file_problems, group_problems
+from lenssim.errors import ArchiveError, ServerError
+from lenssim.preview import draw_preview
 from lenssim.verification import verify
 
 
@@ -55,7 +57,7 @@ def test_an_archive_is_generated_into_a_bucket(bucket):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(location, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(remote, "FIRST_DELAY", 0.01)
 
 
 @pytest.mark.parametrize("fault", [{"busy": 3}, {"cut_short": 3}])
@@ -89,6 +91,51 @@ def test_a_server_that_stalls_is_given_up(faulty_web, impatient, monkeypatch):
     faults.stall = 1.0
     with pytest.raises(ArchiveError, match=r"after 5 attempts"):
         lenssim.open_archive(url)
+
+
+NO_RANGES = "the server does not send parts of files; copy the archive to a disk"
+
+
+def test_a_server_without_ranges_is_named_where_parts_of_files_are_read(faulty_web, tmp_path):
+    url, faults = faulty_web
+    faults.no_ranges = True
+    archive = lenssim.open_archive(url)
+    with pytest.raises(ServerError, match=NO_RANGES):
+        archive.dataset("train", "cdm")["image"].isel(sample=0).load()
+    with pytest.raises(ServerError, match=NO_RANGES):
+        draw_preview(url, tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("block_size", [location.BLOCK_SIZE, 1000])
+def test_verify_reads_whole_files_from_a_server_without_ranges(block_size, faulty_web,
+                                                               monkeypatch):  # fmt: skip
+    monkeypatch.setattr(location, "BLOCK_SIZE", block_size)
+    url, faults = faulty_web
+    faults.no_ranges = True
+    assert verify(url, deep=1).problems == ()
+
+
+def test_verify_tells_a_failing_server_from_a_damaged_archive(faulty_web, impatient):
+    url, faults = faulty_web
+    archive = lenssim.open_archive(url)
+    faults.busy = 10_000
+    with pytest.raises(ServerError, match=r"after 5 attempts its server still fails \(503"):
+        file_problems(archive, workers=2)
+    with pytest.raises(ServerError, match="after 5 attempts"):
+        group_problems(archive, archive.record("train", "cdm"))
+
+
+def test_a_file_cut_short_on_the_server_is_damaged(archive_copy, serve):
+    path = archive_copy / "images.zarr/train/cdm/image/c/0/0/0"
+    size = path.stat().st_size
+    url, _ = serve(archive_copy)
+    image = lenssim.open_archive(url).dataset("train", "cdm")["image"]
+    # the index is at the beginning of the file
+    path.write_bytes(path.read_bytes()[: size // 2])
+    with pytest.raises(ArchiveError, match=r"is damaged: it ends [0-9]+ bytes too early"):
+        image.isel(sample=31).load()
+    problem = f"{path.relative_to(archive_copy)}: has {size // 2} instead of {size} bytes"
+    assert problem in map(str, verify(url).problems)
 
 
 def test_a_place_that_can_only_be_read_is_one_sentence(faulty_web):
