@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lensmodels.evaluation.wording import METHOD_NAMES, signed, span
+from lensmodels.evaluation.wording import signed, span
+from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.reporting.measurements import how_learned
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.study import Grid, load_grid

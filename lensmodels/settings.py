@@ -10,11 +10,15 @@ from pydantic import ValidationError, create_model
 from lensmodels.data import CLASSES
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import DataError, UsageError
-from lensmodels.methods import PRETRAINING, StageSettings, Supervised
+from lensmodels.methods.settings import (
+    PRETRAINING_DEFAULTS,
+    SUPERVISED_DEFAULTS,
+    StageSettings,
+    check_views,
+)
 from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
 from lensmodels.views import default_recipe, plain_recipe, read_recipe
-from lenssim.archive import ArchiveError, open_archive
 from lenssim.key_values import alternatives, parse_key_value, set_key
 
 SCALING_WORDS = ("scaling", "softening", "components")
@@ -61,17 +65,17 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
         UsageError: naming the key, the value and what is allowed.
     """
     method = words.get("method", "supervised")
-    stage = PRETRAINING[method].defaults if method in PRETRAINING else StageSettings(epochs=0)
+    stage = PRETRAINING_DEFAULTS.get(method, StageSettings(epochs=0))
     values: dict[str, Any] = {
         "method": method,
         "encoder": words.get("encoder_settings", EncoderSettings()).model_dump(mode="json"),
         "task": TaskSettings().model_dump(mode="json"),
         "data": {"url": words["data"]},
         "pretrain": stage.model_dump(),
-        "finetune": Supervised.defaults.model_dump(),
+        "finetune": SUPERVISED_DEFAULTS.model_dump(),
         "finetune_views": plain_recipe(default_recipe("supervised")),
     }
-    if method in PRETRAINING:
+    if method in PRETRAINING_DEFAULTS:
         recipe = read_recipe(words["views"]) if "views" in words else default_recipe(method)
         values["pretrain_views"] = plain_recipe(recipe)
         values["pretrain_classes"] = _train_classes(words["data"])
@@ -116,21 +120,23 @@ def _validated(values: Mapping[str, Any]) -> RunConfig:
             "task.quadrupole is a second target for an encoder that is trained on the axion mass; "
             "leave it at 0 for another task, and where the encoder is frozen."
         )
-    if config.method in PRETRAINING:
-        PRETRAINING[config.method].check_views(config.pretrain_views)
+    if config.method in PRETRAINING_DEFAULTS:
+        check_views(config.method, config.pretrain_views)
     return config
 
 
 def _schema(method: str) -> type[RunConfig]:
     """Schema of the settings of a run, with those of the method's pretraining."""
-    if method not in PRETRAINING:
+    if method not in PRETRAINING_DEFAULTS:
         return RunConfig
-    kind = type(PRETRAINING[method].defaults)
+    kind = type(PRETRAINING_DEFAULTS[method])
     return create_model("MethodRunConfig", __base__=RunConfig, pretrain=(kind, ...))
 
 
 def _train_classes(url: str) -> list[str]:
     """Classes that an archive has train images of."""
+    from lenssim.archive import ArchiveError, open_archive
+
     try:
         manifest = open_archive(url).manifest
     except ArchiveError as error:

@@ -13,9 +13,7 @@ render         the noise-free image of one system, drawn or made by hand
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
+from lenssim.lazy_names import lazy_names
 from lenssim.version import VERSION
 
 __version__ = VERSION
@@ -48,11 +46,8 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: reading an archive needs no simulator."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lenssim' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
+"""Imports a public name when it is first used: reading an archive needs no simulator."""
 
 
 def __dir__() -> list[str]:

@@ -13,12 +13,17 @@ cache          images kept in memory
 datamodule     the parts of an archive as streams
 """
 
-from lensmodels.data.assembly import Batch
+from typing import TYPE_CHECKING
+
 from lensmodels.data.contract import ImageContract, InstrumentFacts
-from lensmodels.data.datamodule import LensDataModule
-from lensmodels.data.scaling import InputScaling
 from lensmodels.data.settings import CLASSES, ClassName, DataSettings
-from lensmodels.data.stream import BatchStream
+from lenssim.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from lensmodels.data.assembly import Batch
+    from lensmodels.data.datamodule import LensDataModule
+    from lensmodels.data.scaling import InputScaling
+    from lensmodels.data.stream import BatchStream
 
 __all__ = [
     "CLASSES",
@@ -31,3 +36,14 @@ __all__ = [
     "InstrumentFacts",
     "LensDataModule",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Batch": "lensmodels.data.assembly",
+        "BatchStream": "lensmodels.data.stream",
+        "InputScaling": "lensmodels.data.scaling",
+        "LensDataModule": "lensmodels.data.datamodule",
+    },
+)
+"""Settings are checked before torch is imported, which takes seconds."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
 
-from lensmodels.data.image_statistics import image_statistics
-from lenssim.archive import Manifest
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lenssim.archive import Manifest
 
 UNIT = "e-/s"
 """Unit of every simulated image."""
@@ -160,6 +159,11 @@ class ImageContract(InstrumentFacts):
             facts: of the archive.
             batches: in a random order, with "image", shape (n, 1, height, width), in each.
         """
+        import numpy as np
+        import torch
+
+        from lensmodels.data.image_statistics import image_statistics
+
         measured: list[dict[str, Tensor]] = []
         count = 0
         for batch in batches:
@@ -194,6 +198,10 @@ class ImageContract(InstrumentFacts):
         Returns:
             For each image, the statistics that lie outside their limits.
         """
+        import numpy as np
+
+        from lensmodels.data.image_statistics import image_statistics
+
         found: list[list[Departure]] = [[] for _ in range(len(images))]
         statistics = image_statistics(images.cpu())
         for name in STATISTICS:

@@ -7,16 +7,15 @@ the same way in training, in evaluation and on the night a new one is taken.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from lensmodels.data.image_statistics import NORMAL_OVER_MAD, sky_rows
+from lensmodels.data.settings import COMPONENTS, ScalingKind
 from lensmodels.data.whitening import Whitening
 from lensmodels.errors import DataError, UsageError
-
-ScalingKind = Literal["whitened", "asinh", "min-max"]
 
 MEASURED_IMAGES = 8192
 """Images that the constants are measured on: their scatter is then below a percent, and whitening
@@ -30,10 +29,6 @@ stretch that turns at 50. Without it, one that turns early is learned from faste
 the share by which substructure changes an arc's brightness the same in bright arcs and faint ones
 (docs/findings.md).
 """
-
-COMPONENTS = 256
-"""Components that whitening keeps: for model B 64 are too few, and 1024 no better
-(docs/findings.md)."""
 
 _LEAST_SOFTENING = 1e-3
 """Least softening, as a share of the median peak: simulations without noise are scaled too."""

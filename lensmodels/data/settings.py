@@ -7,12 +7,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lensmodels.data.scaling import COMPONENTS, ScalingKind
-
 ClassName = Literal["axion", "cdm", "no_sub"]
 
 CLASSES: tuple[ClassName, ...] = ("axion", "cdm", "no_sub")
 """Classes in the order of their labels."""
+
+ScalingKind = Literal["whitened", "asinh", "min-max"]
+
+COMPONENTS = 256
+"""Components that whitening keeps: for model B 64 are too few, and 1024 no better
+(docs/findings.md)."""
 
 LABELS: dict[str, int] = {name: label for label, name in enumerate(CLASSES)}
 

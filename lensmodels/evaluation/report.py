@@ -24,6 +24,7 @@ from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.page import PageFigure, png_of, render, write_text
 from lensmodels.evaluation.summary import labels_of, log_mass_error, probabilities_of
 from lensmodels.methods.probes import has_collapsed
+from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.runs import RunConfig, read_config
 from lenssim.yaml_reading import format_yaml
 
@@ -118,7 +119,7 @@ def write_report(run: Path) -> Path:
     evaluated = read_evaluated(run)
     config, metrics = evaluated.config, evaluated.metrics
     limit = information_limit(metrics["data"]["spec_sha256"])
-    method = wording.METHOD_NAMES[config.method]
+    method = METHOD_NAMES[config.method]
     task = {"classification": "substructure class", "axion-mass": "axion mass"}[metrics["task"]]
     page = render(
         "run.html",
@@ -410,7 +411,7 @@ def _facts(run: EvaluatedRun) -> list[tuple[str, str]]:
     averaged = ", each the mean of its eight symmetries" if run.is_averaged else ""
     start = config.pretrained or ("this run" if config.method != "supervised" else "random weights")
     return [
-        ("method", wording.METHOD_NAMES[config.method]),
+        ("method", METHOD_NAMES[config.method]),
         ("encoder", f"{config.encoder.name}, from {start}{', frozen' if config.frozen else ''}"),
         ("trained on", config.data.url),
         (
@@ -454,7 +455,7 @@ def _comparison_table(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> dic
     rows = []
     for number, (name, run) in enumerate(zip(names, runs, strict=True)):
         plain = [
-            wording.METHOD_NAMES[run.config.method],
+            METHOD_NAMES[run.config.method],
             run.config.encoder.name,
             f"{run.metrics['n_labels']:,}",
         ]

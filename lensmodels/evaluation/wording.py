@@ -24,15 +24,6 @@ class Sentence:
     is_warning: bool = False
 
 
-METHOD_NAMES = {
-    "supervised": "Supervised",
-    "contrastive-rotation": "Contrastive (rotation)",
-    "contrastive-noise": "Contrastive (noise)",
-    "byol": "BYOL",
-    "simsiam": "SimSiam",
-    "dino": "DINO",
-}
-
 _CHANCE = 0.5
 """AUC of a coin."""
 

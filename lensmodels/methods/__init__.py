@@ -1,5 +1,7 @@
 """Methods, one a file: how an encoder is trained.
 
+settings      how long and how fast each trains, and what it has to set besides
+registry      self-supervised methods by name
 base          what they share
 probes        what frozen features say of the class, and whether they have collapsed
 contrastive   NT-Xent between an image and its rotation, or its noisier self
@@ -9,24 +11,19 @@ dino          a student and a teacher, and smaller views
 supervised    the baseline, and finetuning
 """
 
-from lensmodels.methods.base import Module, Pretraining, StageSettings
-from lensmodels.methods.byol import BYOL
-from lensmodels.methods.contrastive import Contrastive
-from lensmodels.methods.dino import DINO
-from lensmodels.methods.simsiam import SimSiam
-from lensmodels.methods.supervised import Supervised
+from typing import TYPE_CHECKING
 
-PRETRAINING: dict[str, type[Pretraining]] = {
-    "contrastive-rotation": Contrastive,
-    "contrastive-noise": Contrastive,
-    "byol": BYOL,
-    "simsiam": SimSiam,
-    "dino": DINO,
-}
-"""Self-supervised methods by name."""
+from lensmodels.methods.settings import METHODS, StageSettings
+from lenssim.lazy_names import lazy_names
 
-METHODS = ("supervised", *PRETRAINING)
-"""Names of all methods."""
+if TYPE_CHECKING:
+    from lensmodels.methods.base import Module, Pretraining
+    from lensmodels.methods.byol import BYOL
+    from lensmodels.methods.contrastive import Contrastive
+    from lensmodels.methods.dino import DINO
+    from lensmodels.methods.registry import PRETRAINING
+    from lensmodels.methods.simsiam import SimSiam
+    from lensmodels.methods.supervised import Supervised
 
 __all__ = [
     "BYOL",
@@ -40,3 +37,18 @@ __all__ = [
     "StageSettings",
     "Supervised",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "BYOL": "lensmodels.methods.byol",
+        "Contrastive": "lensmodels.methods.contrastive",
+        "DINO": "lensmodels.methods.dino",
+        "Module": "lensmodels.methods.base",
+        "PRETRAINING": "lensmodels.methods.registry",
+        "Pretraining": "lensmodels.methods.base",
+        "SimSiam": "lensmodels.methods.simsiam",
+        "Supervised": "lensmodels.methods.supervised",
+    },
+)
+"""Settings are checked before torch is imported, which takes seconds."""

@@ -8,13 +8,11 @@ from typing import Any, ClassVar
 import lightning
 import numpy as np
 import torch
-from lightly.utils.scheduler import CosineWarmupScheduler, cosine_schedule
-from pydantic import BaseModel, ConfigDict, Field
+from lightly.utils.scheduler import CosineWarmupScheduler
 from torch import Tensor, nn
 
 from lensmodels.data import Batch, InputScaling
 from lensmodels.encoders import Encoder
-from lensmodels.errors import UsageError
 from lensmodels.methods.probes import (
     embedding_rank,
     embedding_std,
@@ -23,57 +21,9 @@ from lensmodels.methods.probes import (
     neighbour_probabilities,
     whiten,
 )
+from lensmodels.methods.settings import StageSettings
 from lensmodels.tasks import macro_auc
 from lensmodels.views import Draws, Recipe, Views
-
-
-class StageSettings(BaseModel):
-    """How long and how fast to train.
-
-    The papers train with SGD or LARS at batches of 256 to 4096 for hundreds of epochs. On sets
-    of ten thousand images and batches of 64 to 256, AdamW with warm-up and a cosine is what
-    works for ResNets and transformers alike without tuning, so that it is used for every method.
-
-    Attributes:
-        epochs: passes over the images; 0 skips the stage.
-        learning_rate: at a batch of 256; it is scaled by the root of the batch size over that,
-            as suits Adam.
-        weight_decay: of weights, not of biases or norms.
-        warmup: share of the steps in which the learning rate rises to its full value.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    epochs: int = Field(ge=0)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
-    warmup: float = Field(0.1, ge=0, le=1)
-
-
-LEAST_TEMPERATURE = 1e-3
-"""Of a softmax: below it, there is one winner and nothing to learn from."""
-
-
-class AveragingSettings(StageSettings):
-    """Of a method that learns from a moving average of the network that it trains.
-
-    BYOL and DINO begin with a momentum of 0.996, an average over 250 steps, in trainings of
-    100,000 steps and more. In one of a thousand steps such an average has hardly moved from its
-    random weights.
-
-    Attributes:
-        momentum: of the average in the beginning, rising to 1 as a cosine; None for an average
-            over a 500th of the steps, at least 10 and at most 250.
-    """
-
-    momentum: float | None = Field(None, ge=0, lt=1)
-
-    def momentum_at(self, step: int, steps: int) -> float:
-        """Momentum in a step of so many."""
-        first = self.momentum
-        if first is None:
-            first = 1 - 1 / min(max(steps / 500, 10), 250)
-        return cosine_schedule(step, steps, first, 1.0)
 
 
 def step_seed(*numbers: int) -> int:
@@ -159,14 +109,12 @@ class Pretraining(Module, ABC):
 
     Attributes:
         defaults: of the stage.
-        view_count: views of an image that it compares.
         passes: work of a step, in units of a supervised step on as many images; a forward pass
             is a third of one.
         collapsed: whether the features of the last validation had collapsed.
     """
 
     defaults: ClassVar[StageSettings]
-    view_count: ClassVar[int] = 2
     passes: ClassVar[float] = 2.0
 
     def __init__(
@@ -187,17 +135,6 @@ class Pretraining(Module, ABC):
         self.collapsed = False
         self._features: list[Tensor] = []
         self._labels: list[Tensor] = []
-
-    @classmethod
-    def check_views(cls, recipe: Recipe) -> None:
-        """Refuses a recipe that the method cannot use.
-
-        Raises:
-            UsageError: saying how many views it compares.
-        """
-        count = sum(view.count for view in recipe)
-        if count != cls.view_count:
-            raise UsageError(f"{cls.__name__} compares {cls.view_count} views, not {count}.")
 
     @abstractmethod
     def loss(self, views: list[Tensor]) -> Tensor:

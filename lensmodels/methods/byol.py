@@ -15,13 +15,14 @@ from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
-from lensmodels.methods.base import AveragingSettings, Pretraining
+from lensmodels.methods.base import Pretraining
+from lensmodels.methods.settings import BYOL_DEFAULTS, AveragingSettings
 
 
 class BYOL(Pretraining):
     """An online network predicts the target network's projection; the target is its average."""
 
-    defaults = AveragingSettings(epochs=100, learning_rate=1e-3)
+    defaults = BYOL_DEFAULTS
     stage: AveragingSettings
     # two views forward and backward, and forward through the target
     passes = 2 + 2 / 3

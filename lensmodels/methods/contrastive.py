@@ -11,28 +11,16 @@ from typing import Any
 
 from lightly.loss import NTXentLoss
 from lightly.models.modules import SimCLRProjectionHead
-from pydantic import Field
 from torch import Tensor
 
-from lensmodels.methods.base import LEAST_TEMPERATURE, Pretraining, StageSettings
-
-
-class ContrastiveSettings(StageSettings):
-    """How long and how fast to train, and how sharply to tell images apart.
-
-    Attributes:
-        temperature: of NT-Xent. SimCLR, table 5 and appendix B.7: 0.5 suits few epochs of
-            photographs, 0.1 small batches; lenses are alike in all but details, which a low
-            temperature weighs more.
-    """
-
-    temperature: float = Field(0.1, ge=LEAST_TEMPERATURE, allow_inf_nan=False)
+from lensmodels.methods.base import Pretraining
+from lensmodels.methods.settings import CONTRASTIVE_DEFAULTS, ContrastiveSettings
 
 
 class Contrastive(Pretraining):
     """NT-Xent between two views; the other images of the batch, of all processes, are negatives."""
 
-    defaults = ContrastiveSettings(epochs=100, learning_rate=1e-3)
+    defaults = CONTRASTIVE_DEFAULTS
     stage: ContrastiveSettings
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:

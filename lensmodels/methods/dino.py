@@ -16,40 +16,23 @@ import torch
 from lightly.loss import DINOLoss
 from lightly.models.modules import DINOProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
-from pydantic import Field
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
-from lensmodels.errors import UsageError
-from lensmodels.methods.base import LEAST_TEMPERATURE, AveragingSettings, Pretraining
-from lensmodels.views import Recipe
-
-
-class DINOSettings(AveragingSettings):
-    """How long and how fast to train, and how sharp the assignments are.
-
-    Attributes:
-        student_temperature: of the student's, as in the paper.
-        teacher_temperature: of the teacher's once it has risen, as in the paper.
-        prototypes: that images are assigned to; 1024 in place of 65,536, as there are not more
-            kinds of lens in ten thousand images.
-    """
-
-    student_temperature: float = Field(0.1, ge=LEAST_TEMPERATURE, allow_inf_nan=False)
-    teacher_temperature: float = Field(0.07, ge=LEAST_TEMPERATURE, allow_inf_nan=False)
-    prototypes: int = Field(1024, ge=2)
+from lensmodels.methods.base import Pretraining
+from lensmodels.methods.settings import COMPARED_VIEWS, DINO_DEFAULTS, DINOSettings
 
 
 class DINO(Pretraining):
     """Self-distillation without labels; centring and a sharp teacher keep it from collapse."""
 
-    defaults = DINOSettings(epochs=100, learning_rate=1e-3)
+    defaults = DINO_DEFAULTS
     stage: DINOSettings
     # two whole views and two of a quarter of the pixels, and the whole ones through the teacher
     passes = 2 + 2 / 4 + 2 / 3
 
     # the first two of the recipe are global, all others local
-    global_views = 2
+    global_views = COMPARED_VIEWS
     # the teacher's temperature rises from here over the first tenth, as in the paper's 30 epochs of
     # 300
     first_temperature, rise = 0.04, 0.1
@@ -69,13 +52,6 @@ class DINO(Pretraining):
         with warnings.catch_warnings():  # of how lightly norms the weights of the last layer
             warnings.simplefilter("ignore", FutureWarning)
             return DINOProjectionHead(size, 512, 256, self.stage.prototypes)
-
-    @classmethod
-    def check_views(cls, recipe: Recipe) -> None:
-        """Needs two global views; any number of local ones may follow."""
-        count = sum(view.count for view in recipe)
-        if count < cls.global_views:
-            raise UsageError(f"DINO compares {cls.global_views} views or more, not {count}.")
 
     @property
     def trained_encoder(self) -> nn.Module:

@@ -11,13 +11,14 @@ from lightly.loss import NegativeCosineSimilarity
 from lightly.models.modules import SimSiamPredictionHead, SimSiamProjectionHead
 from torch import Tensor
 
-from lensmodels.methods.base import Pretraining, StageSettings
+from lensmodels.methods.base import Pretraining
+from lensmodels.methods.settings import SIMSIAM_DEFAULTS
 
 
 class SimSiam(Pretraining):
     """BYOL without the average: what keeps it from collapse is that the target gets no gradient."""
 
-    defaults = StageSettings(epochs=100, learning_rate=1e-3)
+    defaults = SIMSIAM_DEFAULTS
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)

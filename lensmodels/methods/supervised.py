@@ -13,7 +13,8 @@ from lightly.models.utils import deactivate_requires_grad
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
-from lensmodels.methods.base import Module, StageSettings
+from lensmodels.methods.base import Module
+from lensmodels.methods.settings import SUPERVISED_DEFAULTS, StageSettings
 from lensmodels.model import LensModel
 from lensmodels.views import Recipe, Views
 
@@ -31,7 +32,7 @@ class Supervised(Module):
         seed: of the run.
     """
 
-    defaults = StageSettings(epochs=30, learning_rate=2e-3)
+    defaults = SUPERVISED_DEFAULTS
 
     def __init__(
         self,

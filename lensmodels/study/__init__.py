@@ -10,6 +10,8 @@ report        tables and figures
 Deshmukh, Sachdev, Gleyzer & Toomey, NeurIPS ML4PS 2023.
 """
 
+from typing import TYPE_CHECKING
+
 from lensmodels.study.grid import (
     Cell,
     Grid,
@@ -18,8 +20,11 @@ from lensmodels.study.grid import (
     share_of,
     shipped_grids,
 )
-from lensmodels.study.report import write_study_report
-from lensmodels.study.running import run_grid
+from lenssim.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from lensmodels.study.report import write_study_report
+    from lensmodels.study.running import run_grid
 
 __all__ = [
     "Cell",
@@ -31,3 +36,12 @@ __all__ = [
     "shipped_grids",
     "write_study_report",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "run_grid": "lensmodels.study.running",
+        "write_study_report": "lensmodels.study.report",
+    },
+)
+"""A grid is checked before torch is imported, which takes seconds."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lensmodels.evaluation.information import information_limit
-from lensmodels.evaluation.wording import METHOD_NAMES
+from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.study.comparison import (
     ComparedRow,
     compare_rows,

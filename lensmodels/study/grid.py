@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import UsageError
-from lensmodels.methods import PRETRAINING
+from lensmodels.methods.settings import PRETRAINING_DEFAULTS
 from lensmodels.tasks import TaskName
 from lensmodels.views import default_recipe, plain_recipe
 from lenssim.key_values import alternatives
@@ -114,8 +114,9 @@ class Grid(_Strict):
         for row in self.rows:
             if row.encoder not in self.encoders:
                 raise ValueError(f"there is no encoder {row.encoder!r} among encoders")
-            if row.method not in PRETRAINING:
-                raise ValueError(f"{row.method!r} is none of {', '.join(PRETRAINING)}")
+            if row.method not in PRETRAINING_DEFAULTS:
+                methods = ", ".join(PRETRAINING_DEFAULTS)
+                raise ValueError(f"{row.method!r} is none of {methods}")
         known = {_row_name(row) for row in self.rows}
         for block in self.cells:
             for name in block.rows or ():
@@ -154,6 +155,8 @@ class Grid(_Strict):
             return self.pretrain_steps, finetune
         if cell.method == BASELINE:
             return 0, finetune
+        from lensmodels.methods import PRETRAINING
+
         rows = [row for row in self.rows if row.encoder == cell.encoder]
         dearest = max(PRETRAINING[row.method].passes for row in rows)
         return 0, finetune + round(self.pretrain_steps * dearest)
@@ -168,6 +171,8 @@ class Grid(_Strict):
         pretrain, finetune = self.steps(cell)
         if not pretrain or is_pretrained:
             return finetune
+        from lensmodels.methods import PRETRAINING
+
         return finetune + pretrain * PRETRAINING[cell.method].passes
 
     def work(self, cells: Iterable[Cell]) -> dict[str, float]:

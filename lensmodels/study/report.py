@@ -19,13 +19,13 @@ from lensmodels.evaluation import plots, style
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.page import PageFigure, png_of, render, write_text
 from lensmodels.evaluation.wording import (
-    METHOD_NAMES,
     PAIRING_NOTE,
     TASK_NOTES,
     Sentence,
     signed,
     span,
 )
+from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.study import figures
 from lensmodels.study.comparison import (

@@ -1,21 +1,23 @@
 """Tasks: what a head on the encoder says about an image, its loss and its score.
 
+settings         which task
+choice           the task that settings name
 base             what a task has to say
 classification   which substructure class
 axion_mass       log10 of the axion mass in eV
 quadrupole       what else of a vortex is learned beside its mass
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from lensmodels.tasks.settings import TaskName, TaskSettings
+from lenssim.lazy_names import lazy_names
 
-from torch import Tensor
-
-from lensmodels.tasks.axion_mass import AxionMass
-from lensmodels.tasks.base import Task, TaskName, TaskSettings
-from lensmodels.tasks.classification import Classification, macro_auc
+if TYPE_CHECKING:
+    from lensmodels.tasks.axion_mass import AxionMass
+    from lensmodels.tasks.base import Task
+    from lensmodels.tasks.choice import measure_task, task_from_dict
+    from lensmodels.tasks.classification import Classification, macro_auc
 
 __all__ = [
     "AxionMass",
@@ -28,17 +30,15 @@ __all__ = [
     "task_from_dict",
 ]
 
-
-def measure_task(settings: TaskSettings, batches: Iterable[Mapping[str, Tensor]]) -> Task:
-    """The task, with constants measured on the labelled train images where it has any."""
-    if settings.name == "classification":
-        return Classification(settings)
-    return AxionMass.measure(settings, batches)
-
-
-def task_from_dict(values: Mapping[str, Any]) -> Task:
-    """The task that its `to_dict` described."""
-    rest = dict(values)
-    settings = TaskSettings.model_validate(rest.pop("settings"))
-    kind = Classification if settings.name == "classification" else AxionMass
-    return kind(settings, **rest)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "AxionMass": "lensmodels.tasks.axion_mass",
+        "Classification": "lensmodels.tasks.classification",
+        "Task": "lensmodels.tasks.base",
+        "macro_auc": "lensmodels.tasks.classification",
+        "measure_task": "lensmodels.tasks.choice",
+        "task_from_dict": "lensmodels.tasks.choice",
+    },
+)
+"""Settings are checked before torch is imported, which takes seconds."""

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from lensmodels.data import Batch
 from lensmodels.errors import DataError
-from lensmodels.tasks.base import Task, TaskName, TaskSettings
+from lensmodels.tasks.base import Task
 from lensmodels.tasks.quadrupole import QUADRUPOLE_SIZE, vortex_quadrupole
+from lensmodels.tasks.settings import TaskName, TaskSettings
 
 MEASURED_IMAGES = 4096
 """Masses that the target's standardisation is measured on."""

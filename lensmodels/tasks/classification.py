@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lensmodels.data import CLASSES, Batch
-from lensmodels.tasks.base import Task, TaskName
+from lensmodels.tasks.base import Task
+from lensmodels.tasks.settings import TaskName
 
 
 def macro_auc(probabilities: Tensor, labels: Tensor) -> float:

@@ -9,7 +9,7 @@ import torch
 import lenssim
 from lensmodels.data import InputScaling
 from lensmodels.errors import UsageError
-from lensmodels.methods import METHODS, PRETRAINING
+from lensmodels.methods.settings import METHODS, PRETRAINING_DEFAULTS, check_views
 from lensmodels.views import (
     Draws,
     Views,
@@ -183,8 +183,8 @@ def test_views_change_with_the_seed_alone(images):
 def test_every_method_comes_with_views_that_it_can_use():
     for method in METHODS:
         recipe = default_recipe(method)
-        if method in PRETRAINING:
-            PRETRAINING[method].check_views(recipe)
+        if method in PRETRAINING_DEFAULTS:
+            check_views(method, recipe)
         else:
             assert sum(view.count for view in recipe) == 1
 

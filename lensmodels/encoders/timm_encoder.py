@@ -10,34 +10,14 @@ from typing import Any
 
 import timm
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
+from lensmodels.encoders.settings import EncoderSettings
 from lensmodels.errors import UsageError
 
 STUDY_VIT = "vit_base_patch32_224"
 """What `vit` stands for: 12 blocks and patches of 32 pixels, as in Deshmukh et al. 2023."""
-
-
-class EncoderSettings(BaseModel):
-    """Which encoder.
-
-    Attributes:
-        name: of a timm model, or `vit`, the study's.
-        patch_size: of a vision transformer, in pixels; None keeps the model's. A 64-pixel image
-            is only 4 patches of 32, and each perturbation of the arc is smaller than 8.
-        small_stem: for a ResNet, a 3x3 convolution of stride 1 and no max-pooling in place of its
-            first layers, which otherwise shrink the image four times before the first block.
-        arguments: passed on to the timm model, as in `{depth: 6}` or `{channels: [32, 64]}`.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = "resnet50"
-    patch_size: int | None = Field(None, ge=1)
-    small_stem: bool = False
-    arguments: dict[str, Any] = {}
 
 
 class Encoder(nn.Module):

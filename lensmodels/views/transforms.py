@@ -24,93 +24,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from kornia.filters import gaussian_blur2d
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lensmodels.data import InputScaling
 from lensmodels.errors import UsageError
-from lenssim.yaml_reading import parse_yaml, read_yaml
-
-
-def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
-    if not 0 <= bounds[0] <= bounds[1]:
-        raise ValueError("the lower bound comes first, and neither is negative")
-    return bounds
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
-
-
-class ViewSettings(BaseModel):
-    """One view: how an image is changed; by blur, noise and angle before the scaling.
-
-    Attributes:
-        count: how many views are drawn like this.
-        blur: standard deviation of a Gaussian, pixels, from and to.
-        noise: added Gaussian noise, in units of the sky noise, from and to.
-        zoom: share of the image's side that a random crop keeps, before it is resized to the
-            full size, from and to.
-        angle: bound of an arbitrary rotation about the centre, either way, degrees; see `rotate`.
-        symmetry: "none"; "rotation", by 90, 180 or 270 degrees; "any" of the eight symmetries of
-            the square.
-        window: side of a random square that is cut out and not resized, pixels; None for all.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    count: int = Field(1, ge=1)
-    blur: Range = (0.0, 0.0)
-    noise: Range = (0.0, 0.0)
-    zoom: Range = (1.0, 1.0)
-    angle: float = Field(0.0, ge=0, le=180)
-    symmetry: Literal["none", "rotation", "any"] = "none"
-    window: int | None = Field(None, ge=8)
-
-
-Recipe = tuple[ViewSettings, ...]
-
-_RECIPE = TypeAdapter(Recipe)
-
-
-def recipe_from(values: Any, where: str) -> Recipe:
-    """A list of views, validated.
-
-    Raises:
-        UsageError: naming the place, the key and what is allowed.
-    """
-    try:
-        return _RECIPE.validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the list"
-        raise UsageError(f"{where}: {key}: {first['msg']}.") from None
-
-
-def default_recipe(method: str) -> Recipe:
-    """The views of a method that come with lensmodels."""
-    text = files("lensmodels").joinpath("views.yaml").read_text("utf-8")
-    return recipe_from(parse_yaml(text, "views.yaml")[method], f"views.yaml, {method}")
-
-
-def plain_recipe(recipe: Recipe) -> list[dict[str, Any]]:
-    """A recipe as JSON-able values, with the defaults written out."""
-    return [view.model_dump(mode="json") for view in recipe]
-
-
-def read_recipe(file: Path) -> Recipe:
-    """The views of a YAML file: a list with one mapping for each view.
-
-    Raises:
-        UsageError: where it cannot be read, or is not a list of views.
-    """
-    return recipe_from(read_yaml(file, UsageError), str(file))
+from lensmodels.views.recipes import Recipe, ViewSettings
 
 
 class Draws:

@@ -1,0 +1,64 @@
+"""Runs: the folder of what was trained, and how.
+
+config.yaml            every setting, and what was measured on the train split
+scaling.safetensors    the tensors of the input scaling, where it whitens
+encoder.safetensors    the encoder: as pretrained, or of the model where nothing was
+model.safetensors      encoder and head, finetuned
+checkpoints/           state of the training, to resume from
+logs/                  CSV and TensorBoard
+metrics.json, predictions.csv, plots/, report.html      of the evaluation
+"""
+
+from typing import TYPE_CHECKING
+
+from lensmodels.runs.config import (
+    CHECKPOINTS,
+    CONFIG,
+    ENCODER,
+    LOGS,
+    MODEL,
+    SCALING,
+    Measured,
+    Precision,
+    RunConfig,
+    read_config,
+    write_config,
+)
+from lenssim.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from lensmodels.runs.weights import (
+        build_model,
+        load_encoder,
+        load_model,
+        load_scaling,
+        save_encoder,
+        save_model,
+        write_measured,
+    )
+
+__all__ = [
+    "CHECKPOINTS",
+    "CONFIG",
+    "ENCODER",
+    "LOGS",
+    "MODEL",
+    "SCALING",
+    "Measured",
+    "Precision",
+    "RunConfig",
+    "build_model",
+    "load_encoder",
+    "load_model",
+    "load_scaling",
+    "read_config",
+    "save_encoder",
+    "save_model",
+    "write_config",
+    "write_measured",
+]
+
+__getattr__ = lazy_names(
+    __name__, dict.fromkeys(set(__all__) - set(globals()), "lensmodels.runs.weights")
+)
+"""Settings are checked before torch is imported, which takes seconds."""

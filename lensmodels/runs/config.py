@@ -1,0 +1,142 @@
+"""The settings of a run, and what was measured for it: RUN/config.yaml."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from lensmodels.data import CLASSES, ClassName, DataSettings, ImageContract
+from lensmodels.encoders import EncoderSettings
+from lensmodels.errors import UsageError
+from lensmodels.methods.settings import METHODS, PRETRAINING_DEFAULTS, StageSettings
+from lensmodels.tasks import TaskSettings
+from lensmodels.views import Recipe
+from lenssim.version import VERSION
+from lenssim.yaml_reading import format_yaml, read_yaml
+
+CONFIG = "config.yaml"
+SCALING = "scaling.safetensors"
+ENCODER = "encoder.safetensors"
+MODEL = "model.safetensors"
+CHECKPOINTS = "checkpoints"
+LOGS = "logs"
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+class Measured(BaseModel):
+    """What was measured on the data, without which the weights mean nothing.
+
+    Attributes:
+        num_pix: side of the images, pixels.
+        scaling: of the input, as `InputScaling.to_dict` gives it; a whitening is beside it, in
+            a file of its own.
+        task: with its constants, as `Task.to_dict` gives it; None before finetuning.
+        sizes: images of each part of the data set.
+        contract: what the images of the training are: unit, pixel scale, zero point, PSF, noise
+            and brightness; None in runs of version 0.1.0, which did not keep it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_pix: int
+    scaling: dict[str, Any]
+    task: dict[str, Any] | None = None
+    sizes: dict[str, int] = {}
+    contract: ImageContract | None = None
+
+
+class RunConfig(BaseModel):
+    """Everything that decides what a run ends with.
+
+    Attributes:
+        method: "supervised", or the self-supervised method of the pretraining.
+        encoder: which encoder.
+        task: which task, and its loss.
+        data: which images; its classes are the task's.
+        pretrain_classes: whose images are pretrained on.
+        pretrain, finetune: epochs, learning rate, weight decay of each stage; of a pretraining
+            also what its method has besides, such as a temperature.
+        pretrain_views, finetune_views: what each stage looks at.
+        pretrained: run whose encoder is finetuned; None for this run's own, or random weights.
+        frozen: whether finetuning leaves the encoder as it is.
+        seed: of weights, order and views.
+        device: "auto" is a GPU where there is one.
+        devices: how many.
+        precision: of the training.
+        deterministic: slower algorithms on a GPU, that give the same figures every time.
+        version: of the software.
+        measured: filled in by the training.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str = Field(pattern="^(" + "|".join(METHODS) + ")$")
+    encoder: EncoderSettings = EncoderSettings()
+    task: TaskSettings = TaskSettings()
+    data: DataSettings
+    pretrain_classes: tuple[ClassName, ...] = CLASSES
+    pretrain: SerializeAsAny[StageSettings]
+    finetune: StageSettings
+    pretrain_views: Recipe = ()
+    finetune_views: Recipe
+    pretrained: str | None = None
+    frozen: bool = False
+    seed: int = Field(0, ge=0)
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(1, ge=1)
+    precision: Precision = "32-true"
+    deterministic: bool = True
+    version: str = VERSION
+    measured: Measured | None = None
+
+    @field_validator("pretrain", mode="before")
+    @classmethod
+    def _settings_of_the_method(cls, value: Any, info: ValidationInfo) -> Any:
+        """The method's own kind of settings, which has its temperature or momentum, too."""
+        defaults = PRETRAINING_DEFAULTS.get(info.data.get("method", ""))
+        kind = type(defaults) if defaults else StageSettings
+        plain = value.model_dump() if isinstance(value, StageSettings) else value
+        return kind.model_validate(plain)
+
+
+def write_config(run: Path, config: RunConfig) -> None:
+    """Writes RUN/config.yaml."""
+    run.mkdir(parents=True, exist_ok=True)
+    text = format_yaml(config.model_dump(mode="json"))
+    replace_file(run / CONFIG, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def read_config(run: Path) -> RunConfig:
+    """The settings of a run.
+
+    Raises:
+        UsageError: where there is no run, or its settings are not ours.
+    """
+    file = Path(run) / CONFIG
+    if not file.exists():
+        raise UsageError(f"{run} is not a run: it has no {CONFIG}.")
+    values = read_yaml(file, UsageError)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        reason = str(error).splitlines()
+        raise UsageError(f"{file} is not the settings of a run: {' '.join(reason[:3])}.") from None
+
+
+def replace_file(file: Path, write: Any) -> None:
+    """Writes a file whole: a reader sees the old content or the new, never a part."""
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    write(part)
+    part.replace(file)

@@ -1,0 +1,144 @@
+"""The weights of a run, in safetensors: its scaling, encoder and model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lensmodels.data import InputScaling
+from lensmodels.data.whitening import Whitening
+from lensmodels.encoders import Encoder
+from lensmodels.errors import LensmodelsError, UsageError
+from lensmodels.model import LensModel
+from lensmodels.runs.config import (
+    CONFIG,
+    ENCODER,
+    MODEL,
+    SCALING,
+    RunConfig,
+    read_config,
+    replace_file,
+    write_config,
+)
+from lensmodels.tasks import Task, task_from_dict
+
+
+def write_measured(run: Path, config: RunConfig, scaling: InputScaling) -> None:
+    """Writes RUN/config.yaml of a run whose data were measured, and the tensors of its scaling."""
+    if scaling.whitening is not None:
+        run.mkdir(parents=True, exist_ok=True)
+        tensors = scaling.whitening.tensors()
+        replace_file(run / SCALING, lambda part: save_file(tensors, part))
+    write_config(run, config)
+
+
+def load_scaling(run: Path, config: RunConfig) -> InputScaling:
+    """The input scaling that was measured for a run.
+
+    Raises:
+        UsageError: where the settings lack a constant.
+        LensmodelsError: where its file is missing, damaged or of images of another size.
+    """
+    assert config.measured is not None
+    values = config.measured.scaling
+    if values.get("kind") != "whitened":
+        return InputScaling.from_dict(values)
+    try:
+        whitening = Whitening.from_tensors(load_file(run / SCALING))
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise LensmodelsError(
+            f"{run / SCALING} cannot be read: {error}; without it the weights mean nothing: train "
+            "the run again."
+        ) from None
+    if whitening.num_pix != config.measured.num_pix:
+        raise LensmodelsError(
+            f"{run / SCALING} is of images of {whitening.num_pix} pixels, and the run of "
+            f"{config.measured.num_pix}: it is of another run; train this one again."
+        )
+    return InputScaling.from_dict(values, whitening)
+
+
+def save_encoder(run: Path, encoder: nn.Module) -> None:
+    """Writes RUN/encoder.safetensors."""
+    _save_weights(run / ENCODER, encoder)
+
+
+def save_model(run: Path, model: LensModel, config: RunConfig) -> None:
+    """Writes a model and its settings and, where nothing was pretrained, the encoder by itself.
+
+    Args:
+        run: folder of the run.
+        model: that was trained.
+        config: of the run, with what was measured.
+    """
+    write_measured(run, config, model.scaling)
+    if not (run / ENCODER).exists():
+        save_encoder(run, model.encoder)
+    _save_weights(run / MODEL, model)
+
+
+def load_model(
+    run: Path, device: str | torch.device = "cpu", *, average_symmetries: bool = False
+) -> LensModel:
+    """The model of a run, for evaluation.
+
+    Args:
+        run: its folder.
+        device: to put it on.
+        average_symmetries: see `LensModel`.
+
+    Raises:
+        UsageError: where the run was not finetuned.
+        LensmodelsError: where its weights are damaged or of another encoder or task.
+    """
+    run = Path(run)
+    config = read_config(run)
+    if config.measured is None or config.measured.task is None or not (run / MODEL).exists():
+        raise UsageError(f"{run} has no model yet; make one with `lensmodels finetune`.")
+    model = build_model(config, task_from_dict(config.measured.task), load_scaling(run, config))
+    model.average_symmetries = average_symmetries
+    _load_weights(run / MODEL, model, config)
+    return model.to(device).eval()
+
+
+def load_encoder(run: Path, device: str | torch.device = "cpu") -> tuple[Encoder, InputScaling]:
+    """The encoder that a run pretrained, or trained with its task, and the scaling of its input.
+
+    Raises:
+        UsageError: where it was not trained to the end.
+        LensmodelsError: where its weights are damaged or of another encoder.
+    """
+    run = Path(run)
+    config = read_config(run)
+    if config.measured is None or not (run / ENCODER).exists():
+        raise UsageError(f"{run} has no trained encoder yet; finish it with --resume.")
+    encoder = Encoder(config.encoder, config.measured.num_pix)
+    _load_weights(run / ENCODER, encoder, config)
+    return encoder.to(device).eval(), load_scaling(run, config).to(device)
+
+
+def build_model(config: RunConfig, task: Task, scaling: InputScaling) -> LensModel:
+    """A model of random weights for a run whose data were measured."""
+    assert config.measured is not None
+    return LensModel(scaling, Encoder(config.encoder, config.measured.num_pix), task)
+
+
+def _save_weights(file: Path, module: nn.Module) -> None:
+    weights = {name: value.contiguous().cpu() for name, value in module.state_dict().items()}
+    replace_file(file, lambda part: save_file(weights, part))
+
+
+def _load_weights(file: Path, module: nn.Module, config: RunConfig) -> None:
+    try:
+        module.load_state_dict(load_file(file))
+    except (OSError, SafetensorError) as error:
+        raise LensmodelsError(f"{file} cannot be read: {error}; train it again.") from None
+    except RuntimeError:
+        raise LensmodelsError(
+            f"{file} does not hold the weights of encoder {config.encoder.name} for the task "
+            f"{config.task.name}, as its {CONFIG} says."
+        ) from None
