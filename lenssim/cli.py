@@ -257,6 +257,13 @@ def specs(name: str | None) -> None:
 )
 @click.option("--train", type=int, help="Training images of each class, instead of --split.")
 @click.option("--test", type=int, help="Test images of each class, instead of --split.")
+@click.option(
+    "--class-folder",
+    "class_folders",
+    multiple=True,
+    metavar="FOLDER=CLASS",
+    help="Class of a folder with a name of its own, as in no=no_sub; repeatable.",
+)
 @click.option("--seed", default=0, show_default=True, help="Chooses the test images.")
 @click.option("--pixel-scale", type=float, metavar="ARCSEC", help="Of a pixel, where known.")
 @click.option("--name", help="Name of the data set.  [default: that of the folder]")
@@ -268,28 +275,43 @@ def import_deeplense(
     split: float | None,
     train: int | None,
     test: int | None,
+    class_folders: tuple[str, ...],
     licence: str | None,
     **options: Any,
 ) -> None:
-    """Convert a DeepLense-style folder: axion/, cdm/ and no_sub/ of .npy files.
+    """Convert a DeepLense-style folder: axion/, cdm/ and no_sub/, or vort/, sphere/ and no/.
 
-    Images keep their pixels; what the files do not tell is NaN. Nothing in them is executed.
+    Each holds .npy files of one image. The folders may be in train/, and test/ or val/: the images
+    then stay in these splits. Images keep their pixels; what the files do not tell, such as an
+    axion mass, is NaN. Nothing in them is executed.
     """
     from lenssim import deeplense
+    from lenssim.deeplense_folder import find_source, parse_class_folder
+    from lenssim.deeplense_splits import split_counts
     from lenssim.description import describe
 
-    source = deeplense.find_source(folder)
+    source = find_source(folder, dict(map(parse_class_folder, class_folders)))
     if source.others:
         more = f" and {len(source.others) - 8} more" if len(source.others) > 8 else ""
         click.echo(f"Left out: {', '.join(source.others[:8])}{more}.", err=True)
     if licence is not None:
         options["licence"] = licence
-    counts = deeplense.split_counts(source, split, train, test)
+    counts = split_counts(source, split, train, test)
     total = sum(number for each in counts.values() for number in each.values())
+    notes: list[str] = []
     with _resumable(), _progress_bar("importing", total) as report:
         archive = deeplense.import_deeplense(
-            source, out, split=split, train=train, test=test, progress=report, **options
+            source,
+            out,
+            split=split,
+            train=train,
+            test=test,
+            progress=report,
+            note=notes.append,
+            **options,
         )
+    for note in notes:
+        click.echo(note, err=True)
     with archive.location.exclusive():
         describe(out)
     click.echo(f"{archive.location}")

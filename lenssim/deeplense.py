@@ -1,8 +1,9 @@
 """Importing a DeepLense-style folder: one sub-folder a class, one .npy file an image.
 
-The axion files hold an image with its axion mass in a pickle; `lenssim.npy` reads them without
-running it. What such a folder does not say (the lens, the source, the substructure) is NaN in the
-archive.
+`deeplense_folder` finds out which files are of which class, `deeplense_splits` which of them are
+test images. An axion file may hold its axion mass beside the image, in a pickle; `lenssim.npy`
+reads it without running it. What such a folder does not say (the lens, the source, the
+substructure, the mass of an axion file without one) is NaN in the archive.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,15 @@ from lenssim.archive.writer import (
     shards_done,
     write_shard,
 )
+from lenssim.deeplense_folder import Source, find_source
+from lenssim.deeplense_splits import (
+    Counts,
+    Files,
+    SourceFile,
+    chosen_files,
+    of_two_classes,
+    split_counts,
+)
 from lenssim.errors import ImportFileError, UsageError
 from lenssim.execution import Progress, executor, thread_count
 from lenssim.npy import MAXIMUM_SIZE, UnsafeFileError, read_npy
@@ -50,67 +59,11 @@ from lenssim.pipeline import work_on_groups
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
 from lenssim.version import VERSION
 
-TEST_FRACTION = 0.1
-"""Share of each class that becomes its test split, where nothing else is asked for."""
-
 _SIMULATED_PIX = 64
 """Pixels along each side of the images that shards are measured by."""
 
 _SUBHALOS = 1
 """Length of the subhalo dimension, all of it NaN: no subhalo is known."""
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file of the folder: its path there, and the SHA-256 of its content."""
-
-    path: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a DeepLense-style folder holds."""
-
-    folder: Path
-    files: dict[SubstructureClass, tuple[str, ...]]
-    """Paths of the .npy files of each class, relative to the folder, sorted."""
-    others: tuple[str, ...]
-    """Names of what is there and not imported."""
-
-
-def find_source(folder: str | os.PathLike[str]) -> Source:
-    """Looks what is in a folder; reads no file.
-
-    Raises:
-        UsageError: where it has no sub-folder axion, cdm or no_sub with .npy files in it.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise UsageError(f"{root} is not a folder.")
-    files: dict[SubstructureClass, tuple[str, ...]] = {}
-    others = []
-    for entry in sorted(root.iterdir()):
-        if entry.name not in CLASSES or not entry.is_dir():
-            others.append(f"{entry.name}/" if entry.is_dir() else entry.name)
-            continue
-        inside = sorted(entry.iterdir())
-        found = [f"{entry.name}/{path.name}" for path in inside if _is_image_file(path)]
-        others += [f"{entry.name}/{path.name}" for path in inside if not _is_image_file(path)]
-        if found:
-            files[entry.name] = tuple(found)
-    if not files:
-        there = ", ".join(others[:8]) or "nothing"
-        raise UsageError(
-            f"{root} has no .npy files in axion/, cdm/ or no_sub/; it holds {there}. "
-            "Give the folder that holds those, and rename a class that has another name."
-        )
-    ordered = {name: files[name] for name in CLASSES if name in files}
-    return Source(root, ordered, tuple(others))
-
-
-def _is_image_file(path: Path) -> bool:
-    return path.suffix == ".npy" and path.is_file()
 
 
 def import_deeplense(
@@ -126,16 +79,19 @@ def import_deeplense(
     licence: str = NOT_STATED,
     workers: int | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Archive:
     """Converts a DeepLense-style folder into an archive; goes on where it was cut short.
 
-    Which images are test images depends on the content of the files and the seed alone, so the
-    same image is on the same side whatever the files are called.
+    Which images are test images depends on the content of the files and the seed alone, whatever
+    the files are called: copies of an image are never in both splits. A folder that has train/,
+    and test/ or val/, keeps its own splits.
 
     Args:
         source: the folder, or what `find_source` found in it.
         out: folder or URL of the archive.
         split: share of each class that becomes its test split; 0.1 where no counts are given.
+            Copies of an image stay together, so that it can come out smaller.
         train, test: images of each class in the two splits, instead of `split`.
         seed: chooses the test images.
         pixel_scale: arcsec, where it is known.
@@ -144,13 +100,15 @@ def import_deeplense(
         licence: of the data, which is its makers'.
         workers: threads; all cores where not given.
         progress: called as images are converted.
+        note: called with a sentence on what the files hold that one would not expect.
 
     Returns:
         The archive, opened.
 
     Raises:
         UsageError: where the request is wrong, or does not fit the archive that is there.
-        ImportFileError: where a file is not an image, naming it.
+        ImportFileError: where a file is not an image, or is the same as one of the other split of a
+            folder with splits of its own; naming it.
         ArchiveError: where the archive cannot be written; a later call goes on from there.
     """
     found = source if isinstance(source, Source) else find_source(source)
@@ -166,19 +124,19 @@ def import_deeplense(
         seed=seed,
         imported=_record(found, files, name, licence, pixel_scale, len(first)),
     )
-    paths = {
-        f"{part}/{each}": _chosen(files[each], seed, part, counts[each])
-        for part in SPLITS
-        for each in found.files
-    }
+    is_exact = train is not None or test is not None
+    paths = chosen_files(found, files, counts, seed, exact=is_exact)
+    for sentence in _notes(files, counts, paths):
+        if note is not None:
+            note(sentence)
     with location.exclusive():
         manifest = _manifest(location, wanted)
         groups = [
             group
             for part in SPLITS
             for each in found.files
-            if counts[each][part]
-            for group in _missing(location, manifest, part, each, counts[each][part])
+            if (chosen := paths.get(f"{part}/{each}"))
+            for group in _missing(location, manifest, part, each, len(chosen))
         ]
         write_manifest(location, manifest)
         for layout, _ in groups:
@@ -188,6 +146,20 @@ def import_deeplense(
         with executor(task, workers, scheduler=None) as run:
             work_on_groups(location, manifest, groups, run, progress)
     return open_archive(location.url)
+
+
+def _notes(files: Files, counts: Counts, paths: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What copies of an image among the files did to the data set."""
+    contradicting = of_two_classes(files)
+    if contradicting:
+        yield f"{contradicting} files have the same content as a file of another class."
+    for name, each in counts.items():
+        tested = len(paths.get(f"test/{name}", ()))
+        if tested != each["test"]:
+            yield (
+                f"{name} has {tested} test images instead of {each['test']}: copies of an image "
+                "stay in one split."
+            )
 
 
 def _manifest(location: Location, wanted: Manifest) -> Manifest:
@@ -207,7 +179,7 @@ def _missing(
     location: Location, manifest: Manifest, part: Split, name: SubstructureClass, count: int
 ) -> list[tuple[GroupLayout, list[int]]]:
     """A group with its missing shards; nothing where it is complete."""
-    shard_size = _shard_size(manifest.frame.num_pix)
+    shard_size, chunk_size = group_sizes(count, manifest.frame.num_pix)
     record = GroupRecord(split=part, substructure_class=name, count=count, shard_size=shard_size)
     held = manifest.group(record.name)
     begun = read_layout(location, record.name)
@@ -219,38 +191,9 @@ def _missing(
             )
     if held is not None:
         return []
-    layout = begun or GroupLayout(record)
+    layout = begun or GroupLayout(record, chunk_size)
     done = shards_done(location, layout)
     return [(layout, [shard for shard in range(layout.record.shards) if shard not in done])]
-
-
-def split_counts(
-    source: Source, split: float | None, train: int | None, test: int | None
-) -> dict[SubstructureClass, dict[Split, int]]:
-    """Images of each class in the two splits; arguments and errors are `import_deeplense`'s."""
-    if split is not None and (train is not None or test is not None):
-        raise UsageError("Give either split, or train and test, not both.")
-    share = TEST_FRACTION if split is None else split
-    if not 0.0 <= share <= 1.0:
-        raise UsageError(f"split = {share:g} must be between 0 and 1.")
-    counts: dict[SubstructureClass, dict[Split, int]] = {}
-    for name, files in source.files.items():
-        held = len(files)
-        if train is None and test is None:
-            tested = round(share * held)
-            counts[name] = {"train": held - tested, "test": tested}
-            continue
-        tested = test or 0
-        trained = train if train is not None else held - tested
-        if trained < 0 or tested < 0 or trained + tested > held:
-            raise UsageError(
-                f"{source.folder / name} holds {held} images, which is not enough for "
-                f"{max(trained, 0)} to train and {tested} to test."
-            )
-        counts[name] = {"train": trained, "test": tested}
-    if not any(number for each in counts.values() for number in each.values()):
-        raise UsageError("train and test are both 0: there is nothing to import.")
-    return counts
 
 
 def _hashed(source: Source, name: SubstructureClass, workers: int | None) -> tuple[SourceFile, ...]:
@@ -274,6 +217,7 @@ def _record(
     """The manifest's record of the source; refuses settings that are not allowed."""
     listed = sorted((file for each in files.values() for file in each), key=lambda file: file.path)
     listing = "".join(f"{file.sha256}  {file.path}\n" for file in listed)
+    own_names = {each: each for each in source.class_folders.values()}
     named = name or re.sub(r"[^A-Za-z0-9._-]+", "_", source.folder.resolve().name)
     try:
         return ImportRecord(
@@ -284,6 +228,7 @@ def _record(
             num_pix=num_pix,
             pixel_scale=pixel_scale,
             licence=licence,
+            folders=None if own_names == source.class_folders else source.class_folders,
         )
     except ValueError as error:
         [first, *_] = error.errors()  # type: ignore[attr-defined]
@@ -291,26 +236,25 @@ def _record(
         raise UsageError(f"{key} = {first['input']!r} is not allowed: {first['msg']}.") from None
 
 
-def _chosen(
-    files: Iterable[SourceFile], seed: int, part: Split, counts: dict[Split, int]
-) -> tuple[str, ...]:
-    """Paths of the files of a split, sorted: the first of a random order are the test images."""
+def group_sizes(count: int, num_pix: int) -> tuple[int, int]:
+    """Images in a file and in a chunk of a group.
 
-    def key(file: SourceFile) -> tuple[bytes, str]:
-        return hashlib.sha256(f"{seed} {file.sha256}".encode()).digest(), file.path
+    A file holds whole chunks of about as many bytes as simulated images fill: a worker holds one
+    in memory, so that larger images must not make larger files. A group of fewer images than a
+    file of simulated ones is cut evenly: a chunk is stored whole, however few images it holds.
 
-    order = [file.path for file in sorted(files, key=key)]
-    start = 0 if part == "test" else counts["test"]
-    return tuple(sorted(order[start : start + counts[part]]))
-
-
-def _shard_size(num_pix: int) -> int:
-    """Images in a file: whole chunks of about as many bytes as simulated images fill.
-
-    A worker holds a shard in memory, so that larger images must not make larger shards.
+    Args:
+        count: images of the group.
+        num_pix: pixels on a side.
     """
     alike = SHARD_SIZE * _SIMULATED_PIX**2 // num_pix**2
-    return max(min(alike, SHARD_SIZE) // CHUNK_SIZE, 1) * CHUNK_SIZE
+    shard_size = max(min(alike, SHARD_SIZE) // CHUNK_SIZE, 1) * CHUNK_SIZE
+    if count >= SHARD_SIZE:
+        return shard_size, CHUNK_SIZE
+    shards = -(-count // shard_size)
+    chunks = -(-count // (shards * CHUNK_SIZE))
+    chunk_size = -(-count // (shards * chunks))
+    return chunks * chunk_size, chunk_size
 
 
 def convert_shard(
@@ -351,14 +295,12 @@ def convert_shard(
                 f"{path} has {image.shape[0]} x {image.shape[1]} pixels where the first image has "
                 f"{num_pix} x {num_pix}: import images of one size at a time."
             )
-        if (mass is None) == (name == "axion"):
+        if mass is not None and name != "axion":
             raise ImportFileError(
-                f"{path} holds {'no' if mass is None else 'an'} axion mass, "
-                f"which does not fit the class {name}."
+                f"{path} holds an axion mass, which does not fit the class {name}."
             )
         columns["image"][row] = image
-        if mass is not None:
-            columns["axion_mass"][row] = mass
+        columns["axion_mass"][row] = math.nan if mass is None else mass
         if progress is not None:
             progress(1)
     write_shard(Location(url), layout, manifest.name, shard, columns)
@@ -376,7 +318,10 @@ def _content(path: Path) -> bytes:
 
 
 def _image(path: Path) -> tuple[NDArray[np.float32], float | None]:
-    """Image (y, x) and axion mass in eV, None where there is none, of a file."""
+    """Image (y, x) and axion mass in eV, None where there is none, of a file.
+
+    Leading axes of length 1 are dropped.
+    """
     try:
         held = read_npy(_content(path))
     except UnsafeFileError as error:

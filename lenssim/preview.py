@@ -223,6 +223,8 @@ def _caption(sample: xr.Dataset, substructure_class: SubstructureClass) -> str:
         subhalos = int(np.isfinite(sample["subhalo_mass"].values).sum())
         return f"{subhalos} subhalos\n{snr}" if subhalos else snr
     mass = float(sample["axion_mass"])
+    if np.isnan(mass):  # of an imported image
+        return snr
     exponent = int(np.floor(np.log10(mass)))
     return rf"$m = {mass / 10.0**exponent:.1f}\times10^{{{exponent}}}$ eV" + f"\n{snr}"
 

@@ -98,7 +98,8 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
     }
     if manifest.imported is not None:
         context["imported"] = manifest.imported
-        context["source_classes"] = sorted({group.substructure_class for group in manifest.groups})
+        classes = {group.substructure_class for group in manifest.groups}
+        context["source_folders"] = sorted(manifest.imported.folders or classes)
         return _rendered("imported.md.jinja", f"{frame.name}, imported", context)
     spec = manifest.specification()
     return _rendered("simulated.md.jinja", title(spec), {**context, **_spec_context(spec)})

@@ -102,6 +102,20 @@ class ImportRecord(_Record):
     pixel_scale: float | None = Field(default=None, gt=0, le=1)
     """Arcsec; None where it is not known."""
     licence: str = Field(min_length=1, max_length=200)
+    folders: dict[str, SubstructureClass] | None = None
+    """Folders of the source and their classes, where their names are not those of the classes."""
+
+    @property
+    def has_own_splits(self) -> bool:
+        """Whether the source was in train and test images before it was imported."""
+        return any("/" in folder for folder in self.folders or ())
+
+    @model_serializer(mode="wrap")
+    def _without_plain_folders(self, serialise: SerializerFunctionWrapHandler) -> Any:
+        values = serialise(self)
+        if values.get("folders", ...) is None:
+            del values["folders"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from lenssim.archive import open_archive
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import read_manifest
 from lenssim.cli import main
-from lenssim.deeplense import _shard_size, find_source, import_deeplense
+from lenssim.deeplense import group_sizes, import_deeplense
 from lenssim.errors import ArchiveError, ImportFileError, UsageError
 
 SIZE = 16
@@ -101,6 +101,29 @@ def test_what_the_files_do_not_say_is_nan(folder, tmp_path):
         known = {"image", "label"} | ({"axion_mass"} if name == "axion" else set())
         for variable in set(dataset.data_vars) - known:
             assert dataset[variable].isnull().all(), variable
+
+
+def test_axion_files_without_a_mass_have_the_mass_nan(folder, tmp_path):
+    np.save(folder / "axion" / "axion_sim_3.npy", image_of("axion", 3))
+    dataset = import_deeplense(folder, tmp_path / "out", split=0.0).dataset("train", "axion")
+    masses = dataset["axion_mass"].values
+    assert np.isnan(masses).sum() == 1
+    expected = [mass_of(i) for i in range(10) if i != 3]
+    np.testing.assert_array_equal(np.sort(masses[np.isfinite(masses)]), expected)
+    assert not lenssim.verify(tmp_path / "out").problems
+
+
+def test_leading_axes_of_one_are_dropped(folder, tmp_path):
+    plain = import_deeplense(folder, tmp_path / "plain")
+    for name in ("cdm", "no_sub"):
+        for path in (folder / name).iterdir():
+            np.save(path, np.load(path)[None, None])
+    for index in range(10):
+        image = image_of("axion", index)[None]
+        save_axion(folder / "axion" / f"axion_sim_{index}.npy", image, mass_of(index))
+    deeper = import_deeplense(folder, tmp_path / "deeper")
+    for name in ("axion", "cdm", "no_sub"):
+        assert set.union(*pixels(plain, name).values()) == set.union(*pixels(deeper, name).values())
 
 
 def test_the_layout_is_that_of_a_simulated_archive(folder, tmp_path):
@@ -215,22 +238,6 @@ def test_generate_and_import_do_not_mix(folder, tmp_path):
         import_deeplense(folder, tmp_path / "B")
 
 
-def test_other_folders_are_named(folder):
-    (folder / "vort").mkdir()
-    (folder / "sphere").mkdir()
-    (folder / "cdm" / "notes.txt").write_text("x")
-    assert find_source(folder).others == ("cdm/notes.txt", "sphere/", "vort/")
-
-
-def test_a_folder_without_classes_says_what_is_there(tmp_path):
-    (tmp_path / "vort").mkdir()
-    (tmp_path / "sphere").mkdir()
-    with pytest.raises(UsageError, match="it holds sphere/, vort/"):
-        find_source(tmp_path)
-    with pytest.raises(UsageError, match="is not a folder"):
-        find_source(tmp_path / "nothing")
-
-
 class Attack:
     def __init__(self, path):
         self.path = path
@@ -246,7 +253,6 @@ BAD = {
     "size": (lambda path, _: save_axion(path, np.ones((8, 8)), 1e-23), "one size at a time"),
     "mass": (lambda path, _: save_axion(path, np.ones((16, 16)), -23.0), "positive number of eV"),
     "nan": (lambda path, _: save_axion(path, np.full((16, 16), np.nan), 1e-23), "not finite"),
-    "no mass": (lambda path, _: np.save(path, np.ones((16, 16))), "no axion mass"),
     "shape": (lambda path, _: save_axion(path, np.ones((16, 8)), 1e-23), "not a square"),
     "order": (lambda path, _: save_axion(path, 1e-23, np.ones((16, 16))), "not .image, axion mass"),
     "large": (lambda path, _: path.write_bytes(b"\0" * 33_000_000), "larger than"),
@@ -315,12 +321,32 @@ def test_the_command_fails_in_one_sentence(folder, tmp_path):
     assert run("import-deeplense", tmp_path / "none", "--out", tmp_path / "out").exit_code == 2
 
 
-def test_shards_of_larger_images_hold_fewer_of_them(tmp_path):
-    sizes = {num_pix: _shard_size(num_pix) for num_pix in (16, 64, 100, 150, 1024)}
-    assert sizes == {16: 2048, 64: 2048, 100: 768, 150: 256, 1024: 256}
-    folder = make_folder(tmp_path / "source", count=1, size=150, classes=("cdm",))
-    archive = import_deeplense(folder, tmp_path / "out", split=0.0)
-    assert archive.manifest.groups[0].shard_size == 256
+def test_files_of_larger_images_hold_fewer_of_them():
+    sizes = {num_pix: group_sizes(10_000, num_pix) for num_pix in (16, 64, 100, 150, 1024)}
+    shards = {num_pix: shard for num_pix, (shard, _) in sizes.items()}
+    assert shards == {16: 2048, 64: 2048, 100: 768, 150: 256, 1024: 256}
+    assert {chunk for _, chunk in sizes.values()} == {256}
+
+
+@pytest.mark.parametrize("num_pix", [16, 64, 150])
+@pytest.mark.parametrize("count", [1, 6, 255, 256, 257, 300, 769, 2000, 2047])
+def test_small_groups_are_cut_without_empty_places(count, num_pix):
+    shard, chunk = group_sizes(count, num_pix)
+    shards = -(-count // shard)
+    assert shard % chunk == 0
+    assert chunk <= 256
+    assert shard <= group_sizes(10_000, num_pix)[0]
+    chunks = -(-count // chunk)
+    assert chunks * chunk - count < shards * (shard // chunk)
+
+
+def test_a_few_large_images_fill_no_more_than_their_pixels(tmp_path):
+    folder = make_folder(tmp_path / "source", count=6, size=150, classes=("cdm",))
+    import_deeplense(folder, tmp_path / "out", split=0.5)
+    for part in ("train", "test"):
+        files = (tmp_path / "out" / "images.zarr" / part / "cdm" / "image").rglob("*")
+        size = sum(path.stat().st_size for path in files if path.is_file())
+        assert size < 1.05 * 3 * 150 * 150 * 4
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
