@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import style
@@ -80,7 +81,10 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def png_of(figure: Figure) -> bytes:
-    """A figure as the content of a PNG."""
-    content = BytesIO()
-    figure.savefig(content, format="png")
+    """A figure as a PNG of 128 colours, a third of the size of one with all colours."""
+    drawn, content = BytesIO(), BytesIO()
+    figure.savefig(drawn, format="png")
+    with Image.open(drawn) as image:
+        reduced = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    reduced.save(content, format="png", optimize=True)
     return content.getvalue()
