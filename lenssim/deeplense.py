@@ -23,15 +23,13 @@ from numpy.typing import NDArray
 
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import (
-    IMAGES,
-    MANIFEST,
     NOT_STATED,
     GroupRecord,
     ImportRecord,
     Manifest,
-    read_manifest,
     write_manifest,
 )
+from lenssim.archive.ownership import clear_scratch, read_own_manifest
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import (
@@ -139,6 +137,7 @@ def import_deeplense(
             for group in _missing(location, manifest, part, each, len(chosen))
         ]
         write_manifest(location, manifest)
+        clear_scratch(location)
         for layout, _ in groups:
             if read_layout(location, layout.record.name) is None:
                 create_group(location, layout, manifest, _SUBHALOS)
@@ -164,12 +163,7 @@ def _notes(files: Files, counts: Counts, paths: Mapping[str, Sequence[str]]) -> 
 
 def _manifest(location: Location, wanted: Manifest) -> Manifest:
     """The manifest to go on from: the one that is there, where it is of the same import."""
-    held = read_manifest(location)
-    if held is None and location.exists(IMAGES):
-        raise UsageError(
-            f"{location} holds {IMAGES} but no {MANIFEST}, so it is not an archive of ours: "
-            "choose another --out."
-        )
+    held = read_own_manifest(location)
     if held is not None and (held.imported, held.seed) != (wanted.imported, wanted.seed):
         raise UsageError(f"{location} holds another data set: choose another --out.")
     return held or wanted

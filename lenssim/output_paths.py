@@ -68,6 +68,17 @@ def check_not_empty(path: str | os.PathLike[str]) -> None:
         raise UsageError("The path is empty: name a file or folder, or check an unset variable.")
 
 
+def check_output_folder(path: Path) -> None:
+    """Refuse an output folder that is a file or a broken link, or lies below one.
+
+    Raises:
+        UsageError: naming the file or the link.
+    """
+    check_no_file_above(path)
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file: name a folder.")
+
+
 def check_no_file_above(path: Path) -> None:
     """Refuse a path that is a broken link, or that lies below a file or a broken link.
 

@@ -18,15 +18,14 @@ from lenssim.archive.location import Location
 from lenssim.archive.manifest import (
     FORMATS,
     IMAGES,
-    MANIFEST,
     MAXIMUM_COUNT,
     SHARDS,
     Format,
     GroupRecord,
     Manifest,
-    read_manifest,
     write_manifest,
 )
+from lenssim.archive.ownership import clear_scratch, read_own_manifest
 from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import (
     CHUNK_SIZE,
@@ -142,18 +141,15 @@ def _compare(
     overwrite: bool,
 ) -> Plan:
     """What is left to do, and what has to go before."""
-    existing = read_manifest(location)
-    if existing is None and location.exists(IMAGES):
-        raise UsageError(
-            f"{location} holds {IMAGES} but no {MANIFEST}, so it is not an archive of ours: "
-            "choose another --out."
-        )
+    existing = read_own_manifest(location)
     if existing is not None and existing.imported is not None:
         raise UsageError(f"{location} holds imported images: choose another --out.")
     anew = tuple(
         GroupPlan(layout, False, False, tuple(range(layout.record.shards))) for layout in layouts
     )
-    if existing is None or _is_empty(location, existing):
+    if existing is None:
+        return Plan(location, spec, wanted, anew)
+    if _is_empty(location, existing):
         return Plan(location, spec, wanted, anew, (PROGRESS, IMAGES))
     if overwrite:
         manifest, discarded = _overwritten(existing, wanted, layouts)
@@ -200,7 +196,7 @@ def carry_out(
 
 
 def _replace_manifest(work: Plan) -> None:
-    """Writes a plan's manifest, and removes what does not stay.
+    """Writes a plan's manifest, and removes what does not stay, and what killed runs left.
 
     What says which shards are done goes first, so that none is taken for one of the new manifest.
     """
@@ -210,6 +206,7 @@ def _replace_manifest(work: Plan) -> None:
     write_manifest(work.location, work.manifest)
     for path in work.discarded:
         work.location.remove(path)
+    clear_scratch(work.location)
 
 
 def work_on_groups(

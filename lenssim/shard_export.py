@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from lenssim.archive.ownership import clear_scratch
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import GroupLayout, shards_done, write_shard
@@ -39,6 +40,7 @@ def export(
     archive = open_archive(url)
     with archive.location.exclusive():
         layouts = layouts_to_export(archive)
+        clear_scratch(archive.location)
         groups = []
         for layout in layouts:
             done = shards_done(archive.location, layout)

@@ -9,6 +9,8 @@ documents      writes all that goes beside the data
 server_errors  what a failed request means
 remote         requests to servers
 location       files at a path or URL
+lock           holding a location for one writer
+ownership      which files in a folder are the archive's own
 manifest       archive.json
 webdataset     the bytes of a WebDataset shard
 writer         groups, shard by shard

@@ -105,6 +105,11 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
     return _rendered("simulated.md.jinja", title(spec), {**context, **_spec_context(spec)})
 
 
+def is_card(content: bytes) -> bool:
+    """Whether the content of a README.md is a data-set card of ours."""
+    return content.startswith(b"---\n") and b"\n    lenssim verify DIR" in content
+
+
 def model_card(spec: Specification, default_counts: Mapping[str, int]) -> str:
     """The card of a model, without any archive's facts.
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import socket
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -19,9 +15,12 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
+from lenssim.archive.lock import hold_folder, hold_remote
 from lenssim.archive.remote import RemoteStore, request
 from lenssim.archive.server_errors import Action, diagnose, is_past_end, reason
-from lenssim.errors import ArchiveError, LenssimError
+from lenssim.atomic_write import is_scratch, replacing, scratch_file
+from lenssim.errors import ArchiveError, LenssimError, UsageError
+from lenssim.output_paths import check_not_empty, check_output_folder
 
 Store = LocalStore | FsspecStore | WrapperStore[Any]
 Result = TypeVar("Result")
@@ -32,11 +31,11 @@ SILENCE = 30.0
 BLOCK_SIZE = 8 * 2**20
 """Bytes that are read at once of a file that is not read whole."""
 
-LOCK = ".lock"
-"""File that the one run holds which writes into a location."""
+SCRATCH = ".partial"
+"""Sub-folder for the scratch files of the files at the top of a location."""
 
-_SCRATCH = ".partial"
-"""Ending of files that are being written, here and in Zarr's own store."""
+_CACHES = ("blockcache", "filecache", "simplecache")
+"""File systems of fsspec that may be chained before a URL, as in simplecache::s3://..."""
 
 _EXTRAS = {
     "s3": "pip install 'lenssim[s3]'",
@@ -54,7 +53,9 @@ class Location:
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
+        check_not_empty(url)
         self.url = os.fspath(url).rstrip("/") or "/"
+        _check_no_accidental_chain(self.url)
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.url, **_options(self.url))
         except (ValueError, ImportError) as error:
@@ -146,11 +147,11 @@ class Location:
         """Writes a file whole: a reader sees the old content or the new, never a part."""
         target = self.path(relative)
         with self.writing():
-            self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
             if self.is_local:
-                with _replacing(Path(target)) as scratch:
+                with self._replacing(relative) as scratch:
                     scratch.write_bytes(content)
             else:
+                self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
                 self._ask(relative, lambda: self._fs.pipe_file(target, bytes(content)), "written")
 
     def write_pieces(self, relative: str, pieces: Iterable[bytes]) -> None:
@@ -161,21 +162,18 @@ class Location:
                 file.flush()
                 self.upload(Path(file.name), relative)
             return
-        target = Path(self.path(relative))
-        with self.writing():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with _replacing(target) as scratch, scratch.open("wb") as file:
-                file.writelines(pieces)
+        with self.writing(), self._replacing(relative) as scratch, scratch.open("wb") as file:
+            file.writelines(pieces)
 
     def upload(self, source: Path, relative: str) -> None:
         """Copies a local file to here, as `write` does."""
         target = self.path(relative)
         with self.writing():
-            self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
             if self.is_local:
-                with _replacing(Path(target)) as scratch:
+                with self._replacing(relative) as scratch:
                     self._fs.put_file(str(source), str(scratch))
             else:
+                self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
                 self._ask(relative, lambda: self._fs.put_file(str(source), target), "written")
 
     @property
@@ -205,79 +203,52 @@ class Location:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Holds the location for one writer, and clears away what a killed one left half written.
+        """Holds the location for one writer; changes nothing else.
 
         On a local file system the hold ends with the process, however it dies.
 
         Raises:
+            UsageError: if it cannot be a folder, because it is a file or a broken link.
             ArchiveError: where another run holds it.
         """
-        hold = self._hold_folder() if self.is_local else self._hold_remote()
-        with hold:
-            self.clear_scratch()
+        self.check_folder()
+        with hold_folder(self) if self.is_local else hold_remote(self):
             yield
 
-    def clear_scratch(self) -> None:
-        """Removes what killed runs left half written; a bucket has no such files."""
+    def check_folder(self) -> None:
+        """Refuse a local location that is a file or a broken link, or lies below one.
+
+        Raises:
+            UsageError: naming the file or the link.
+        """
         if self.is_local:
-            for scratch in Path(self._root).rglob(f"*{_SCRATCH}"):
-                scratch.unlink(missing_ok=True)
+            check_output_folder(Path(self._root))
 
-    @contextmanager
-    def _hold_folder(self) -> Iterator[None]:
-        path = Path(self.path(LOCK))
+    def clear_scratch(self, folders: Iterable[str]) -> None:
+        """Removes the scratch files that killed runs left; a bucket has none.
+
+        To be called by the run that holds the location, once it is known whose it is.
+
+        Args:
+            folders: sub-folders that hold nothing but what this software wrote.
+        """
+        if not self.is_local:
+            return
         with self.writing():
-            is_new = not path.parent.exists()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            while True:
-                file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    # the holder before may have removed the file between our two calls
-                    if path.exists() and path.stat().st_ino == os.fstat(file).st_ino:
-                        break
-                except BlockingIOError:
-                    os.close(file)
-                    raise ArchiveError(
-                        f"Another run is writing into {self}: wait for it, or choose another place."
-                    ) from None
-                os.close(file)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-            if is_new:
-                with suppress(OSError):  # it stays where something was written
-                    path.parent.rmdir()
-            os.close(file)
+            for relative in folders:
+                for folder, _, names in os.walk(self.path(relative)):
+                    for name in filter(is_scratch, names):
+                        (Path(folder) / name).unlink(missing_ok=True)
+            with suppress(OSError):  # it may not exist, or hold what is not ours
+                Path(self.path(SCRATCH)).rmdir()
 
-    @contextmanager
-    def _hold_remote(self) -> Iterator[None]:
-        holder = {"host": socket.gethostname(), "process": os.getpid()}
-        content = json.dumps(holder).encode()
-        try:
-            self.create(LOCK, content)
-        except FileExistsError:
-            other = self._other_holder()
-            is_dead = other.get("host") == holder["host"] and not _is_alive(other.get("process"))
-            if not is_dead:
-                raise ArchiveError(
-                    f"Another run is writing into {self} (process {other.get('process')} on "
-                    f"{other.get('host')}): wait for it or, if it is dead, remove {self}/{LOCK}."
-                ) from None
-            self.write(LOCK, content)
-        try:
-            yield
-        finally:
-            self.remove(LOCK)
+    def _replacing(self, relative: str) -> AbstractContextManager[Path]:
+        """A scratch file that takes the place of a local file when it is complete."""
+        return replacing(Path(self.path(relative)), self._scratch_folder(relative))
 
-    def _other_holder(self) -> dict[str, Any]:
-        """Who holds the location, as far as that can be told."""
-        try:
-            holder = json.loads(self.read(LOCK))
-        except (FileNotFoundError, ValueError):
-            return {}
-        return holder if isinstance(holder, dict) else {}
+    def _scratch_folder(self, relative: str) -> Path | None:
+        """Folder for the scratch file of a file: None, beside it, if it is in a sub-folder."""
+        return None if "/" in relative else Path(self.path(SCRATCH))
 
     def create(self, relative: str, content: bytes) -> None:
         """Writes a file whole, where there is none.
@@ -287,8 +258,8 @@ class Location:
         """
         target = self.path(relative)
         with self.writing():
-            self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
             if not self.is_local:
+                self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
                 try:
                     self._fs.pipe_file(target, content, mode="create")
                 except FileExistsError:
@@ -299,12 +270,9 @@ class Location:
                         raise FileExistsError(target) from None
                     raise
                 return
-            scratch = _scratch_beside(Path(target))
-            try:
+            with scratch_file(Path(target), self._scratch_folder(relative)) as scratch:
                 scratch.write_bytes(content)
                 os.link(scratch, target)
-            finally:
-                scratch.unlink(missing_ok=True)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -367,6 +335,20 @@ class Location:
             raise ArchiveError(f"{self.url}/{relative} cannot be read: {reason(error)}.") from None
 
 
+def _check_no_accidental_chain(url: str) -> None:
+    """Refuse a path or URL with "::", which fsspec would take apart and write to another place.
+
+    Raises:
+        UsageError: unless it is a URL behind one of fsspec's caches.
+    """
+    first, chained, _ = url.partition("::")
+    if chained and first not in _CACHES:
+        raise UsageError(
+            f"{url} contains '::', which is allowed only after one of "
+            f"{', '.join(_CACHES)}: choose a path without it."
+        )
+
+
 def _options(url: str) -> dict[str, Any]:
     """Options of the file system of a URL: a web server that falls silent is given up."""
     if url.partition("://")[0] not in ("http", "https"):
@@ -377,30 +359,3 @@ def _options(url: str) -> dict[str, Any]:
         return {}  # fsspec says what is missing
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
     return {"client_kwargs": {"timeout": timeout}}
-
-
-def _is_alive(process: Any) -> bool:
-    """Whether a process of this machine is running; True where that cannot be told."""
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except (TypeError, ValueError, OSError):
-        return True
-    return True
-
-
-def _scratch_beside(target: Path) -> Path:
-    """A new name beside a target, for what is not complete yet."""
-    return target.with_name(f"{target.name}.{uuid.uuid4().hex}{_SCRATCH}")
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A scratch file beside a target, which takes its place when it is complete."""
-    scratch = _scratch_beside(target)
-    try:
-        yield scratch
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)

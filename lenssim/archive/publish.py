@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import nullcontext
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from lenssim.archive.card import is_card
 from lenssim.archive.documents import CARD
-from lenssim.archive.location import Location
+from lenssim.archive.location import SCRATCH, Location
+from lenssim.archive.lock import LOCK
 from lenssim.archive.manifest import MANIFEST, FileRecord
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.verify import ReportBytes, file_problem, file_problems
+from lenssim.atomic_write import is_scratch
 from lenssim.errors import ArchiveError, UsageError
 
 INDEX = "versions.json"
@@ -52,7 +56,8 @@ def publish(
         URL of the version, which `open_archive` opens.
 
     Raises:
-        UsageError: where the version is there already, or is no version.
+        UsageError: where the version is there already, or is no version, or where the files of
+            something else are in the way.
         ArchiveError: where the archive is not sound, or cannot be written there.
     """
     archive = open_archive(source)
@@ -65,19 +70,23 @@ def publish(
         raise UsageError(f"version = {chosen} must be three numbers, as in 1.0.0: --version.")
     home = Location(url)
     target = home.below(chosen)
+    target.check_folder()
     own = archive.location.read(MANIFEST)
     listed = published_versions(home)
+    _check_home(home)
     if _is_published(target, own, any(entry["version"] == chosen for entry in listed)):
         raise UsageError(
             f"{target} is published already, and a version never changes: publish this archive "
             "under another --version."
         )
-    _upload(archive, target, report)
-    try:
-        target.create(MANIFEST, own)
-    except FileExistsError:
-        if target.read(MANIFEST) != own:
-            raise ArchiveError(f"Another run has published {target} meanwhile.") from None
+    # only in a folder are there scratch files to clear; a hold on the hub would cost two commits
+    with target.exclusive() if target.is_local else nullcontext():
+        _upload(archive, target, report)
+        try:
+            target.create(MANIFEST, own)
+        except FileExistsError:
+            if target.read(MANIFEST) != own:
+                raise ArchiveError(f"Another run has published {target} meanwhile.") from None
     _list(home, archive, chosen)
     return target.url
 
@@ -101,6 +110,27 @@ def published_versions(home: Location) -> list[dict[str, Any]]:
     return entries
 
 
+def _check_home(home: Location) -> None:
+    """Refuses a place for all versions where a file that is written would replace another's.
+
+    Raises:
+        UsageError: if it is an archive, or has a README.md that is no data-set card of ours.
+    """
+    if home.exists(MANIFEST):
+        raise UsageError(
+            f"{home} is an archive: name another folder, which is to hold all published versions."
+        )
+    try:
+        card = home.read(CARD)
+    except FileNotFoundError:
+        return
+    if not is_card(card):
+        raise UsageError(
+            f"{home}/{CARD} is not a data-set card of ours and would be replaced: rename it, or "
+            "publish into a folder of its own."
+        )
+
+
 def _is_published(target: Location, own: bytes, is_listed: bool) -> bool:
     """Whether a version is there; one that only the index lacks is gone on with."""
     try:
@@ -112,18 +142,19 @@ def _is_published(target: Location, own: bytes, is_listed: bool) -> bool:
 def _upload(archive: Archive, target: Location, report: ReportBytes | None) -> None:
     """Brings every file of an archive to a place, where they are then found to be sound."""
     files = archive.manifest.files
-    target.clear_scratch()
-    there = {
-        path.removeprefix("/"): size
-        for path, size in target.sizes("").items()
-        if path.removeprefix("/") != MANIFEST
-    }
-    foreign = sorted(path for path in there if path not in files)
+    there = {path.removeprefix("/"): size for path, size in target.sizes("").items()}
+    folders = {str(folder) for path in files for folder in PurePosixPath(path).parents} - {"."}
+    foreign = sorted(
+        path
+        for path in there
+        if path not in files and path not in (MANIFEST, LOCK) and not _is_own_scratch(path, folders)
+    )
     if foreign:
         raise ArchiveError(
             f"{target} holds files of something else, such as {foreign[0]}: remove them, or "
             "publish under another --version."
         )
+    target.clear_scratch([*folders, SCRATCH])
     missing = [path for path, record in files.items() if there.get(path) != record.size]
     if report is not None:
         report(sum(record.size for path, record in files.items() if path not in set(missing)))
@@ -139,6 +170,17 @@ def _upload(archive: Archive, target: Location, report: ReportBytes | None) -> N
     if own is not None:
         raise ArchiveError(f"{archive.location}/{path} {own}: it cannot be published.")
     raise ArchiveError(f"{target} does not keep what is written to it: {problems[0]}.")
+
+
+def _is_own_scratch(path: str, folders: Collection[str]) -> bool:
+    """Whether a file in a version is one that a killed run left half uploaded.
+
+    Args:
+        path: of the file, in the version.
+        folders: of the version's files.
+    """
+    folder, _, name = path.rpartition("/")
+    return is_scratch(name) and folder in (SCRATCH, *folders)
 
 
 def _upload_files(

@@ -16,6 +16,7 @@ from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS, FileRecord, Group
 from lenssim.archive.reader import Archive
 from lenssim.archive.schema import Column, columns_of
 from lenssim.archive.webdataset import shard_path
+from lenssim.atomic_write import is_scratch
 from lenssim.errors import ArchiveError, ServerError
 from lenssim.spec import CLASSES
 
@@ -108,7 +109,8 @@ def _unlisted(archive: Archive) -> Iterator[str]:
         return
     for folder in (IMAGES, SHARDS):
         for path in archive.location.sizes(folder):
-            if path not in archive.manifest.files and not path.endswith(".partial"):
+            name = path.rpartition("/")[2]
+            if path not in archive.manifest.files and not is_scratch(name):
                 yield path
 
 

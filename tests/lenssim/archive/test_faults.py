@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import lenssim
-from lenssim.archive.location import LOCK, Location
+from lenssim.archive.location import Location
+from lenssim.archive.lock import LOCK
 from lenssim.errors import ArchiveError
 
 PROGRAM = Path(__file__).with_name("steps.py")
