@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from lenssim.errors import LenssimError, LenssimWarning, UsageError
+from lenssim.terminal import escape_what_cannot_be_encoded
 
 FAILED = 1
 WRONG_WORDS = 2
@@ -27,6 +28,7 @@ class CommandGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command."""
         warnings.formatwarning = _format_warning
+        escape_what_cannot_be_encoded()
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

@@ -1,0 +1,34 @@
+"""Printing any text on any terminal: what its encoding lacks is escaped, and never an error."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+
+_ESCAPING = "lenssim.escape"
+
+
+def escape_what_cannot_be_encoded() -> None:
+    r"""Makes stdout and stderr escape characters that their encoding lacks, as in "\xe9".
+
+    Bytes of a file name that are not text are written as they are.
+    """
+    codecs.register_error(_ESCAPING, _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where it is captured
+            stream.reconfigure(errors=_ESCAPING)
+
+
+def _escape(error: UnicodeError) -> tuple[bytes, int]:
+    """Handler of encoding errors; see `codecs.register_error`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    written = b"".join(
+        character.encode("utf-8", "surrogateescape")
+        if "\udc80" <= character <= "\udcff"  # how Python keeps such a byte
+        else character.encode("ascii", "backslashreplace")
+        for character in characters
+    )
+    return written, error.end
