@@ -128,7 +128,8 @@ def _halo_means(halos, tables, ring_radius):
     squared = np.empty((_HALVINGS + 1) * _NODES)
     lever = np.empty(squared.shape[0])
     ratio = np.empty(squared.shape[0])
-    scratch = np.empty(squared.shape[0])
+    first = np.empty(squared.shape[0])
+    second = np.empty(squared.shape[0])
     for k in range(halos.shape[0]):
         distance = math.hypot(halos[k, 0], halos[k, 1])
         gap = ring_radius - distance
@@ -141,7 +142,9 @@ def _halo_means(halos, tables, ring_radius):
             versine = _VERSINE[1 if piece == last else 0, piece, i % _NODES]
             squared[i] = gap * gap + 2.0 * ring_radius * distance * versine
             lever[i] = gap + distance * versine
-        deflection_over_radius(squared[:count], halos[k], tables, scratch[:count], ratio[:count])
+        deflection_over_radius(
+            squared[:count], halos[k], tables, first[:count], second[:count], ratio[:count]
+        )
         total = 0.0
         for i in range(count):
             piece = i // _NODES

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,8 @@ from lenssim.profiles.tnfw import nfw_f, scale_part, tnfw_total_mass, truncation
 
 FloatArray = NDArray[np.float64]
 
-_COEFFICIENTS = 5
-"""Of each polynomial."""
+COEFFICIENTS = 5
+"""Coefficients of each polynomial."""
 
 _BITS = 5
 """Bits of the mantissa that tell the pieces of an octave apart."""
@@ -33,65 +32,44 @@ _SHIFT = 52 - _BITS
 _OFFSET = (1023 + _FIRST_OCTAVE) << _BITS
 _FRACTION_MASK = (1 << _SHIFT) - 1
 _FRACTION_SCALE = 2.0**-_SHIFT
-_LAST_PIECE = ((_LAST_OCTAVE - _FIRST_OCTAVE) << _BITS) - 1
 
-
-class TnfwTables(NamedTuple):
-    """Coefficients of P and F in the squared radius over r_s^2, of Q and 1 / (1 + S) over r_t^2.
-
-    Each row holds the two polynomials of one piece, constant term first, shape
-    (pieces, 2 `_COEFFICIENTS`).
-    """
-
-    scale: FloatArray
-    truncation: FloatArray
+PIECES = (_LAST_OCTAVE - _FIRST_OCTAVE) << _BITS
+"""Rows of each table."""
 
 
 HALO_COLUMNS = 8
 """Numbers that make up one halo, see `tnfw_halos`."""
 
 
-@kernel
-def _scale_functions(squared):
-    """P and F at squared radii, shape (2, n)."""
-    values = np.empty((2, squared.shape[0]))
-    for i in range(squared.shape[0]):
-        x = math.sqrt(squared[i])
-        values[0, i] = scale_part(x)
-        values[1, i] = nfw_f(x)
-    return values
-
-
-@kernel
-def _truncation_functions(squared):
-    """Q and 1 / (1 + S) at squared radii, shape (2, n)."""
-    values = np.empty((2, squared.shape[0]))
-    for i in range(squared.shape[0]):
-        y = math.sqrt(squared[i])
-        values[0, i] = truncation_part(y)
-        values[1, i] = 1.0 / (1.0 + math.sqrt(1.0 + squared[i]))
-    return values
-
-
 @cache
-def tnfw_tables() -> TnfwTables:
-    """The tables, made once in a process, in some milliseconds."""
-    nodes = np.arange(_COEFFICIENTS)
-    fraction = 0.5 - 0.5 * np.cos((2 * nodes + 1) * np.pi / (2 * _COEFFICIENTS))
+def tnfw_tables() -> FloatArray:
+    """Tables of P, F, Q and 1 / (1 + S), made once in a process, in some milliseconds.
+
+    P and F are functions of the squared radius over r_s^2, Q and 1 / (1 + S) of that over r_t^2.
+
+    Returns:
+        Coefficients, constant term first, shape (4, `PIECES`, `COEFFICIENTS`).
+    """
+    nodes = np.arange(COEFFICIENTS)
+    fraction = 0.5 - 0.5 * np.cos((2 * nodes + 1) * np.pi / (2 * COEFFICIENTS))
     to_coefficients = np.linalg.inv(np.vander(fraction, increasing=True)).T
-    pieces = 1 << _BITS
-    within = 1.0 + (np.arange(pieces)[:, np.newaxis] + fraction) / pieces
+    within = 1.0 + (np.arange(1 << _BITS)[:, np.newaxis] + fraction) / (1 << _BITS)
     octaves = 2.0 ** np.arange(_FIRST_OCTAVE, _LAST_OCTAVE)
     squared = (octaves[:, np.newaxis, np.newaxis] * within).ravel()
+    return _functions(squared).reshape(4, PIECES, COEFFICIENTS) @ to_coefficients
 
-    def table(values: FloatArray) -> FloatArray:
-        coefficients = values.reshape(2, -1, _COEFFICIENTS) @ to_coefficients
-        return np.ascontiguousarray(np.concatenate(list(coefficients), axis=1))
 
-    return TnfwTables(
-        scale=table(_scale_functions(squared)),
-        truncation=table(_truncation_functions(squared)),
-    )
+@kernel
+def _functions(squared):
+    """P, F, Q and 1 / (1 + S) at squared radii, shape (4, n)."""
+    values = np.empty((4, squared.shape[0]))
+    for i in range(squared.shape[0]):
+        radius = math.sqrt(squared[i])
+        values[0, i] = scale_part(radius)
+        values[1, i] = nfw_f(radius)
+        values[2, i] = truncation_part(radius)
+        values[3, i] = 1.0 / (1.0 + math.sqrt(1.0 + squared[i]))
+    return values
 
 
 def tnfw_halos(
@@ -127,23 +105,21 @@ def tnfw_halos(
 @inlined
 def _piece_and_fraction(bits):
     """Row of a table and position within it, in [0, 1), from the bits of a squared radius."""
-    piece = min(max((bits >> _SHIFT) - _OFFSET, 0), _LAST_PIECE)
+    piece = min(max((bits >> _SHIFT) - _OFFSET, 0), PIECES - 1)
     return piece, float(bits & _FRACTION_MASK) * _FRACTION_SCALE
 
 
 @inlined
-def _two_polynomials(table, piece, fraction, first_factor, second_factor):
-    """Both polynomials of a piece of a table, each times its factor, summed."""
-    first = table[piece, _COEFFICIENTS - 1]
-    second = table[piece, 2 * _COEFFICIENTS - 1]
-    for k in range(_COEFFICIENTS - 2, -1, -1):
-        first = first * fraction + table[piece, k]
-        second = second * fraction + table[piece, _COEFFICIENTS + k]
-    return first_factor * first + second_factor * second
+def _polynomial(table, piece, fraction):
+    """Polynomial of a piece of a table that has one."""
+    value = table[piece, COEFFICIENTS - 1]
+    for k in range(COEFFICIENTS - 2, -1, -1):
+        value = value * fraction + table[piece, k]
+    return value
 
 
 @kernel
-def deflection_over_radius(squared, halo, tables, scratch, out):
+def deflection_over_radius(squared, halo, tables, first, second, out):
     """Deflection of one halo over the distance from it, alpha / r: mean convergence inside r.
 
     Args:
@@ -151,17 +127,64 @@ def deflection_over_radius(squared, halo, tables, scratch, out):
             count as about that.
         halo: a row of `tnfw_halos`.
         tables: `tnfw_tables()`.
-        scratch: scratch space, shape (n,).
+        first, second: scratch space, shape (n,).
         out: receives the dimensionless quotient, shape (n,).
     """
-    bits = scratch.view(np.int64)
     for i in range(squared.shape[0]):
-        scratch[i] = squared[i] * halo[2]
+        first[i] = squared[i] * halo[2]
+        second[i] = squared[i] * halo[3]
+    first_bits = first.view(np.int64)
+    second_bits = second.view(np.int64)
     for i in range(squared.shape[0]):
-        piece, fraction = _piece_and_fraction(bits[i])
-        out[i] = _two_polynomials(tables.scale, piece, fraction, halo[4], halo[5])
+        piece, fraction = _piece_and_fraction(first_bits[i])
+        value = halo[4] * _polynomial(tables[0], piece, fraction)
+        value += halo[5] * _polynomial(tables[1], piece, fraction)
+        piece, fraction = _piece_and_fraction(second_bits[i])
+        value += halo[6] * _polynomial(tables[2], piece, fraction)
+        out[i] = value + halo[7] * _polynomial(tables[3], piece, fraction)
+
+
+@kernel
+def combine_tables(halo, tables, least_squared, greatest_squared, combined):
+    """Tables of one halo, with its factors taken in: half the cost where it is evaluated often.
+
+    Args:
+        halo: a row of `tnfw_halos`.
+        tables: `tnfw_tables()`.
+        least_squared, greatest_squared: range of squared distances to cover, arcsec^2.
+        combined: receives the coefficients of the sum of P and F, and of Q and 1 / (1 + S), in
+            the rows of that range, shape (2, `PIECES`, `COEFFICIENTS`).
+    """
+    for half in range(2):
+        ends = np.array([least_squared * halo[2 + half], greatest_squared * halo[2 + half]])
+        bits = ends.view(np.int64)
+        first, _ = _piece_and_fraction(bits[0])
+        last, _ = _piece_and_fraction(bits[1])
+        one = tables[2 * half, first : last + 1].ravel()
+        other = tables[2 * half + 1, first : last + 1].ravel()
+        both = combined[half, first : last + 1].reshape(one.shape[0])
+        for i in range(one.shape[0]):
+            both[i] = halo[4 + 2 * half] * one[i] + halo[5 + 2 * half] * other[i]
+
+
+@kernel
+def combined_over_radius(squared, halo, combined, first, second, out):
+    """`deflection_over_radius` from the tables of `combine_tables`, within their range.
+
+    Args:
+        squared: squared distances from the halo, arcsec^2, shape (n,).
+        halo: a row of `tnfw_halos`.
+        combined: as `combine_tables` has filled it.
+        first, second: scratch space, shape (n,).
+        out: receives the dimensionless quotient, shape (n,).
+    """
     for i in range(squared.shape[0]):
-        scratch[i] = squared[i] * halo[3]
+        first[i] = squared[i] * halo[2]
+        second[i] = squared[i] * halo[3]
+    first_bits = first.view(np.int64)
+    second_bits = second.view(np.int64)
     for i in range(squared.shape[0]):
-        piece, fraction = _piece_and_fraction(bits[i])
-        out[i] += _two_polynomials(tables.truncation, piece, fraction, halo[6], halo[7])
+        piece, fraction = _piece_and_fraction(first_bits[i])
+        value = _polynomial(combined[0], piece, fraction)
+        piece, fraction = _piece_and_fraction(second_bits[i])
+        out[i] = value + _polynomial(combined[1], piece, fraction)

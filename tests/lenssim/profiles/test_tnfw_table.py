@@ -14,7 +14,7 @@ def both(radius, r_s, tau):
     theta_e_squared = 1e-4
     halo = tnfw_halos(ZERO, ZERO, np.array([r_s]), np.array([tau]), np.array([theta_e_squared]))
     table = np.empty_like(radius)
-    deflection_over_radius(radius**2, halo[0], tnfw_tables(), np.empty_like(radius), table)
+    deflection_over_radius(radius**2, halo[0], tnfw_tables(), *np.empty((2, radius.size)), table)
     strength = theta_e_squared / tnfw_total_mass(tau)
     one = np.ones(1)
     exact = tnfw_deflections(radius, 0 * radius, ZERO, ZERO, r_s * one, tau * one, strength * one)
