@@ -41,7 +41,8 @@ def _node_grids() -> FloatArray:
 
 def _to_powers(order: int) -> FloatArray:
     """Matrix from values at the nodes to coefficients of powers, shape (order, order)."""
-    return np.linalg.inv(np.vander(_chebyshev_nodes(order), increasing=True))
+    powers_at_nodes = np.vander(_chebyshev_nodes(order), increasing=True)
+    return np.asarray(np.linalg.inv(powers_at_nodes), dtype=np.float64)
 
 
 def _halving_matrices() -> FloatArray:
