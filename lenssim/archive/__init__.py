@@ -16,6 +16,7 @@ webdataset     the bytes of a WebDataset shard
 writer         groups, shard by shard
 reader         open_archive, which checks what it reads
 verify         every file, the structure and the columns against the manifest
+versions       the versions of a published data set
 publish        immutable versions in a folder or bucket
 """
 

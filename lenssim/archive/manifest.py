@@ -21,8 +21,15 @@ from pydantic import (
 
 from lenssim.archive.location import Location
 from lenssim.archive.schema import FORMAT_VERSION
-from lenssim.errors import ArchiveError
-from lenssim.spec import NAME_PATTERN, Specification, Split, SubstructureClass, spec_from_mapping
+from lenssim.errors import ArchiveError, SpecError
+from lenssim.spec import (
+    NAME_PATTERN,
+    SPLITS,
+    Specification,
+    Split,
+    SubstructureClass,
+    spec_from_mapping,
+)
 
 MANIFEST = "archive.json"
 IMAGES = "images.zarr"
@@ -175,6 +182,42 @@ class Manifest(_Record):
             if values.get(key, ...) is None:
                 del values[key]
         return values
+
+    def __repr__(self) -> str:
+        return f"Manifest\n{self.summary()}"
+
+    __str__ = __repr__
+
+    def summary(self) -> str:
+        """What the archive holds and what it was made from, in a few lines."""
+        size = sum(file.size for file in self.files.values()) / 1e6
+        lines: dict[str, str] = {
+            split: ", ".join(
+                f"{group.substructure_class} {group.count:,}"
+                for group in self.groups
+                if group.split == split
+            )
+            for split in SPLITS
+        }
+        formats = [name for name in FORMATS if any(name in each.formats for each in self.groups)]
+        lines |= {
+            "images": self._image_grid(),
+            "stored as": ", ".join(formats),
+            "files": f"{len(self.files):,}, {size:,.1f} MB",
+            "made by": f"lenssim {self.generator_version}, engine {self.engine}, seed {self.seed}",
+            "spec": f"sha256 {self.spec_sha256}" if self.imported is None else "none, imported",
+            "licence": self.imported.licence if self.imported is not None else LICENCE,
+        }
+        return "\n".join(f"  {name + ':':10s} {text}" for name, text in lines.items() if text)
+
+    def _image_grid(self) -> str:
+        try:
+            frame = self.frame
+        except SpecError:
+            return "the specification is damaged"
+        scale = "" if frame.pixel_scale is None else f" of {frame.pixel_scale:g} arcsec"
+        name = f"model {frame.name} {frame.version}" if self.imported is None else frame.name
+        return f"{name}, {frame.num_pix} x {frame.num_pix} pixels{scale}"
 
     def specification(self) -> Specification:
         """The resolved specification, validated.

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from lenssim.archive.card import is_card
 from lenssim.archive.documents import CARD
@@ -22,16 +21,12 @@ from lenssim.archive.lock import LOCK
 from lenssim.archive.manifest import MANIFEST, FileRecord
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.verify import ReportBytes, file_problem, file_problems
+from lenssim.archive.versions import INDEX, VERSION, published_versions
 from lenssim.atomic_write import is_scratch
 from lenssim.errors import ArchiveError, UsageError
 
-INDEX = "versions.json"
-"""File that lists the versions of a published data set."""
-
 UPLOADS = 8
 """Files that are uploaded, or read back, at a time."""
-
-_VERSION = re.compile(r"^\d+\.\d+\.\d+$")
 
 
 def publish(
@@ -66,7 +61,7 @@ def publish(
     if not archive.manifest.groups:
         raise ArchiveError(f"{source} holds no complete group yet: run generate first.")
     chosen = version or archive.manifest.frame.version
-    if chosen is None or not _VERSION.match(chosen):
+    if chosen is None or not VERSION.match(chosen):
         raise UsageError(f"version = {chosen} must be three numbers, as in 1.0.0: --version.")
     home = Location(url)
     target = home.below(chosen)
@@ -89,25 +84,6 @@ def publish(
                 raise ArchiveError(f"Another run has published {target} meanwhile.") from None
     _list(home, archive, chosen)
     return target.url
-
-
-def published_versions(home: Location) -> list[dict[str, Any]]:
-    """Entries of the index of a published data set; none where there is no index yet.
-
-    Raises:
-        ArchiveError: where there is one that cannot be understood.
-    """
-    try:
-        content = home.read(INDEX)
-    except FileNotFoundError:
-        return []
-    try:
-        entries = json.loads(content)["versions"]
-        if not all(isinstance(entry["version"], str) for entry in entries):
-            raise ValueError
-    except (ValueError, KeyError, TypeError):
-        raise ArchiveError(f"{home}/{INDEX} is damaged or no index of ours.") from None
-    return entries
 
 
 def _check_home(home: Location) -> None:

@@ -25,6 +25,7 @@ from lenssim.archive.manifest import (
     read_manifest,
 )
 from lenssim.archive.schema import COORDINATES, columns_of
+from lenssim.archive.versions import published_versions
 from lenssim.archive.webdataset import parse_shard, pixels_of, shard_path
 from lenssim.errors import ArchiveError
 from lenssim.spec import MAXIMUM_SUBHALOS, Specification, Split, SubstructureClass
@@ -40,6 +41,9 @@ class Archive:
 
     location: Location
     manifest: Manifest
+
+    def __repr__(self) -> str:
+        return f"Archive at {self.location}\n{self.manifest.summary()}"
 
     @property
     def spec(self) -> Specification:
@@ -163,8 +167,23 @@ def open_archive(url: str | os.PathLike[str]) -> Archive:
     location = Location(url)
     manifest = read_manifest(location)
     if manifest is None:
-        raise ArchiveError(f"{location} is not an archive: it has no {MANIFEST}.")
+        raise ArchiveError(f"{location} is not an archive{_what_it_is_instead(location)}.")
     return Archive(location, manifest)
+
+
+def _what_it_is_instead(location: Location) -> str:
+    """What is known of a place that has no manifest, in words that follow "is not an archive"."""
+    folder, _, name = str(location).rpartition("/")
+    if name == MANIFEST:
+        return f" but a file of one: open its folder, {folder}"
+    try:
+        versions = published_versions(location)
+    except ArchiveError:
+        versions = []
+    if not versions:
+        return f": it has no {MANIFEST}"
+    newest = location.below(versions[-1]["version"])
+    return f" but holds the published versions of one: open the newest, {newest}"
 
 
 def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, place: str) -> None:

@@ -1,6 +1,7 @@
 """Publishing: whole versions or none, never changed, and resumed where it was cut short."""
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -36,6 +37,14 @@ def test_versions_are_listed_in_their_order(archive_folder, tmp_path):
         lenssim.publish(archive_folder, tmp_path, version=version)
     listed = module.published_versions(Location(tmp_path))
     assert [entry["version"] for entry in listed] == ["1.2.0", "1.10.0"]
+
+
+def test_the_folder_of_all_versions_names_the_newest(archive_folder, tmp_path):
+    for version in ("1.10.0", "1.2.0"):
+        lenssim.publish(archive_folder, tmp_path, version=version)
+    newest = f"open the newest, {tmp_path}/1.10.0"
+    with pytest.raises(ArchiveError, match=f"not an archive but holds .* {re.escape(newest)}"):
+        lenssim.open_archive(tmp_path)
 
 
 @pytest.mark.parametrize("version", ["1.0", "latest", "../1.0.0", "1.0.0/x"])
