@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
 
-from lenssim.archive.manifest import FORMATS
+from lenssim.archive.schema import FORMATS
 from lenssim.command_group import CommandGroup
 from lenssim.errors import ArchiveError
+from lenssim.progress_bar import progress_bar
 from lenssim.spec import CLASSES, load_spec, shipped_specs
 from lenssim.version import VERSION
+
+if TYPE_CHECKING:
+    from lenssim.archive import Archive
 
 
 @click.group("lenssim", cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,11 +88,12 @@ def generate(
     A second run into the same archive adds the classes that are missing and goes on with what was
     cut short.
     """
+    spec = load_spec(model, overrides)
     from lenssim import pipeline
     from lenssim.description import describe
 
     with pipeline.planned(
-        load_spec(model, overrides),
+        spec,
         CLASSES if "all" in classes else classes,  # type: ignore[arg-type]
         train=train,
         test=test,
@@ -115,10 +107,16 @@ def generate(
             if group.is_complete:
                 record = group.layout.record
                 click.echo(f"{record.name}: {record.count} images, complete already.")
-        with _resumable(), _progress_bar("simulating", work.missing_images) as report:
-            pipeline.carry_out(work, workers=workers, scheduler=scheduler, progress=report)
-        describe(work.location.url)
-    click.echo(f"{work.location}")
+        with _resumable(), progress_bar("simulating", work.missing_images) as display:
+            pipeline.carry_out(
+                work,
+                workers=workers,
+                scheduler=scheduler,
+                progress=display.advance,
+                phase=display.phase,
+            )
+            archive = describe(work.location.url, display.phase)
+    click.echo(f"{work.location}: {_contents(archive)}")
 
 
 @main.command()
@@ -138,10 +136,16 @@ def export(archive: str, to: str, workers: int | None, scheduler: str | None) ->
         return
     with (
         _resumable(),
-        _progress_bar("exporting", sum(each.record.count for each in layouts)) as report,
+        progress_bar("exporting", sum(each.record.count for each in layouts)) as display,
     ):
-        export_archive(archive, workers=workers, scheduler=scheduler, progress=report)
-    click.echo(f"{archive}")
+        exported = export_archive(
+            archive,
+            workers=workers,
+            scheduler=scheduler,
+            progress=display.advance,
+            phase=display.phase,
+        )
+    click.echo(f"{archive}: {_contents(exported)}")
 
 
 @main.command()
@@ -157,6 +161,9 @@ def info(archive: str, as_json: bool) -> None:
         values = manifest.model_dump(mode="json", by_alias=True, exclude={"files"})
         click.echo(json.dumps({**values, "files": len(manifest.files), "bytes": size}, indent=1))
         return
+    from rich.console import Console
+    from rich.table import Table
+
     frame, source = manifest.frame, manifest.imported
     kind = f"model {frame.name} {frame.version}" if source is None else f"{frame.name}, imported"
     table = Table(title=f"{archive}: {kind}")
@@ -194,11 +201,19 @@ def info(archive: str, as_json: bool) -> None:
 def verify(archive: str, deep: int, seed: int | None, workers: int | None) -> None:
     """Check every file of an archive, its structure, its columns and, with --deep, its images."""
     from lenssim.archive import open_archive
-    from lenssim.verification import verify as verify_archive
 
     size = sum(file.size for file in open_archive(archive).manifest.files.values())
-    with _progress_bar("checking", size, "MB", 1e-6) as report:
-        found = verify_archive(archive, deep=deep, seed=seed, workers=workers, report=report)
+    from lenssim.verification import verify as verify_archive
+
+    with progress_bar("checking files", size, "MB", 1e-6) as display:
+        found = verify_archive(
+            archive,
+            deep=deep,
+            seed=seed,
+            workers=workers,
+            report=display.advance,
+            phase=display.phase,
+        )
     if found.problems:
         for problem in found.problems:
             click.echo(f"{problem}", err=True)
@@ -219,12 +234,15 @@ def publish(archive: str, url: str, version: str | None) -> None:
     A version is there as URL/X.Y.Z when it is complete, and never changes after.
     """
     from lenssim.archive import open_archive
-    from lenssim.archive.publish import publish as publish_archive
 
     size = sum(file.size for file in open_archive(archive).manifest.files.values())
-    with _resumable(), _progress_bar("uploading", size, "MB", 1e-6) as report:
-        published = publish_archive(archive, url, version=version, report=report)
-    click.echo(published)
+    from lenssim.archive.publish import publish as publish_archive
+
+    with _resumable(), progress_bar("uploading", size, "MB", 1e-6) as display:
+        published = publish_archive(
+            archive, url, version=version, report=display.advance, phase=display.phase
+        )
+    click.echo(f"{published}: {_contents(open_archive(archive))}")
 
 
 @main.command()
@@ -232,10 +250,14 @@ def publish(archive: str, url: str, version: str | None) -> None:
 @click.option("--out", required=True, metavar="FILE.png", help="Picture to write.")
 def preview(archive: str, out: str) -> None:
     """Draw a few images of each class, and their residuals against the smooth lens."""
+    from lenssim.archive import open_archive
+
+    opened = open_archive(archive)
     from lenssim.preview import draw_preview
 
-    draw_preview(archive, out)
-    click.echo(out)
+    with progress_bar("drawing the picture", 0) as display:
+        draw_preview(opened, out, phase=display.phase)
+    click.echo(f"{out}: {archive} as a picture")
 
 
 @main.command()
@@ -299,36 +321,31 @@ def import_deeplense(
     counts = split_counts(source, split, train, test)
     total = sum(number for each in counts.values() for number in each.values())
     notes: list[str] = []
-    with _resumable(), _progress_bar("importing", total) as report:
+    with _resumable(), progress_bar("importing", total) as display:
         archive = deeplense.import_deeplense(
             source,
             out,
             split=split,
             train=train,
             test=test,
-            progress=report,
+            progress=display.advance,
             note=notes.append,
             **options,
         )
+        with archive.location.exclusive():
+            archive = describe(out, display.phase)
     for note in notes:
         click.echo(note, err=True)
-    with archive.location.exclusive():
-        describe(out)
-    click.echo(f"{archive.location}")
+    click.echo(f"{archive.location}: {_contents(archive)}")
 
 
-class _Rate(ProgressColumn):
-    """Images, or what else is counted, a second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        """The rate of a task, as text."""
-        return Text(
-            f"{task.speed:,.0f} {self._unit}/s" if task.speed else "", style="progress.data.speed"
-        )
+def _contents(archive: Archive) -> str:
+    """What an archive holds, in a few words."""
+    groups = archive.manifest.groups
+    images = sum(group.count for group in groups)
+    classes = [name for name in CLASSES if any(g.substructure_class == name for g in groups)]
+    size = sum(file.size for file in archive.manifest.files.values())
+    return f"{images:,} images ({', '.join(classes)}), {size / 1e6:,.1f} MB"
 
 
 @contextmanager
@@ -339,30 +356,3 @@ def _resumable() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("Stopped. What is done is kept: the same command goes on from there.", err=True)
         raise
-
-
-@contextmanager
-def _progress_bar(
-    doing: str, total: int, unit: str = "images", scale: float = 1
-) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; gives the function to call with what has been done since.
-
-    Args:
-        doing: what is being done.
-        total: how much there is to do; no bar where that is nothing.
-        unit: what is counted.
-        scale: one of what is counted, in that unit.
-    """
-    if not total:
-        yield lambda count: None
-        return
-    with Progress(
-        TextColumn(doing),
-        BarColumn(),
-        MofNCompleteColumn() if scale == 1 else TaskProgressColumn(),
-        _Rate(unit),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task(doing, total=total * scale)
-        yield lambda count: bar.advance(task, count * scale)

@@ -7,16 +7,17 @@ from dataclasses import replace
 
 from lenssim.archive.documents import CARD, write_documents
 from lenssim.archive.reader import Archive, open_archive
-from lenssim.preview import preview_png
+from lenssim.execution import Phase
 
 
-def describe(url: str | os.PathLike[str]) -> Archive:
+def describe(url: str | os.PathLike[str], phase: Phase | None = None) -> Archive:
     """Writes what goes beside the data of an archive, where that is not there or no longer true.
 
     To be called by the run that holds the archive.
 
     Args:
         url: folder or URL.
+        phase: called with a few words that say what is being done now.
 
     Returns:
         The archive, opened, with the documents in its manifest.
@@ -28,5 +29,16 @@ def describe(url: str | os.PathLike[str]) -> Archive:
     if CARD in archive.manifest.files or not archive.manifest.groups:
         return archive
     has_pictures = any("zarr" in group.formats for group in archive.manifest.groups)
-    picture = preview_png(archive) if has_pictures else None
+    picture = None
+    if has_pictures:
+        from lenssim.preview import preview_png
+        from lenssim.simulation import compile_kernels
+
+        if archive.manifest.imported is None:
+            compile_kernels(phase)
+        if phase is not None:
+            phase("drawing the picture")
+        picture = preview_png(archive)
+    if phase is not None:
+        phase("writing tables and card")
     return replace(archive, manifest=write_documents(archive, picture))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from lenssim.archive.manifest import Format
 from lenssim.archive.reader import Archive
+from lenssim.archive.schema import Format
 from lenssim.archive.writer import CHUNK_SIZE, SHARD_SIZE
 from lenssim.description import describe
-from lenssim.execution import Progress
+from lenssim.execution import Phase, Progress
 from lenssim.pipeline import DEFAULT_COUNTS, carry_out, planned
 from lenssim.rendering import EngineName
 from lenssim.spec import CLASSES, Specification, SubstructureClass, load_spec
@@ -32,6 +32,7 @@ def generate(
     chunk_size: int = CHUNK_SIZE,
     shard_size: int = SHARD_SIZE,
     progress: Progress | None = None,
+    phase: Phase | None = None,
 ) -> Archive:
     """Simulates a data set and archives it; goes on where an earlier call was cut short.
 
@@ -50,6 +51,7 @@ def generate(
             specification, seed or engine differs.
         chunk_size, shard_size: images in a chunk and in a file; they do not change the data.
         progress: called as images are made.
+        phase: called with a few words that say what is being done now.
 
     Returns:
         The archive, opened.
@@ -73,5 +75,5 @@ def generate(
         chunk_size=chunk_size,
         shard_size=shard_size,
     ) as work:
-        carry_out(work, workers=workers, scheduler=scheduler, progress=progress)
-        return describe(work.location.url)
+        carry_out(work, workers=workers, scheduler=scheduler, progress=progress, phase=phase)
+        return describe(work.location.url, phase)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,15 @@ from numpy.typing import NDArray
 from lenssim.archive.documents import without_documents
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import (
-    FORMATS,
     IMAGES,
     MAXIMUM_COUNT,
     SHARDS,
-    Format,
     GroupRecord,
     Manifest,
     write_manifest,
 )
 from lenssim.archive.ownership import clear_scratch, read_own_manifest
-from lenssim.archive.schema import columns_of
+from lenssim.archive.schema import FORMATS, Format, columns_of
 from lenssim.archive.writer import (
     CHUNK_SIZE,
     PROGRESS,
@@ -39,11 +37,13 @@ from lenssim.archive.writer import (
     write_shard,
 )
 from lenssim.errors import UsageError
-from lenssim.execution import Progress, Run, executor
-from lenssim.rendering import EngineName, platform
-from lenssim.simulation import Simulation, simulate_many
+from lenssim.execution import Phase, Progress, Run, executor
 from lenssim.spec import CLASSES, SPLITS, Specification, SubstructureClass
 from lenssim.version import VERSION
+
+if TYPE_CHECKING:
+    from lenssim.rendering import EngineName
+    from lenssim.simulation import Simulation
 
 DEFAULT_COUNTS = {"train": 30_000, "test": 5_000}
 """Images of each class, as in the study (Deshmukh et al. 2023, sec. 3)."""
@@ -172,15 +172,18 @@ def carry_out(
     workers: int | None = None,
     scheduler: str | None = None,
     progress: Progress | None = None,
+    phase: Phase | None = None,
 ) -> None:
     """Makes everything that a plan says is missing; each group is complete when its last shard is.
 
     Nothing is changed before there is something to work with. Arguments and errors are those of
     `generation.generate`.
     """
-    task = partial(make_shard, work.location.url, work.spec, work.manifest)
+    task = partial(make_shard, work.location.absolute_url, work.spec, work.manifest)
     unfinished = [group for group in work.groups if not group.is_complete]
-    with executor(task, workers, scheduler) as run:
+    with executor(task, workers, scheduler, doing="simulating", phase=phase) as run:
+        if work.missing_images:
+            _announce(work, is_local=scheduler is None, phase=phase)
         _replace_manifest(work)
         for group in unfinished:
             if not group.is_created:
@@ -193,6 +196,18 @@ def carry_out(
             run,
             progress,
         )
+
+
+def _announce(work: Plan, *, is_local: bool, phase: Phase | None) -> None:
+    """Compiles kernels, where that is for this process to do, and says what comes next."""
+    needs_kernels = work.manifest.engine == "fast"
+    if needs_kernels and is_local:
+        from lenssim.simulation import compile_kernels
+
+        compile_kernels(phase)
+    if phase is not None:
+        is_remote = needs_kernels and not is_local
+        phase("simulating (each worker compiles first)" if is_remote else "simulating")
 
 
 def _replace_manifest(work: Plan) -> None:
@@ -264,7 +279,8 @@ def make_shard(
     """The task: simulates one shard and writes it. Doing it again gives the same bytes.
 
     Args:
-        url: of the archive.
+        url: of the archive; an absolute path where it is local, as a worker of a cluster has
+            another working folder.
         spec, manifest: what to simulate; seed and engine are the manifest's.
         layout, shard: which samples of which group.
         progress: called after every few images.
@@ -272,6 +288,8 @@ def make_shard(
     Returns:
         The number of images made.
     """
+    from lenssim.rendering import platform
+
     record, samples = layout.record, layout.record.samples(shard)
     columns = _empty_columns(spec, layout, len(samples))
     for start in range(0, len(samples), SIMULATED_TOGETHER):
@@ -293,6 +311,8 @@ def simulate_samples(
         record: of the group.
         indices: of the samples.
     """
+    from lenssim.simulation import simulate_many
+
     assert manifest.engine != "imported"
     return simulate_many(
         spec,

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from lenssim.archive import Archive, open_archive
 from lenssim.errors import ArchiveError
+from lenssim.execution import Phase
 from lenssim.observation import noise_sigma, pixel_noise
-from lenssim.simulation import render, simulate, smooth_system
+from lenssim.simulation import compile_kernels, render, simulate, smooth_system
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
 
 EXAMPLES = 3
@@ -36,7 +37,12 @@ _INK = "#e8e6e3"
 _PAPER = "#14141a"
 
 
-def draw_preview(archive: str | os.PathLike[str] | Archive, out: str | os.PathLike[str]) -> Path:
+def draw_preview(
+    archive: str | os.PathLike[str] | Archive,
+    out: str | os.PathLike[str],
+    *,
+    phase: Phase | None = None,
+) -> Path:
     """Draws a few images of each class, with their residuals against the smooth lens.
 
     The residual is (image - smooth) / sigma, where smooth is the noise-free image of the same
@@ -46,6 +52,7 @@ def draw_preview(archive: str | os.PathLike[str] | Archive, out: str | os.PathLi
     Args:
         archive: folder, URL, or an open archive.
         out: picture to write, PNG, PDF or SVG by its suffix.
+        phase: called with a few words before kernels are compiled.
 
     Returns:
         The path of the picture.
@@ -57,6 +64,8 @@ def draw_preview(archive: str | os.PathLike[str] | Archive, out: str | os.PathLi
     groups = _groups_to_show(opened)
     if not groups:
         raise ArchiveError(f"{opened.location} holds no complete group yet: run generate first.")
+    if opened.manifest.imported is None:
+        compile_kernels(phase)
     figure = _draw(opened, groups)
     path = Path(out)
     try:

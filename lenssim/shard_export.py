@@ -11,7 +11,7 @@ from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import GroupLayout, shards_done, write_shard
 from lenssim.description import describe
 from lenssim.errors import ArchiveError
-from lenssim.execution import Progress, executor
+from lenssim.execution import Phase, Progress, executor
 from lenssim.pipeline import work_on_groups
 
 
@@ -21,6 +21,7 @@ def export(
     workers: int | None = None,
     scheduler: str | None = None,
     progress: Progress | None = None,
+    phase: Phase | None = None,
 ) -> Archive:
     """Writes WebDataset shards of every group that has none yet, beside its Zarr group.
 
@@ -29,6 +30,7 @@ def export(
         workers: threads on this machine; all cores where not given.
         scheduler: address of a dask.distributed scheduler that does the work instead.
         progress: called as images are written.
+        phase: called with a few words that say what is being done now.
 
     Returns:
         The archive, opened.
@@ -46,10 +48,10 @@ def export(
             done = shards_done(archive.location, layout)
             shards = range(layout.record.shards)
             groups.append((layout, [shard for shard in shards if shard not in done]))
-        task = partial(export_shard, archive.location.url)
-        with executor(task, workers, scheduler) as run:
+        task = partial(export_shard, archive.location.absolute_url)
+        with executor(task, workers, scheduler, doing="exporting", phase=phase) as run:
             work_on_groups(archive.location, archive.manifest, groups, run, progress)
-        return describe(url)
+        return describe(url, phase)
 
 
 def layouts_to_export(archive: Archive) -> list[GroupLayout]:
@@ -73,7 +75,7 @@ def export_shard(
     """The task: copies the samples of one shard from Zarr. Doing it again gives the same bytes.
 
     Args:
-        url: of the archive.
+        url: of the archive, absolute.
         layout, shard: which samples of which group.
         progress: called with their number when they are written.
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim import observation
+from lenssim.execution import Phase
 from lenssim.population import GroupStreams, LensSystem, draw_system
-from lenssim.rendering import EngineName, engine
+from lenssim.rendering import EngineName, engine, kernels_are_compiled
 from lenssim.spec import (
     Instrument,
     Sampling,
@@ -164,6 +165,24 @@ def simulate_many(
         Simulation(system, image, clean, float(ratio))
         for system, image, clean, ratio in zip(systems, images, noise_free, snr, strict=True)
     ]
+
+
+def compile_kernels(phase: Phase | None = None) -> None:
+    """Compiles the kernels of the fast engine, where the cache on disk does not hold them.
+
+    To be called before images are rendered in threads, so that the wait has a name and the
+    compiler can be interrupted.
+
+    Args:
+        phase: called before the compilation, with what is done and how long it takes.
+    """
+    import lenssim.rendering.fast  # noqa: F401  declares the kernels
+
+    if kernels_are_compiled():
+        return
+    if phase is not None:
+        phase("compiling kernels (once, about 40 s)")
+    warm_up()
 
 
 def warm_up() -> None:

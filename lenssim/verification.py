@@ -13,11 +13,11 @@ from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.archive.verify import Problem, ReportBytes, file_problems, group_problems
 from lenssim.errors import ArchiveError, ServerError, UsageError
-from lenssim.execution import thread_count
+from lenssim.execution import Phase, thread_count
 from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.pipeline import simulate_samples
 from lenssim.rendering import platform
-from lenssim.simulation import Simulation
+from lenssim.simulation import Simulation, compile_kernels
 from lenssim.spec import Specification
 
 REGULAR_TOLERANCE = 1e-5
@@ -52,6 +52,7 @@ def verify(
     seed: int | None = None,
     workers: int | None = None,
     report: ReportBytes | None = None,
+    phase: Phase | None = None,
 ) -> Verification:
     """Checks an archive: every file, the structure, the columns and, if asked, the images.
 
@@ -61,6 +62,7 @@ def verify(
         seed: of that draw; another one each time where not given.
         workers: files that are read at a time; as many as there are cores where not given.
         report: called as bytes are checked.
+        phase: called with a few words that say what is being done now.
 
     Returns:
         What was checked, and every problem.
@@ -80,15 +82,20 @@ def verify(
     damaged = {problem.place for problem in problems}
     made = 0
     generator = np.random.default_rng(seed)
+    say = phase or (lambda text: None)
+    if deep and manifest.engine == "fast":
+        compile_kernels(phase)
     for record in manifest.groups:
         # what is wrong with a file need not be said again for every column in it
         prefixes = (f"images.zarr/{record.name}/", f"shards/{record.name}-")
         if any(place.startswith(prefixes) for place in damaged):
             continue
+        say(f"checking columns of {record.name}")
         problems += group_problems(archive, record)
         count = min(deep, record.count)
         indices = np.sort(generator.choice(record.count, size=count, replace=False))
         if count:
+            say(f"rendering {count} images of {record.name} again")
             problems += image_problems(archive, record, [int(index) for index in indices])
             made += count
     return Verification(

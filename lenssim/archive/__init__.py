@@ -20,10 +20,16 @@ versions       the versions of a published data set
 publish        immutable versions in a folder or bucket
 """
 
-from lenssim.archive.location import Location
-from lenssim.archive.manifest import GroupRecord, Manifest, read_manifest
-from lenssim.archive.reader import Archive, open_archive
-from lenssim.errors import ArchiveError, ServerError
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lenssim.archive.location import Location
+    from lenssim.archive.manifest import GroupRecord, Manifest, read_manifest
+    from lenssim.archive.reader import Archive, open_archive
+    from lenssim.errors import ArchiveError, ServerError
 
 __all__ = [
     "Archive",
@@ -35,3 +41,21 @@ __all__ = [
     "open_archive",
     "read_manifest",
 ]
+
+_HOMES = {
+    "Archive": "lenssim.archive.reader",
+    "ArchiveError": "lenssim.errors",
+    "ServerError": "lenssim.errors",
+    "GroupRecord": "lenssim.archive.manifest",
+    "Location": "lenssim.archive.location",
+    "Manifest": "lenssim.archive.manifest",
+    "open_archive": "lenssim.archive.reader",
+    "read_manifest": "lenssim.archive.manifest",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used: a command's help needs no zarr."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lenssim.archive' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

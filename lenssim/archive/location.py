@@ -76,6 +76,11 @@ class Location:
         """Whether it is a folder of this machine."""
         return isinstance(self._fs, LocalFileSystem)
 
+    @property
+    def absolute_url(self) -> str:
+        """The same location for another process, whose working folder may be another one."""
+        return self._root if self.is_local else self.url
+
     def path(self, relative: str) -> str:
         """Full path or URL of a file in it."""
         return f"{self._root}/{relative}"

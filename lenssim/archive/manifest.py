@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from lenssim.archive.location import Location
-from lenssim.archive.schema import FORMAT_VERSION
+from lenssim.archive.schema import FORMAT_VERSION, Format
 from lenssim.errors import ArchiveError, SpecError
 from lenssim.spec import (
     NAME_PATTERN,
@@ -59,10 +59,6 @@ class FileRecord(_Record):
         """The record of a file with this content."""
         return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
-
-Format = Literal["zarr", "webdataset"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-"""What the images of a group are stored as: a Zarr group, WebDataset shards, or both."""
 
 MAXIMUM_COUNT = 10**8
 """Images in a group; more than that is a mistake, or meant to exhaust a reader's memory."""

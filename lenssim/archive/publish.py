@@ -35,6 +35,7 @@ def publish(
     *,
     version: str | None = None,
     report: ReportBytes | None = None,
+    phase: Callable[[str], None] | None = None,
 ) -> str:
     """Uploads an archive as one version of a published data set, and reads it back.
 
@@ -46,6 +47,7 @@ def publish(
         url: folder or URL that holds all versions: file://, s3://, hf://, or a path.
         version: as in "1.0.0"; that of the specification where not given.
         report: called as bytes are uploaded.
+        phase: called with a few words that say what is being done now.
 
     Returns:
         URL of the version, which `open_archive` opens.
@@ -76,7 +78,7 @@ def publish(
         )
     # only in a folder are there scratch files to clear; a hold on the hub would cost two commits
     with target.exclusive() if target.is_local else nullcontext():
-        _upload(archive, target, report)
+        _upload(archive, target, report, phase or (lambda text: None))
         try:
             target.create(MANIFEST, own)
         except FileExistsError:
@@ -115,7 +117,12 @@ def _is_published(target: Location, own: bytes, is_listed: bool) -> bool:
         return False
 
 
-def _upload(archive: Archive, target: Location, report: ReportBytes | None) -> None:
+def _upload(
+    archive: Archive,
+    target: Location,
+    report: ReportBytes | None,
+    phase: Callable[[str], None],
+) -> None:
     """Brings every file of an archive to a place, where they are then found to be sound."""
     files = archive.manifest.files
     there = {path.removeprefix("/"): size for path, size in target.sizes("").items()}
@@ -136,7 +143,9 @@ def _upload(archive: Archive, target: Location, report: ReportBytes | None) -> N
         report(sum(record.size for path, record in files.items() if path not in set(missing)))
     published = Archive(target, archive.manifest)
     for _ in range(2):  # a second time for what an earlier, interrupted run left damaged
+        phase("uploading")
         _upload_files(archive, missing, target, report)
+        phase("reading it back")
         problems = file_problems(published, workers=UPLOADS)
         if not problems:
             return

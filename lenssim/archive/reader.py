@@ -6,10 +6,9 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
@@ -29,6 +28,9 @@ from lenssim.archive.versions import published_versions
 from lenssim.archive.webdataset import parse_shard, pixels_of, shard_path
 from lenssim.errors import ArchiveError
 from lenssim.spec import MAXIMUM_SUBHALOS, Specification, Split, SubstructureClass
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _PLAIN_TYPES = {"int8", "int64", "float32", "float64"}
 _PLAIN_CODECS = {"bytes", "blosc", "crc32c", "sharding_indexed"}
@@ -92,6 +94,8 @@ class Archive:
                 f"{self.location} holds {record.name} as WebDataset shards only: read those, or "
                 "generate it with --format both."
             )
+        import xarray as xr
+
         store = self.checked_store(record, allow_whole_files=allow_whole_files)
         return xr.open_zarr(store, consolidated=True, chunks=None)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lenssim.spec import CLASSES, SubstructureClass
 
 Dimension = Literal["sample", "y", "x", "subhalo"]
 
 COORDINATES = ("sample", "y", "x")
+
+Format = Literal["zarr", "webdataset"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""What the images of a group are stored as: a Zarr group, WebDataset shards, or both."""
 
 FORMAT_VERSION = "1.0"
 """Version of the layout on disk: the names, shapes and meaning of everything in an archive."""

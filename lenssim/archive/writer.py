@@ -27,7 +27,6 @@ from zarr.storage import WrapperStore
 
 from lenssim.archive.location import Location, Store
 from lenssim.archive.manifest import (
-    FORMATS,
     IMAGES,
     SHARDS,
     FileRecord,
@@ -35,7 +34,7 @@ from lenssim.archive.manifest import (
     Manifest,
     joined_platforms,
 )
-from lenssim.archive.schema import COORDINATES, UNKNOWN_UNITS, Column, columns_of
+from lenssim.archive.schema import COORDINATES, FORMATS, UNKNOWN_UNITS, Column, columns_of
 from lenssim.archive.webdataset import encode_shard, shard_path
 from lenssim.spec import SPLITS
 

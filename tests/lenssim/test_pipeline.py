@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from lenssim.archive.location import Location
 from lenssim.archive.manifest import read_manifest
 from lenssim.archive.writer import PROGRESS
 from lenssim.errors import ArchiveError, UsageError
-from lenssim.execution import ClusterError
 
 SMALL = {"chunk_size": 16, "shard_size": 32}
 
@@ -138,11 +136,11 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path):
 
 
 def test_the_platforms_are_those_that_made_the_images(tmp_path, monkeypatch):
-    monkeypatch.setattr("lenssim.pipeline.platform", lambda: "the first")
+    monkeypatch.setattr("lenssim.rendering.platform", lambda: "the first")
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path, train=64, workers=1, progress=_raise_after(33))
     assert read_manifest(Location(tmp_path)).platform is None
-    monkeypatch.setattr("lenssim.pipeline.platform", lambda: "another")
+    monkeypatch.setattr("lenssim.rendering.platform", lambda: "another")
     assert make(tmp_path, train=64).manifest.platform == "another; the first"
     both = make(tmp_path, ["cdm", "no_sub"], train=64)
     assert both.manifest.platform == "another; the first"
@@ -320,76 +318,6 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path):
     (tmp_path / "archive.json").write_text('{"groups": [')
     with pytest.raises(ArchiveError, match="damaged"):
         make(tmp_path)
-
-
-def test_a_cluster_gives_the_same_files_and_survives_a_lost_worker(tmp_path):
-    from distributed import LocalCluster
-
-    make(tmp_path / "threads", train=96)
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as cluster:
-        first = next(iter(cluster.workers.values()))
-
-        def kill_one_worker(_):
-            if first.process.is_alive():
-                os.kill(first.pid, signal.SIGKILL)
-
-        make(
-            tmp_path / "cluster",
-            train=96,
-            scheduler=cluster.scheduler_address,
-            progress=kill_one_worker,
-        )
-    assert file_hashes(tmp_path / "cluster") == file_hashes(tmp_path / "threads")
-
-
-def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr("lenssim.execution.CONNECT_TIMEOUT", "500ms")
-    with pytest.raises(ClusterError, match="No dask scheduler answers"):
-        make(tmp_path / "a", scheduler="tcp://127.0.0.1:9")
-    assert not (tmp_path / "a").exists()
-
-
-def test_a_lost_scheduler_is_one_sentence_and_the_next_run_completes(tmp_path, capfd):
-    options = {"train": 320, "chunk_size": 16, "shard_size": 16}
-    make(tmp_path / "whole", **options)
-    with small_cluster(tmp_path / "cluster.json") as (scheduler, address):
-
-        def kill_the_scheduler(_):
-            scheduler.kill()
-
-        with pytest.raises(ClusterError, match="the same command goes on from there") as caught:
-            make(tmp_path / "cut", scheduler=address, progress=kill_the_scheduler, **options)
-    assert "\n" not in str(caught.value)
-    assert capfd.readouterr().err == ""
-    make(tmp_path / "cut", **options)
-    assert file_hashes(tmp_path / "cut") == file_hashes(tmp_path / "whole")
-
-
-@contextmanager
-def small_cluster(file):
-    """A scheduler and one worker, each a process of its own; gives the scheduler and its address.
-
-    They say where they are in a file.
-    """
-    begin = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
-    command += ["--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    scheduler = subprocess.Popen(command, **begin)
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
-    worker = subprocess.Popen([*command, "--no-nanny", "--no-dashboard"], **begin)
-    try:
-        deadline = time.monotonic() + 60
-        while not file.exists():
-            assert scheduler.poll() is None, "the scheduler ended before it began"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield scheduler, json.loads(file.read_text())["address"]
-    finally:
-        for process in (worker, scheduler):
-            process.kill()
-            process.wait()
 
 
 def test_plain_xarray_opens_it_without_this_package(tmp_path):
