@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from lenssim.archive.location import Location
-from lenssim.archive.schema import FORMAT_VERSION, Format
+from lenssim.archive.schema import FORMAT_VERSION, FORMATS, Format
 from lenssim.errors import ArchiveError, SpecError
 from lenssim.spec import (
     NAME_PATTERN,
