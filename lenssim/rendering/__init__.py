@@ -3,6 +3,8 @@
 compilation          how the kernels are compiled, and whether they are
 deflection, source   the physics, as scalar functions
 substructure_field   the summed deflection of all substructure
+halo_field           the same of extended subhalos, by tile_polynomials
+power_law_rays       an elliptical power law over many positions
 ray_tracing          all together: surface brightness at positions in the image
 quadrature           its integral over pixels, adaptive or on a regular grid
 contract             what an engine takes and gives

@@ -1,0 +1,121 @@
+"""Deflection of an elliptical power law over many positions, in vector registers.
+
+The same formulae as `lenssim.profiles.elliptical_power_law`, one loop a step, with the logarithm
+and the exponential function written out: the compiler has no vector form of either.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lenssim.compilation import kernel
+from lenssim.rendering.exponential import exponential
+
+_LN2 = math.log(2.0)
+_EXPONENT_BIAS = 1023
+_MANTISSA_BITS = 52
+_MANTISSA_MASK = (1 << _MANTISSA_BITS) - 1
+_MANTISSA_SCALE = 2.0**-_MANTISSA_BITS
+
+SCRATCH_ROWS = 6
+"""Rows of scratch space that `power_law_deflections` needs."""
+
+
+@kernel
+def logarithm(values, bits):
+    """Replaces each value by its natural logarithm.
+
+    With x = 2^k m, 1 <= m < 2, the logarithm of m / sqrt(2) is the series 2 artanh(s),
+    s = (m - sqrt(2)) / (m + sqrt(2)), |s| < 0.172, right to 1e-15.
+
+    Args:
+        values: positive normal numbers, shape (n,), changed.
+        bits: `values` viewed as int64, shape (n,).
+    """
+    root = math.sqrt(2.0)
+    for i in range(values.shape[0]):
+        exponent = float((bits[i] >> _MANTISSA_BITS) - _EXPONENT_BIAS)
+        mantissa = 1.0 + float(bits[i] & _MANTISSA_MASK) * _MANTISSA_SCALE
+        s = (mantissa - root) / (mantissa + root)
+        squared = s * s
+        series = 1.0 / 19.0
+        series = series * squared + 1.0 / 17.0
+        series = series * squared + 1.0 / 15.0
+        series = series * squared + 1.0 / 13.0
+        series = series * squared + 1.0 / 11.0
+        series = series * squared + 1.0 / 9.0
+        series = series * squared + 1.0 / 7.0
+        series = series * squared + 1.0 / 5.0
+        series = series * squared + 1.0 / 3.0
+        series = series * squared + 1.0
+        values[i] = 2.0 * s * series + (exponent + 0.5) * _LN2
+
+
+@kernel
+def power_law_deflections(
+    x, y, theta_e, slope, axis_ratio, cos_phi, sin_phi, series, scratch, alpha_x, alpha_y
+):
+    """Deflections of an elliptical power law at the origin.
+
+    Args:
+        x, y: positions, arcsec, shape (n,).
+        theta_e, slope, axis_ratio, cos_phi, sin_phi, series: see `elliptical_power_law`.
+        scratch: scratch space, shape (`SCRATCH_ROWS`, n or more).
+        alpha_x, alpha_y: receive the deflections, arcsec, shape (n,).
+    """
+    count = x.shape[0]
+    # slices of whole rows, which the compiler knows to be contiguous
+    cosine, sine, twice_cosine = scratch[0][:count], scratch[1][:count], scratch[2][:count]
+    value, last = scratch[3][:count], scratch[4][:count]
+    power = scratch[5][:count]
+    b = math.sqrt(axis_ratio) * theta_e
+    for i in range(count):
+        major = axis_ratio * (cos_phi * x[i] + sin_phi * y[i])
+        minor = cos_phi * y[i] - sin_phi * x[i]
+        squared = max(major * major + minor * minor, 1e-300)
+        per_radius = 1.0 / math.sqrt(squared)
+        cosine[i] = major * per_radius
+        sine[i] = minor * per_radius
+        twice_cosine[i] = 2.0 * (cosine[i] * cosine[i] - sine[i] * sine[i])
+        power[i] = squared / (b * b)
+        value[i] = 0.0
+        last[i] = 0.0
+    _sum_series(series, twice_cosine, value, last)
+    factor = 2.0 * b / (1.0 + axis_ratio)
+    if slope == 2.0:
+        for i in range(count):
+            power[i] = factor
+    else:
+        logarithm(power, power.view(np.int64))
+        for i in range(count):
+            power[i] *= -0.5 * (slope - 2.0)
+        exponential(power, alpha_x.view(np.int64))
+        for i in range(count):
+            power[i] *= factor
+    for i in range(count):
+        # sum_n c_n exp(2 i n phi) = value - last exp(-2 i phi)
+        real = value[i] - 0.5 * last[i] * twice_cosine[i]
+        imaginary = 2.0 * last[i] * sine[i] * cosine[i]
+        alpha_major = power[i] * (cosine[i] * real - sine[i] * imaginary)
+        alpha_minor = power[i] * (cosine[i] * imaginary + sine[i] * real)
+        alpha_x[i] = cos_phi * alpha_major - sin_phi * alpha_minor
+        alpha_y[i] = sin_phi * alpha_major + cos_phi * alpha_minor
+
+
+@kernel
+def _sum_series(series, twice_cosine, value, last):
+    """Clenshaw's recurrence, two terms at a time, from zeros in `value` and `last`."""
+    terms = series.shape[0]
+    if terms % 2 == 1:
+        for i in range(value.shape[0]):
+            value[i] = series[terms - 1]
+        terms -= 1
+    for n in range(terms - 1, 0, -2):
+        upper = series[n]
+        lower = series[n - 1]
+        for i in range(value.shape[0]):
+            previous = value[i]
+            last[i] = upper + twice_cosine[i] * previous - last[i]
+            value[i] = lower + twice_cosine[i] * last[i] - previous
