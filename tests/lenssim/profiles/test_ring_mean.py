@@ -15,7 +15,7 @@ from lenssim.profiles.ring_mean import (
     power_law_ring_factor,
     tnfw_ring_mean,
 )
-from lenssim.profiles.tnfw import tnfw, tnfw_total_mass
+from lenssim.profiles.tnfw import tnfw, tnfw_deflections, tnfw_total_mass
 from lenssim.rendering.deflection import point_mass, vortex_line
 
 RING = 1.6645
@@ -134,6 +134,29 @@ def test_ring_of_halo_and_substructure_is_that_of_the_smooth_lens(slope, axis_ra
     crossing = [math.atan2(0.4 + t * 0.9, 0.9 + t * 0.8) for t in (-1.0, 0.0, 0.5, 0.7, 1.0)]
     smooth = ring_mean(lambda u, v: halo(u, v, RING))
     assert abs(ring_mean(lens, crossing) - smooth) < 1e-8 * RING
+
+
+def test_ring_of_a_population_of_halos_is_that_of_the_smooth_lens():
+    generator = np.random.default_rng(4)
+    count, slope, axis_ratio = 60, 2.1, 0.75
+    radius, angle = 5.0 * np.sqrt(generator.random(count)), generator.uniform(0, 2 * np.pi, count)
+    radius[0] = RING + 1e-4  # one that the ring all but runs through
+    x, y = radius * np.cos(angle), radius * np.sin(angle)
+    r_s, tau = generator.uniform(0.02, 0.5, count), generator.uniform(3, 10, count)
+    theta_e_squared = generator.uniform(0.003, 0.06, count) ** 2
+    mean = tnfw_ring_mean(x, y, r_s, tau, theta_e_squared, RING).sum()
+    assert mean > 1e-3
+    theta_e = neutral_einstein_radius(RING, mean, axis_ratio, slope)
+
+    phi = (np.arange(60_000) + 0.5) * (2 * np.pi / 60_000)
+    u, v = np.cos(phi), np.sin(phi)
+    alpha = tnfw_deflections(
+        RING * u, RING * v, x, y, r_s, tau, theta_e_squared / tnfw_total_mass(tau)
+    )
+    halo_mean = power_law_ring_factor(axis_ratio, slope) * theta_e ** (slope - 1)
+    halo_mean *= RING ** (2 - slope)
+    total = np.mean(alpha[0] * u + alpha[1] * v) + halo_mean
+    assert abs(total - power_law_ring_factor(axis_ratio, slope) * RING) < 1e-9 * RING
 
 
 def test_isothermal_sphere_gives_up_the_mean():
