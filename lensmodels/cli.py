@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lensmodels.errors import UsageError
-from lenssim.command_group import CommandGroup
+from lenssim.command_group import CommandGroup, NonEmptyPath
 
 METHODS = (
     "supervised",
@@ -32,6 +32,12 @@ def main(debug: bool) -> None:
 
 Option = Callable[[Any], Any]
 
+_CACHE_DIR = click.option(
+    "--cache-dir",
+    type=NonEmptyPath(path_type=Path, file_okay=False),
+    help="Folder for copies of what a remote archive sends.  [default: ~/.cache/lensmodels]",
+)
+
 _WHAT: Sequence[Option] = (
     click.option("--data", metavar="DIR_OR_URL", help="Archive to learn from."),
     click.option(
@@ -47,7 +53,7 @@ _WHAT: Sequence[Option] = (
         type=click.Choice(["auto", "none", "memory", "device"]),
         help="Where images stay once read.  [default: auto]",
     ),
-    click.option("--cache-dir", help="Copies of what a remote archive sends."),
+    _CACHE_DIR,
     click.option("--lr", type=float, help="Learning rate at a batch of 256, of every stage."),
     click.option("--seed", type=int, help="Of weights, order and views.  [default: 0]"),
     click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="[default: auto]"),
@@ -159,7 +165,7 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **words: Any) -> 
         _evaluate(out)
 
 
-_RUN = click.argument("run", type=click.Path(path_type=Path))
+_RUN = click.argument("run", type=NonEmptyPath(path_type=Path))
 _TESTING: Sequence[Option] = (
     click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto"),
     click.option(
@@ -169,9 +175,11 @@ _TESTING: Sequence[Option] = (
         show_default=True,
         help="Images at a time.",
     ),
+    _CACHE_DIR,
 )
-
-
+_OVERWRITE = click.option(
+    "--overwrite", is_flag=True, help="Replace --out if it is an earlier output of this command."
+)
 _SYMMETRIES = click.option(
     "--average-symmetries",
     is_flag=True,
@@ -184,7 +192,7 @@ _SYMMETRIES = click.option(
 @click.option("--data", metavar="DIR_OR_URL", help="Another archive than it was trained on.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NonEmptyPath(path_type=Path, file_okay=False),
     help="Folder for what is written, in place of the run.",
 )
 @_options(_TESTING)
@@ -201,12 +209,22 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
 @_RUN
 @click.argument("inputs", nargs=-1, required=True, metavar="FILE_OR_ARCHIVE...")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="CSV to write."
+    "--out", required=True, type=NonEmptyPath(path_type=Path), help=".csv or .parquet to write."
 )
+@click.option(
+    "--hdu",
+    metavar="NAME|N",
+    help="Extension of FITS files to read.  [default: SCI, or the only image]",
+)
+@_OVERWRITE
 @_options(_TESTING)
 @_SYMMETRIES
 def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
-    """Predict classes or masses of images: .npy, FITS or an archive; e-/s."""
+    """Predict classes or masses of images in e-/s: FITS, .npy, .npz or an archive.
+
+    FITS headers are held against the images that the run was trained on, and images far from them
+    are named in the column warnings.
+    """
     from lensmodels import evaluation
 
     evaluation.predict(run, inputs, out, **how)
@@ -217,14 +235,15 @@ def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
 @_RUN
 @click.option("--data", required=True, metavar="DIR_OR_URL", help="Archive to embed.")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help=".parquet or .zarr to write."
+    "--out", required=True, type=NonEmptyPath(path_type=Path), help=".parquet or .zarr to write."
 )
+@_OVERWRITE
 @_options(_TESTING)
-def embed(run: Path, data: str, out: Path, device: str, batch_size: int) -> None:
+def embed(run: Path, data: str, out: Path, **how: Any) -> None:
     """Write the features of every image of an archive."""
     from lensmodels import evaluation
 
-    evaluation.embed(run, data, out, device=device, batch_size=batch_size)
+    evaluation.embed(run, data, out, **how)
     click.echo(out)
 
 

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one s
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -13,10 +14,25 @@ from typing import Any
 import click
 
 from lenssim.errors import LenssimError, LenssimWarning, UsageError
+from lenssim.output_paths import check_not_empty
 from lenssim.terminal import escape_what_cannot_be_encoded
 
 FAILED = 1
 WRONG_WORDS = 2
+
+
+class NonEmptyPath(click.Path):
+    """A path that is not empty: `Path("")` would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path.
+
+        Raises:
+            UsageError: if it is empty or blank.
+        """
+        if isinstance(value, str | os.PathLike):
+            check_not_empty(value)
+        return super().convert(value, param, ctx)
 
 
 class CommandGroup(click.Group):

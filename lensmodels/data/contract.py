@@ -111,14 +111,16 @@ class Departure:
 
     Attributes:
         statistic: which.
-        value: of the image, e-/s.
-        low, high: range of the train images, e-/s.
+        value: of the image.
+        low, high: range of the train images.
+        unit: of all three; None if it is not known.
     """
 
     statistic: Statistic
     value: float
     low: float
     high: float
+    unit: str | None
 
     @property
     def side(self) -> str:
@@ -127,13 +129,16 @@ class Departure:
 
     @property
     def problem(self) -> str:
-        """As in "noise above the training set's 0.0101 to 0.0119"."""
-        name = NAMES[self.statistic]
-        return f"{name} {self.side} the training set's {self.low:.3g} to {self.high:.3g}"
+        """As in "noise above the training set's 0.0101 to 0.0119 e-/s"."""
+        unit = "" if self.unit is None else f" {self.unit}"
+        return (
+            f"{NAMES[self.statistic]} {self.side} the training set's {self.low:.4g} to "
+            f"{self.high:.4g}{unit}"
+        )
 
     def __str__(self) -> str:
         return (
-            f"{NAMES[self.statistic]} {self.value:.3g} {self.side} {self.low:.3g}..{self.high:.3g}"
+            f"{NAMES[self.statistic]} {self.value:.3g} {self.side} {self.low:.4g}..{self.high:.4g}"
         )
 
 
@@ -208,7 +213,9 @@ class ImageContract(InstrumentFacts):
             low, high = self.limits(name)
             values = statistics[name].numpy()
             for place in np.flatnonzero((values < low) | (values > high)):
-                found[place].append(Departure(name, float(values[place]), *self.ranges[name]))
+                found[place].append(
+                    Departure(name, float(values[place]), *self.ranges[name], self.unit)
+                )
         return found
 
 

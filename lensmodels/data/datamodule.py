@@ -12,7 +12,7 @@ import torch
 
 from lensmodels.data.cache import ImageCache, choose_cache
 from lensmodels.data.contract import ImageContract, InstrumentFacts
-from lensmodels.data.files import default_cache_folder
+from lensmodels.data.files import usable_cache_folder
 from lensmodels.data.order import Run, labelled_runs, split_run
 from lensmodels.data.scaling import InputScaling
 from lensmodels.data.settings import DataSettings
@@ -249,7 +249,8 @@ def _open_source(archive: Archive, groups: list[str], settings: DataSettings) ->
     if not archive.location.is_local:
         # an archive that changes at its URL has another manifest, and so another folder
         identity = hashlib.sha256(archive.location.read(MANIFEST)).hexdigest()[:16]
-        cache = (settings.cache_dir or default_cache_folder()) / identity
+        folder = usable_cache_folder(settings.cache_dir)
+        cache = None if folder is None else folder / identity
     kind = ZarrSource if wanted == "zarr" else ShardSource
     return kind(archive, groups, cache)
 

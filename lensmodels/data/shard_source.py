@@ -11,6 +11,7 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmodels.data.files import replace_file
+from lensmodels.data.files import replace_file, warn_without_cache
 from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images, Source
 from lensmodels.errors import DataError
 from lenssim.archive import Archive
@@ -34,9 +35,10 @@ class DamagedShardError(ValueError):
 
 @dataclass(frozen=True)
 class _Shard:
-    """A verified shard: where its images lie, and its columns."""
+    """A verified shard: where its images lie, in a file or in memory, and its columns."""
 
-    path: Path
+    path: Path | None
+    content: NDArray[np.uint8] | None
     parts: ShardParts
     columns: Columns
 
@@ -47,7 +49,8 @@ class ShardSource(Source):
     Args:
         archive: that holds them.
         groups: names, as in "train/cdm".
-        cache: folder for copies of a remote archive's shards, which are fetched whole.
+        cache: folder for copies of a remote archive's shards, which are fetched whole; without
+            one, they are kept in memory.
 
     Raises:
         DataError: where a group has no shards.
@@ -80,8 +83,12 @@ class ShardSource(Source):
     def _read(self, group: str, start: int, stop: int, images: Images) -> Columns:
         shard = self._open(group, start)
         first = start % self._records[group].shard_size
-        size = (stop - start) * shard.parts.stride
-        content = np.fromfile(shard.path, np.uint8, size, offset=first * shard.parts.stride)
+        size, offset = (stop - start) * shard.parts.stride, first * shard.parts.stride
+        if shard.content is not None:
+            content = shard.content[offset : offset + size]
+        else:
+            assert shard.path is not None
+            content = np.fromfile(shard.path, np.uint8, size, offset=offset)
         if len(content) < size:
             raise DamagedShardError("it is cut short")
         images[:] = pixels_of(content, shard.parts, stop - start, self.num_pix)
@@ -98,23 +105,36 @@ class ShardSource(Source):
                 path, content = self._fetch(name)
                 model = self._archive.manifest.name
                 parts = parse_shard(content, model, record, samples, self.num_pix)
-                self._shards[name] = _Shard(path, parts, stored_columns(parts.scalars, samples))
+                held = np.frombuffer(content, np.uint8) if path is None else None
+                columns = stored_columns(parts.scalars, samples)
+                self._shards[name] = _Shard(path, held, parts, columns)
             return self._shards[name]
 
-    def _fetch(self, name: str) -> tuple[Path, bytes]:
-        """The local copy of a shard and its content, which is what the manifest says."""
+    def _fetch(self, name: str) -> tuple[Path | None, bytes]:
+        """The local file of a shard and its content, which is what the manifest says.
+
+        Without a cache folder a remote shard has no local file, and its content is all there is.
+        """
         location, record = self._archive.location, self._archive.manifest.files[name]
-        path = Path(location.path(name)) if self._cache is None else self._cache / name
-        if self._cache is not None and path.exists():
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() == record.sha256:
-                return path, content
+        copy = None if self._cache is None else self._cache / name
+        if copy is not None:
+            with suppress(OSError):
+                content = copy.read_bytes()
+                if hashlib.sha256(content).hexdigest() == record.sha256:
+                    return copy, content
         content = location.read(name)
         if hashlib.sha256(content).hexdigest() != record.sha256:
             raise DamagedShardError("its checksum is not the one in archive.json")
-        if self._cache is not None:
-            replace_file(path, content)
-        return path, content
+        if location.is_local:
+            return Path(location.path(name)), content
+        if copy is not None:
+            try:
+                replace_file(copy, content)
+            except OSError as error:
+                self._cache = None
+                warn_without_cache(error.strerror or str(error))
+                return None, content
+        return copy, content
 
     def _place(self, group: str, start: int) -> str:
         record = self._records[group]

@@ -21,7 +21,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.buffer.cpu import NDBuffer
 from zarr.storage import WrapperStore
 
-from lensmodels.data.files import keep_copy, read_copy
+from lensmodels.data.files import keep_copy, read_copy, warn_without_cache
 from lensmodels.data.plain_chunks import PlainChunks
 from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images, Source
 from lensmodels.errors import DataError
@@ -40,6 +40,7 @@ class CachingStore(WrapperStore[Store]):
     def __init__(self, store: Store, folder: Path) -> None:
         super().__init__(store)
         self._folder = folder
+        self._is_full = False
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -50,8 +51,18 @@ class CachingStore(WrapperStore[Store]):
             return prototype.buffer.from_bytes(content)
         found = await self._store.get(key, prototype, byte_range)
         if found is not None:
-            await asyncio.to_thread(keep_copy, copy, found.to_bytes())
+            await asyncio.to_thread(self._keep, copy, found.to_bytes())
         return found
+
+    def _keep(self, copy: Path, content: bytes) -> None:
+        """Keeps a copy as long as there is room for copies."""
+        if self._is_full:
+            return
+        try:
+            keep_copy(copy, content)
+        except OSError as error:
+            self._is_full = True
+            warn_without_cache(error.strerror or str(error))
 
 
 def _suffix(byte_range: ByteRequest | None) -> str:
@@ -73,7 +84,7 @@ class ZarrSource(Source):
     Args:
         archive: that holds them.
         groups: names, as in "train/cdm".
-        cache: folder for copies of what a remote archive sends.
+        cache: folder for copies of what a remote archive sends; without one, it is fetched again.
 
     Raises:
         DataError: where a group's arrays are missing or of another shape than the manifest says.

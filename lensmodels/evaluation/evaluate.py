@@ -10,7 +10,9 @@ from lensmodels.errors import UsageError
 from lensmodels.evaluation.figures import draw_figures
 from lensmodels.evaluation.report import write_report
 from lensmodels.evaluation.testing import score
-from lensmodels.runs import CONFIG, LOGS
+from lensmodels.image_files import check_is_archive
+from lensmodels.runs import CONFIG, LOGS, read_config
+from lenssim.output_paths import check_no_file_above
 
 DESCRIBED = "tested-run.txt"
 """File of a folder that holds a test and no run: where the run is."""
@@ -25,6 +27,7 @@ def evaluate(
     batch_size: int = 512,
     average_symmetries: bool = False,
     seed: int = 0,
+    cache_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Tests a run, and writes its metrics.json, predictions.csv, plots and report.html.
 
@@ -34,16 +37,21 @@ def evaluate(
     Other arguments and errors are those of `score`.
 
     Raises:
-        UsageError: where `out` is another run, too.
+        UsageError: where `out` is another run, or holds files of another origin, or `data` is an
+            image file, too.
 
     Returns:
         The content of metrics.json.
     """
     run, folder = Path(run), Path(run if out is None else out)
+    if data is not None:
+        check_is_archive(data)
+    read_config(run)
     elsewhere = folder.resolve() != run.resolve()
-    if elsewhere and (folder / CONFIG).exists() and not (folder / DESCRIBED).exists():
-        raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
-    folder.mkdir(parents=True, exist_ok=True)
+    if elsewhere:
+        _check_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DESCRIBED).write_text(f"{run.resolve()}\n")  # from now on the folder is ours
     tested, found = score(
         run,
         data,
@@ -52,12 +60,26 @@ def evaluate(
         batch_size=batch_size,
         average_symmetries=average_symmetries,
         seed=seed,
+        cache_dir=cache_dir,
     )
     if elsewhere:
         _copy_description(run, folder)
     draw_figures(folder, tested, found)
     write_report(folder)
     return found
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder that holds anything but an earlier test: its files would be replaced."""
+    check_no_file_above(folder)
+    if not folder.is_dir() or (folder / DESCRIBED).exists() or not any(folder.iterdir()):
+        return
+    if (folder / CONFIG).exists():
+        raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
+    raise UsageError(
+        f"{folder} holds other files than an earlier test of a run; choose another folder for "
+        "--out."
+    )
 
 
 def _copy_description(run: Path, folder: Path) -> None:
@@ -68,4 +90,3 @@ def _copy_description(run: Path, folder: Path) -> None:
         copy = folder / log.relative_to(run)
         copy.parent.mkdir(parents=True)
         shutil.copyfile(log, copy)
-    (folder / DESCRIBED).write_text(f"{run.resolve()}\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from lensmodels import memory
 from lensmodels.data import CLASSES, ClassName, DataSettings, LensDataModule
 from lensmodels.errors import DataError, UsageError
+from lensmodels.evaluation.guard import ImageGuard
 from lensmodels.runs import MODEL, RunConfig, load_encoder, load_model
 from lenssim.archive import ArchiveError, Manifest, open_archive
 
@@ -53,39 +54,85 @@ def read_manifest(url: str) -> Manifest:
         raise DataError(str(error)) from None
 
 
-def whole_archive(
-    url: str, config: RunConfig, num_pix: int, batch_size: int
-) -> Iterator[tuple[str, Iterable[dict[str, Tensor]]]]:
-    """Every group of an archive, as its name, as in "train/cdm", and its batches in order."""
+def guarded_archive(
+    url: str,
+    guard: ImageGuard,
+    config: RunConfig,
+    num_pix: int,
+    batch_size: int,
+    cache_dir: Path | None = None,
+) -> Iterator[tuple[str, dict[str, Tensor], list[str]]]:
+    """Every image of an archive in order, batch by batch, with a progress bar.
+
+    Args:
+        url: folder or URL of the archive.
+        guard: that looks at the images.
+        config: of the run, for how it reads.
+        num_pix: side of the images that the model takes, pixels.
+        batch_size: images at a time.
+        cache_dir: as in `open_data`.
+
+    Yields:
+        The group, as in "train/cdm"; the batch; and the warnings of each of its images.
+
+    Raises:
+        DataError: where the archive is empty, of another image size, or cannot be read.
+    """
     manifest = read_manifest(url)
-    for name in CLASSES:
-        splits = [split for split in ("train", "test") if manifest.group(f"{split}/{name}")]
-        if not splits:
-            continue
-        data = open_data(url, (name,), config, num_pix, batch_size)
-        for split in splits:
-            part = "train" if split == "train" else "test"
-            yield f"{split}/{name}", data.stream(part, shuffle=False)  # type: ignore[arg-type]
+    total = sum(group.count for group in manifest.groups)
+    if not total:
+        raise DataError(f"{url} holds no complete group yet: run `lenssim generate` first.")
+    differences = guard.check_archive(url, manifest)
+    with progress(total, url) as bar:
+        for name in CLASSES:
+            splits = [split for split in ("train", "test") if manifest.group(f"{split}/{name}")]
+            if not splits:
+                continue
+            data = open_data(
+                url, manifest, (name,), config, num_pix, batch_size, cache_dir=cache_dir
+            )
+            for split in splits:
+                group = f"{split}/{name}"
+                for batch in data.stream(split, shuffle=False):  # type: ignore[arg-type]
+                    source, index = f"{url.rstrip('/')}/{group}", batch["sample"].tolist()
+                    yield group, batch, guard.check(source, index, batch["image"], differences)
+                    bar.update(len(batch["image"]))
 
 
 def open_data(
     url: str,
+    manifest: Manifest,
     classes: tuple[ClassName, ...],
     config: RunConfig,
     num_pix: int,
     batch_size: int,
+    *,
     test_size: int | None = None,
+    cache_dir: Path | None = None,
 ) -> LensDataModule:
     """The data module of an archive, for looking at each image once.
 
     Args:
         url: folder or URL of the archive.
+        manifest: of the archive.
         classes: which.
         config: of the run, for how it reads.
         num_pix: side of the images that the model takes, pixels.
         batch_size: images at a time.
         test_size: images of each class of the test split; all where None.
+        cache_dir: folder for copies of what a remote archive sends; that of the run's settings if
+            not given.
+
+    Raises:
+        DataError: where the archive has images of another size.
     """
+    held = manifest.frame.num_pix
+    if held != num_pix:
+        raise DataError(
+            f"{url} has images of {held} x {held} pixels, and the model takes {num_pix} x "
+            f"{num_pix}: choose an archive of that size, or a run that was trained on images of "
+            f"{held} pixels."
+        )
     data = LensDataModule(
         DataSettings(
             url=url,
@@ -95,7 +142,7 @@ def open_data(
             validation_fraction=0.0,
             workers=config.data.workers,
             cache="none",
-            cache_dir=config.data.cache_dir,
+            cache_dir=cache_dir or config.data.cache_dir,
             num_pix=num_pix,
         )
     )

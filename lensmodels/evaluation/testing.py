@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lensmodels.data import CLASSES, LensDataModule
 from lensmodels.errors import DataError, LensmodelsError
 from lensmodels.evaluation import inference
+from lensmodels.evaluation.guard import ImageGuard
 from lensmodels.evaluation.summary import (
     PROBABILITIES,
     labels_of,
@@ -67,6 +68,7 @@ def score(
     batch_size: int = 512,
     average_symmetries: bool = False,
     seed: int = 0,
+    cache_dir: Path | None = None,
 ) -> tuple[Tested, dict[str, Any]]:
     """Tests a run, and writes its metrics.json and predictions.csv.
 
@@ -78,6 +80,8 @@ def score(
         batch_size: images at a time.
         average_symmetries: whether to take the mean over the eight symmetries of each image.
         seed: of the bootstrap.
+        cache_dir: folder for copies of what a remote archive sends; that of the run's settings if
+            not given.
 
     Returns:
         What the model said, and the content of metrics.json.
@@ -92,7 +96,10 @@ def score(
     model = load_model(run, inference.choose_device(device), average_symmetries=average_symmetries)
     url = data or config.data.url
     manifest = inference.read_manifest(url)
-    tested = run_test(model, config, url, manifest, batch_size=batch_size)
+    guard = ImageGuard(config)
+    tested = run_test(
+        model, config, url, manifest, batch_size=batch_size, guard=guard, cache_dir=cache_dir
+    )
     found = {
         "task": config.task.name,
         "method": config.method,
@@ -107,15 +114,33 @@ def score(
     folder = run if out is None else Path(out)
     tested.table.to_csv(folder / PREDICTIONS, index=False)
     (folder / METRICS).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    guard.report(str(run), str(folder / PREDICTIONS))
     return tested, found
 
 
 def run_test(
-    model: LensModel, config: RunConfig, url: str, manifest: Manifest, *, batch_size: int
+    model: LensModel,
+    config: RunConfig,
+    url: str,
+    manifest: Manifest,
+    *,
+    batch_size: int,
+    guard: ImageGuard | None = None,
+    cache_dir: Path | None = None,
 ) -> Tested:
     """Runs a model over the test split of an archive.
 
     Classes of the task that the archive has no test images of are left out.
+
+    Args:
+        model: that is tested.
+        config: of its run.
+        url: folder or URL of the archive.
+        manifest: of the archive.
+        batch_size: images at a time.
+        guard: that looks at the images; a new one if not given.
+        cache_dir: folder for copies of what a remote archive sends; that of the run's settings if
+            not given.
 
     Raises:
         DataError: where it has none of any.
@@ -127,10 +152,19 @@ def run_test(
             "`lenssim generate --test N` or choose another archive."
         )
     data = inference.open_data(
-        url, classes, config, model.encoder.num_pix, batch_size, config.data.test_size
+        url,
+        manifest,
+        classes,
+        config,
+        model.encoder.num_pix,
+        batch_size,
+        test_size=config.data.test_size,
+        cache_dir=cache_dir,
     )
+    guard = guard or ImageGuard(config)
+    differences = guard.check_archive(url, manifest)
     with inference.enough_memory(batch_size):
-        tested = _run(model, data)
+        tested = _run(model, data, guard, differences)
     predicted = tested.table[list(_predicted(config.task.name, tested.table))]
     if not np.isfinite(predicted.to_numpy()).all():
         raise LensmodelsError(
@@ -141,7 +175,9 @@ def run_test(
 
 
 @torch.inference_mode()
-def _run(model: LensModel, data: LensDataModule) -> Tested:
+def _run(
+    model: LensModel, data: LensDataModule, guard: ImageGuard, differences: list[str]
+) -> Tested:
     device = next(model.parameters()).device
     total = data.sizes["test"]
     every = max(1, -(-total // MAPPED))
@@ -155,6 +191,7 @@ def _run(model: LensModel, data: LensDataModule) -> Tested:
             columns = _columns(batch, data.groups)
             for name, values in model.task.predictions(model.head(features)).items():
                 columns[name] = values.cpu().numpy()
+            columns["warnings"] = _warnings(guard, data, batch, differences)
             tables.append(pd.DataFrame(columns))
             rows = np.arange(start, start + len(images))
             chosen = rows % every == 0
@@ -210,6 +247,24 @@ def _columns(batch: Mapping[str, torch.Tensor], groups: list[str]) -> dict[str, 
     for key in ("sample", "label", "axion_mass", "substructure_snr"):
         known[key] = batch[key].cpu().numpy()
     return known
+
+
+def _warnings(
+    guard: ImageGuard,
+    data: LensDataModule,
+    batch: Mapping[str, torch.Tensor],
+    differences: list[str],
+) -> list[str]:
+    """Warnings of the images of a batch, which may be of several groups."""
+    found = [""] * len(batch["image"])
+    for number in batch["group"].unique().tolist():
+        rows = torch.nonzero(batch["group"] == number).flatten()
+        source = f"{data.settings.url.rstrip('/')}/{data.groups[number]}"
+        index = batch["sample"][rows].tolist()
+        texts = guard.check(source, index, batch["image"][rows], differences)
+        for row, text in zip(rows.tolist(), texts, strict=True):
+            found[row] = text
+    return found
 
 
 def _predicted(task: TaskName, table: pd.DataFrame) -> list[str]:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from lensmodels.data import DataSettings, LensDataModule
+from lensmodels.data import DataSettings, LensDataModule, files, shard_source
 from lensmodels.errors import DataError
 from lenssim.archive.location import Location
 from lenssim.archive.manifest import read_manifest, write_manifest
+from lenssim.errors import LenssimWarning
 
 
 class RangeHandler(SimpleHTTPRequestHandler):
@@ -137,3 +138,46 @@ def test_a_server_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"127\.0\.0\.1") as caught:
         opened("http://127.0.0.1:9", tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(params=["file", "no home", "full"])
+def no_cache(request, tmp_path, monkeypatch):
+    """A cache folder that cannot be used, each for another reason; None for the default one."""
+    match request.param:
+        case "file":
+            (tmp_path / "file").write_text("")
+            return tmp_path / "file" / "cache"
+        case "no home":
+            monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+            monkeypatch.delenv("HOME", raising=False)
+
+            def homeless():
+                raise RuntimeError("Could not determine home directory.")
+
+            monkeypatch.setattr(Path, "home", homeless)
+            return None
+        case _:
+
+            def full(*_):
+                raise OSError(28, "No space left on device")
+
+            monkeypatch.setattr(files, "replace_file", full)
+            monkeypatch.setattr(shard_source, "replace_file", full)
+            return tmp_path / "cache"
+
+
+def test_without_a_usable_cache_folder_a_remote_archive_is_read_without_copies(either, no_cache):
+    expected = samples(opened(either))
+    with served(either) as server, pytest.warns(LenssimWarning, match="--cache-dir") as caught:
+        assert samples(opened(address(server), no_cache)) == expected
+    assert len([each for each in caught if each.category is LenssimWarning]) == 1
+
+
+def test_a_copy_that_cannot_be_read_is_fetched_again(either, tmp_path):
+    with served(either) as server:
+        expected = samples(opened(address(server), tmp_path))
+        for copy in [path for path in tmp_path.rglob("*") if path.is_file()]:
+            copy.unlink()
+            copy.mkdir()
+        with pytest.warns(LenssimWarning, match="No copies"):
+            assert samples(opened(address(server), tmp_path)) == expected

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lensmodels.data import InputScaling
+from lensmodels.data import DataSettings, InputScaling, LensDataModule
 from lensmodels.encoders import EncoderSettings
 from lensmodels.evaluation import embedding_map
 from lensmodels.methods import StageSettings
@@ -24,7 +24,16 @@ def _quick_maps():
 def make_run(tmp_path_factory, lenses):
     """Makes a run of a task, by default on the small archive."""
 
-    def make(task="classification", *, loss="huber", data=None, name=None, seed=0, **settings):
+    def make(
+        task="classification",
+        *,
+        loss="huber",
+        data=None,
+        name=None,
+        seed=0,
+        contract=None,
+        **settings,
+    ):
         torch.manual_seed(seed)
         chosen = TaskSettings(name=task, loss=loss)
         head = Classification(chosen) if task == "classification" else AxionMass(chosen)
@@ -42,6 +51,7 @@ def make_run(tmp_path_factory, lenses):
                 scaling=scaling.to_dict(),
                 task=head.to_dict(),
                 sizes={"train": 114, "labelled": 114, "validation": 6, "test": 24},
+                contract=contract,
             ),
             **settings,
         )
@@ -50,3 +60,11 @@ def make_run(tmp_path_factory, lenses):
         return run
 
     return make
+
+
+@pytest.fixture(scope="session")
+def contract(lenses):
+    """The contract of the small archive."""
+    data = LensDataModule(DataSettings(url=str(lenses), workers=0, cache="none"))
+    data.setup()
+    return data.contract

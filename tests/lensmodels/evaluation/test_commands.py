@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from click.testing import CliRunner
 
 import lenssim
@@ -69,3 +70,63 @@ def test_wrong_words_and_work_that_fails_are_one_sentence(call, make_run, tmp_pa
     result = call("evaluate", tmp_path)
     assert result.exit_code == 2
     assert "not a run" in result.stderr
+
+
+def test_options_of_predict_and_embed(call, make_run, tmp_path, lenses):
+    run = make_run()
+    images = np.zeros((64, 64), np.float32)
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(images, name="VIS"), fits.ImageHDU(images, name="Y")]
+    fits.HDUList(hdus).writeto(tmp_path / "bands.fits")
+    words = ["predict", run, tmp_path / "bands.fits", "--out", tmp_path / "said.parquet"]
+    result = call(*words)
+    assert result.exit_code == 1
+    assert "VIS (1), Y (2); choose one by --hdu" in result.stderr
+    assert call(*words, "--hdu", "VIS").exit_code == 0
+    result = call(*words, "--hdu", "VIS")
+    assert result.exit_code == 2
+    assert "--overwrite" in result.stderr
+    assert call(*words, "--hdu", "VIS", "--overwrite").exit_code == 0
+    words = ["embed", run, "--data", lenses, "--out", tmp_path / "features.zarr"]
+    assert call(*words, "--cache-dir", tmp_path / "cache").exit_code == 0
+    assert call(*words).exit_code == 2
+    assert call(*words, "--overwrite").exit_code == 0
+
+
+def test_a_shell_pattern_after_out_destroys_no_observation(call, make_run, tmp_path):
+    for name in ("a.fits", "b.fits"):
+        fits.PrimaryHDU(np.ones((64, 64), np.float32)).writeto(tmp_path / name)
+    before = (tmp_path / "a.fits").read_bytes()
+    result = call("predict", make_run(), "--out", tmp_path / "a.fits", tmp_path / "b.fits")
+    assert result.exit_code == 2
+    assert ".csv or .parquet" in result.stderr
+    assert (tmp_path / "a.fits").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "RUN", "lens.npy", "--out", ""],
+        ["predict", "RUN", "", "--out", "said.csv"],
+        ["predict", "", "lens.npy", "--out", "said.csv"],
+        ["embed", "RUN", "--data", "", "--out", "features.zarr"],
+        ["embed", "RUN", "--data", "B", "--out", ""],
+        ["evaluate", "RUN", "--out", ""],
+        ["evaluate", "RUN", "--data", ""],
+        ["evaluate", "RUN", "--cache-dir", ""],
+    ],
+)
+def test_an_empty_path_is_refused(words, call, make_run, tmp_path, monkeypatch):
+    run = make_run()
+    monkeypatch.chdir(tmp_path)
+    np.save("lens.npy", np.ones((64, 64), np.float32))
+    result = call(*(run if word == "RUN" else word for word in words))
+    assert result.exit_code == 2
+    assert "The path is empty" in result.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["lens.npy"]
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "pretrain", "finetune", "evaluate", "predict", "embed"]
+)
+def test_every_command_that_caches_takes_the_folder(command, call):
+    assert "--cache-dir DIRECTORY" in " ".join(call(command, "--help").stdout.split())

@@ -136,8 +136,43 @@ def test_an_archive_of_another_image_size_is_one_sentence(make_run, tmp_path):
     lenssim.generate(
         "B", out=tmp_path / "small", train=1, test=2, overrides=["instrument.num_pix=32"]
     )
-    with pytest.raises(DataError, match="32 pixels"):
+    with pytest.raises(DataError, match=r"32 x 32 pixels, and the model takes 64 x 64") as caught:
         evaluate(make_run(), str(tmp_path / "small"))
+    assert "--set" not in str(caught.value)  # which evaluate does not have
+
+
+def test_images_unlike_the_training_set_are_named(make_run, contract, lenses, tmp_path, capsys):
+    lenssim.generate("A", out=tmp_path / "A", train=0, test=3)
+    run = make_run(contract=contract)
+    evaluate(run, str(tmp_path / "A"), out=tmp_path / "elsewhere", batch_size=4)
+    table = pd.read_csv(tmp_path / "elsewhere" / "predictions.csv")
+    assert len(table) == 9
+    assert table["warnings"].str.contains("pixel scale 0.08 instead of 0.101").all()
+    assert table["warnings"].str.contains("sky level .* above").all()
+    said = capsys.readouterr().err
+    assert f"pixel scale 0.08 instead of 0.101 arcsec ({tmp_path / 'A'})" in said
+    assert "9 of 9 images: sky level above the training set's" in said
+    evaluate(run)
+    assert pd.read_csv(run / "predictions.csv")["warnings"].isna().mean() >= 0.99
+    assert "Note" not in capsys.readouterr().err
+
+
+def test_a_folder_of_other_files_stays_as_it_is(make_run, tmp_path):
+    run, folder = make_run(), tmp_path / "mine"
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs" / "diary.txt").write_text("mine")
+    (folder / "predictions.csv").write_text("mine")
+    with pytest.raises(UsageError, match="holds other files than an earlier test"):
+        evaluate(run, out=folder)
+    assert (folder / "logs" / "diary.txt").read_text() == "mine"
+    assert (folder / "predictions.csv").read_text() == "mine"
+
+
+def test_an_image_file_is_no_archive(make_run, tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((2, 64, 64)))
+    with pytest.raises(UsageError, match=r"is a \.npy file: name the folder or URL"):
+        evaluate(make_run(), str(tmp_path / "images.npy"), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_archive_is_one_sentence(make_run, tmp_path):

@@ -1,17 +1,20 @@
-"""New images: files and archives are read, and what is wrong with them is said."""
+"""New images: files and archives are predicted, and what is unlike the training set is named."""
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import xarray as xr
 from astropy.io import fits
 
 import lenssim
 from lensmodels.errors import DataError, LensmodelsError, UsageError
-from lensmodels.evaluation import embed, evaluate, predict
-from lensmodels.evaluation.prediction import read_images
-from lensmodels.runs import MODEL, load_model
+from lensmodels.evaluation import evaluate, predict
+from lensmodels.runs import load_model
+from lenssim import errors
 from lenssim.archive import open_archive
 
 PROBABILITIES = ["p_axion", "p_cdm", "p_no_sub"]
@@ -20,6 +23,12 @@ PROBABILITIES = ["p_axion", "p_cdm", "p_no_sub"]
 @pytest.fixture(scope="module")
 def run(make_run):
     return make_run()
+
+
+@pytest.fixture(scope="module")
+def guarded(make_run, contract):
+    """A run that keeps the contract of its training images."""
+    return make_run(name="guarded", contract=contract)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +47,7 @@ def test_a_stack_and_a_single_image_in_numpy_s_format(run, images, tmp_path):
     table = predict(
         run, [tmp_path / "stack.npy", tmp_path / "one.npy"], tmp_path / "out.csv", batch_size=3
     )
-    assert list(table) == ["source", "index", "class", *PROBABILITIES]
+    assert list(table) == ["source", "index", "class", *PROBABILITIES, "warnings"]
     np.testing.assert_allclose(table[PROBABILITIES][:8], expected(run, images), atol=1e-5)
     np.testing.assert_allclose(table[PROBABILITIES].iloc[8], table[PROBABILITIES].iloc[2])
     assert list(table["index"]) == [*range(8), 0]
@@ -55,7 +64,10 @@ def test_the_mean_over_symmetries_does_not_depend_on_how_a_lens_lies(run, images
     np.save(tmp_path / "images.npy", np.concatenate(eight))
     for averaged in (True, False):
         table = predict(
-            run, [tmp_path / "images.npy"], tmp_path / "out.csv", average_symmetries=averaged
+            run,
+            [tmp_path / "images.npy"],
+            tmp_path / f"{averaged}.csv",
+            average_symmetries=averaged,
         )
         found = table[PROBABILITIES].to_numpy().reshape(8, len(images), 3)
         assert np.allclose(found, found[0], atol=1e-5) == averaged
@@ -65,25 +77,95 @@ def test_the_mean_over_symmetries_does_not_depend_on_how_a_lens_lies(run, images
             np.testing.assert_allclose(found[0], mean / mean.sum(1, keepdims=True), atol=1e-5)
 
 
-def test_fits_takes_the_first_extension_of_the_right_size(run, images, tmp_path):
+def test_the_extension_sci_is_predicted_though_it_is_not_the_first(run, images, tmp_path):
     file = tmp_path / "lens.fits"
     fits.HDUList(
         [
             fits.PrimaryHDU(),
-            fits.ImageHDU(np.zeros((10, 12))),
-            fits.BinTableHDU.from_columns([fits.Column("flux", "D", array=[1.0])]),
-            fits.ImageHDU(images[1].astype(">f8")),
-            fits.ImageHDU(np.zeros((64, 64))),
+            fits.ImageHDU(np.zeros((64, 64), np.uint8), name="FLG"),
+            fits.ImageHDU(np.full((64, 64), 0.01), name="RMS"),
+            fits.ImageHDU(images[1].astype(">f8"), name="SCI"),
         ]
     ).writeto(file)
     table = predict(run, [file], tmp_path / "out.csv")
     np.testing.assert_allclose(table[PROBABILITIES], expected(run, images[1:2]), atol=1e-5)
+    table = predict(run, [file], tmp_path / "flags.csv", hdu="FLG")
+    np.testing.assert_allclose(
+        table[PROBABILITIES], expected(run, np.zeros((1, 64, 64), np.float32)), atol=1e-5
+    )
 
 
-def test_a_compressed_cube_in_fits(images, tmp_path):
-    file = tmp_path / "cube.fits.gz"
-    fits.PrimaryHDU(images).writeto(file)
-    np.testing.assert_array_equal(read_images(file, 64), images)
+def test_an_extension_is_asked_for_without_fits_files(run, images, tmp_path):
+    np.save(tmp_path / "stack.npy", images)
+    with pytest.raises(UsageError, match="--hdu chooses an extension of FITS files"):
+        predict(run, [tmp_path / "stack.npy"], tmp_path / "out.csv", hdu="SCI")
+
+
+def test_a_header_that_contradicts_the_contract_of_the_run_is_refused(guarded, images, tmp_path):
+    hdu = fits.PrimaryHDU(images[0])
+    hdu.header["BUNIT"] = "ADU"
+    hdu.writeto(tmp_path / "adu.fits")
+    with pytest.raises(DataError, match=r"its unit is ADU where the model was trained on e-/s"):
+        predict(guarded, [tmp_path / "adu.fits"], tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("kind", ["npy", "fits"])
+def test_images_unlike_the_training_set_are_named(kind, guarded, images, tmp_path, capsys):
+    changed = images.copy()
+    changed[1] += 1.0  # a sky that was not subtracted
+    changed[2] *= 700  # ADU
+    changed[3] = 0.0
+    file = tmp_path / f"changed.{kind}"
+    np.save(file, changed) if kind == "npy" else fits.PrimaryHDU(changed).writeto(file)
+    table = predict(guarded, [file], tmp_path / "out.csv", batch_size=3)
+    assert (table["warnings"] == "").tolist() == [True, False, False, False, *4 * [True]]
+    assert table["warnings"][1].startswith("sky level 1 above")
+    assert all(word in table["warnings"][2] for word in ("noise", "sky", "flux", "peak"))
+    assert table["warnings"][3] == "blank: every pixel has the same value"
+    written = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert list(written["warnings"]) == list(table["warnings"])
+    said = capsys.readouterr().err
+    assert "Warning: 2 of 8 images: sky level above the training set's" in said
+    assert f"(first: {file}, image 1)" in said
+    assert "1 of 8 images: blank" in said
+    assert f"the column warnings of {tmp_path / 'out.csv'} names them" in said
+
+
+def test_an_archive_of_another_instrument_is_named(guarded, tmp_path, capsys):
+    lenssim.generate("A", ["cdm"], out=tmp_path / "A", train=0, test=3)
+    table = predict(guarded, [tmp_path / "A"], tmp_path / "out.csv")
+    assert table["warnings"].str.startswith("pixel scale 0.08 instead of 0.101 arcsec").all()
+    said = capsys.readouterr().err
+    assert f"Note: pixel scale 0.08 instead of 0.101 arcsec ({tmp_path / 'A'})" in said
+    assert "3 of 3 images: sky level above" in said
+
+
+def test_nothing_is_said_of_the_archive_that_the_run_was_trained_on(
+    guarded, lenses, tmp_path, capsys
+):
+    table = predict(guarded, [lenses], tmp_path / "out.csv")
+    assert (table["warnings"] != "").mean() <= 0.01
+    assert "Note" not in capsys.readouterr().err
+
+
+def test_a_run_without_a_contract_predicts_with_a_note(run, images, tmp_path, capsys):
+    hdu = fits.PrimaryHDU(1000 * images[0])
+    hdu.header["BUNIT"] = "ADU"
+    hdu.writeto(tmp_path / "adu.fits")
+    table = predict(run, [tmp_path / "adu.fits"], tmp_path / "out.csv")
+    assert list(table["warnings"]) == [""]
+    assert f"Note: {run} does not say what its training images were" in capsys.readouterr().err
+
+
+def test_a_note_on_many_files_is_made_once(guarded, images, tmp_path, capsys):
+    files = [tmp_path / f"{number}.fits" for number in range(3)]
+    for file in files:
+        fits.PrimaryHDU(images[0]).writeto(file)
+    predict(guarded, files, tmp_path / "out.csv")
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Note")]
+    assert len(notes) == 1
+    assert f"(3 files, first: {files[0]})" in notes[0]
 
 
 def test_every_image_of_an_archive(run, lenses, images, tmp_path):
@@ -106,94 +188,27 @@ def test_the_mass_comes_with_the_predicted_uncertainty(make_run, images, tmp_pat
     np.save(tmp_path / "stack.npy", images)
     run = make_run("axion-mass", loss="gaussian-nll")
     table = predict(run, [tmp_path / "stack.npy"], tmp_path / "out.csv")
-    assert list(table) == ["source", "index", "log10_mass", "log10_mass_sigma"]
+    assert list(table) == ["source", "index", "log10_mass", "log10_mass_sigma", "warnings"]
 
 
 def test_or_with_the_scatter_of_the_test_where_none_is_predicted(make_run, images, tmp_path):
     np.save(tmp_path / "stack.npy", images)
     run = make_run("axion-mass")
     table = predict(run, [tmp_path / "stack.npy"], tmp_path / "out.csv")
-    assert list(table) == ["source", "index", "log10_mass"]
+    assert list(table) == ["source", "index", "log10_mass", "warnings"]
     found = evaluate(run)
-    table = predict(run, [tmp_path / "stack.npy"], tmp_path / "out.csv")
+    table = predict(run, [tmp_path / "stack.npy"], tmp_path / "out.csv", overwrite=True)
     np.testing.assert_allclose(table["log10_mass_sigma"], found["rmse_dex"])
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (np.zeros((32, 32)), r"float64 of shape \(32, 32\); the model takes .*\(64, 64\)"),
-        (np.zeros((2, 3, 64, 64)), "of shape"),
-        (np.zeros((0, 64, 64)), "of shape"),
-        (np.zeros((64, 64), complex), "complex128"),
-        (np.array(["64"]), "of shape"),
-    ],
-)
-def test_an_array_of_the_wrong_shape_or_kind(content, sentence, tmp_path):
-    np.save(tmp_path / "wrong.npy", content)
-    with pytest.raises(DataError, match=sentence):
-        read_images(tmp_path / "wrong.npy", 64)
-
-
-def test_pickled_objects_are_refused(tmp_path):
-    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"not an array of numbers.*numpy\.save") as raised:
-        read_images(tmp_path / "objects.npy", 64)
-    assert "allow_pickle" not in str(raised.value)  # numpy's advice
-
-
-def test_several_arrays_in_one_file_are_refused(tmp_path):
-    np.savez(tmp_path / "several.npz", a=np.zeros((64, 64)))
-    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
-    with pytest.raises(DataError, match="not an array of numbers"):
-        read_images(tmp_path / "several.npy", 64)
-
-
-def test_a_file_name_in_capitals(images, tmp_path):
-    with (tmp_path / "STACK.NPY").open("wb") as file:
-        np.save(file, images)
-    np.testing.assert_array_equal(read_images(tmp_path / "STACK.NPY", 64), images)
-
-
-def test_a_fits_of_the_wrong_shape(tmp_path):
-    fits.PrimaryHDU(np.zeros((100, 200))).writeto(tmp_path / "wide.fits")
-    with pytest.raises(DataError, match=r"\(100, 200\) in extension 0; .* cut it out around"):
-        read_images(tmp_path / "wide.fits", 64)
-
-
-def test_a_fits_without_an_image(tmp_path):
-    fits.PrimaryHDU().writeto(tmp_path / "none.fits")
-    with pytest.raises(DataError, match="holds no image"):
-        read_images(tmp_path / "none.fits", 64)
-
-
-@pytest.mark.parametrize("name", ["broken.fits", "broken.npy"])
-def test_a_damaged_file(name, tmp_path):
-    (tmp_path / name).write_bytes(b"not what it says it is" * 200)
-    with pytest.raises(DataError, match=name):
-        read_images(tmp_path / name, 64)
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
-        read_images(tmp_path / "nowhere.npy", 64)
-
-
-def test_pixels_that_are_no_numbers(images, tmp_path):
-    broken = images.copy()
-    broken[3, 5, 5] = np.nan
-    broken[3, 6, 5] = np.inf
-    np.save(tmp_path / "nan.npy", broken)
-    with pytest.raises(DataError, match="image 3 has 2 pixels that are NaN or infinite"):
-        read_images(tmp_path / "nan.npy", 64)
+    assert list(table)[-1] == "warnings"
 
 
 def test_an_archive_of_another_image_size(run, tmp_path):
     lenssim.generate(
         "B", ["cdm"], out=tmp_path / "small", train=1, test=0, overrides=["instrument.num_pix=32"]
     )
-    with pytest.raises(DataError, match="32 pixels"):
+    with pytest.raises(DataError, match=r"32 x 32 pixels, and the model takes 64 x 64") as caught:
         predict(run, [tmp_path / "small"], tmp_path / "out.csv")
+    assert "--set" not in str(caught.value)  # which predict does not have
 
 
 def test_nothing_to_predict(run, tmp_path):
@@ -201,45 +216,86 @@ def test_nothing_to_predict(run, tmp_path):
         predict(run, [], tmp_path / "out.csv")
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_an_earlier_prediction_is_replaced_on_demand_and_nothing_else_is(
+    suffix, run, images, tmp_path
+):
+    np.save(tmp_path / "stack.npy", images)
+    out = tmp_path / f"out{suffix}"
+    predict(run, [tmp_path / "stack.npy"], out)
+    before = out.read_bytes()
+    with pytest.raises(errors.UsageError, match="--overwrite"):
+        predict(run, [tmp_path / "stack.npy"], out)
+    assert out.read_bytes() == before
+    np.save(tmp_path / "one.npy", images[0])
+    predict(run, [tmp_path / "one.npy"], out, overwrite=True)
+    read = pd.read_csv if suffix == ".csv" else pd.read_parquet
+    assert len(read(out)) == 1
+    pd.DataFrame({"source": ["mine"], "flux": [1.0]}).to_csv(tmp_path / "mine.csv", index=False)
+    out.write_bytes((tmp_path / "mine.csv").read_bytes())
+    with pytest.raises(errors.UsageError, match="not an earlier output"):
+        predict(run, [tmp_path / "stack.npy"], out, overwrite=True)
+    assert out.read_bytes() == (tmp_path / "mine.csv").read_bytes()
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "stack.npy", "one.npy", "mine.csv", out.name,
+    }  # fmt: skip
+
+
+def test_parquet_is_parquet(run, images, tmp_path):
+    np.save(tmp_path / "stack.npy", images)
+    table = predict(run, [tmp_path / "stack.npy"], tmp_path / "out.parquet")
+    assert (tmp_path / "out.parquet").read_bytes()[:4] == b"PAR1"
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out.parquet"), table)
+
+
+@pytest.mark.parametrize("name", ["a.fits", "out", "out.txt", "out.zarr"])
+def test_an_output_of_another_suffix_is_refused(name, run, images, tmp_path):
+    fits.PrimaryHDU(images[0]).writeto(tmp_path / "a.fits")
+    before = (tmp_path / "a.fits").read_bytes()
+    with pytest.raises(errors.UsageError, match=r"\.csv or \.parquet"):
+        predict(run, [tmp_path / "a.fits"], tmp_path / name, overwrite=True)
+    assert (tmp_path / "a.fits").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.fits"]
+
+
 def test_a_csv_that_cannot_be_written(run, images, tmp_path):
     np.save(tmp_path / "stack.npy", images)
     (tmp_path / "file").write_text("")
-    with pytest.raises(LensmodelsError, match="cannot be written"):
+    with pytest.raises(errors.LenssimError, match="cannot be written"):
         predict(run, [tmp_path / "stack.npy"], tmp_path / "file" / "out.csv")
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".zarr"])
-def test_embeddings_are_the_encoder_s(run, lenses, images, tmp_path, suffix):
-    out = embed(run, str(lenses), tmp_path / f"embeddings{suffix}", batch_size=32)
-    with torch.inference_mode():
-        wanted = load_model(run).embed(torch.from_numpy(images)[:, None]).numpy()
-    if suffix == ".parquet":
-        pytest.importorskip("pyarrow")
-        table = pd.read_parquet(out)
-        embeddings = np.stack(table["embedding"])
-    else:
-        dataset = xr.open_zarr(out, consolidated=False)
-        embeddings = dataset["embedding"].values
-        table = dataset.drop_vars("embedding").to_dataframe()
-        splits = np.array(dataset["split"].attrs["flag_meanings"].split())
-        table["split"] = splits[table["split"]]
-    assert len(table) == 3 * (40 + 8)
-    chosen = ((table["split"] == "test") & (table["label"] == 0)).to_numpy()
-    np.testing.assert_allclose(embeddings[chosen], wanted, atol=1e-5)
-    assert set(table) >= {"sample", "label", "axion_mass", "substructure_snr"}
+def test_a_disk_that_is_full_leaves_the_earlier_output(run, images, tmp_path, monkeypatch):
+    np.save(tmp_path / "stack.npy", images)
+    predict(run, [tmp_path / "stack.npy"], tmp_path / "out.csv")
+    before = (tmp_path / "out.csv").read_bytes()
+
+    def full(table, path, **_):
+        path.write_text("source,in")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(LensmodelsError, match="cannot be written: No space left on device"):
+        predict(run, [tmp_path / "stack.npy"], tmp_path / "out.csv", overwrite=True)
+    assert (tmp_path / "out.csv").read_bytes() == before
+    assert {file.name for file in tmp_path.iterdir()} == {"stack.npy", "out.csv"}
 
 
-def test_a_run_that_was_only_pretrained_embeds(make_run, lenses, tmp_path):
-    run = make_run(name="pretrained")
-    with torch.inference_mode():
-        images = torch.from_numpy(open_archive(lenses).dataset("train", "axion")["image"].values)
-        wanted = load_model(run).embed(images[:, None]).numpy()
-    (run / MODEL).unlink()
-    embed(run, str(lenses), tmp_path / "out.zarr")
-    found = xr.open_zarr(tmp_path / "out.zarr", consolidated=False)["embedding"].values[:40]
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
-def test_embeddings_of_another_suffix(run, lenses, tmp_path):
-    with pytest.raises(UsageError, match=r"must end in \.parquet or \.zarr"):
-        embed(run, str(lenses), tmp_path / "embeddings.csv")
+def test_a_remote_file_is_predicted(guarded, images, tmp_path):
+    np.save(tmp_path / "stack.npy", images)
+    handler = partial(Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{server.server_address[1]}"
+            table = predict(guarded, [f"{address}/stack.npy"], tmp_path / "out.csv")
+        finally:
+            server.shutdown()
+            thread.join()
+    np.testing.assert_allclose(table[PROBABILITIES], expected(guarded, images), atol=1e-5)
