@@ -1,4 +1,4 @@
-"""Puts the measured figures into README.md, from benchmarks/results; --check only compares."""
+"""Writes the tables of README.md and docs/explanation/results.md from the measured results."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from lensmodels.reporting.measurements import how_learned
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.study import Grid, load_grid
 from lensmodels.study.comparison import ComparedRow, compare_rows
-from lensmodels.study.goals import all_goals
 from lensmodels.study.results import CellResult, read_results
 from lensmodels.tasks import TaskName
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
 EXPERIMENTS = ROOT / "experiments" / "results"
 MODELS = ("A", "B")
 
@@ -182,66 +180,58 @@ def axion_mass() -> str:
 
 
 def _gain(row: ComparedRow, digits: int) -> str:
-    """Pretrained less supervised, with its interval; bold where it is real."""
+    """Pretrained minus supervised, with its interval."""
     gain = row.gain
     if gain is None:
         return ""
-    text = f"{signed(gain.mean, digits)} ({span(gain.interval.as_list(), digits)})"
-    return f"**{text}**" if gain.is_real else text
+    return f"{signed(gain.mean, digits)} ({span(gain.interval.as_list(), digits)})"
 
 
 def _pair(row: ComparedRow, digits: int) -> str:
-    """Supervised and pretrained, as far as they were run; bold where the difference is real."""
+    """Supervised and pretrained, as far as they were run."""
     scores = (row.baseline, row.ours)
     if not any(scores):
         return ""
-    text = " / ".join(f"{score.mean:.{digits}f}" if score else "?" for score in scores)
-    return f"**{text}**" if row.gain and row.gain.is_real else text
+    return " / ".join(f"{score.mean:.{digits}f}" if score else "?" for score in scores)
 
 
-def goals() -> str:
-    """How many rows reach what they are held against."""
-    grid, results = laptop()
-    by_model = [all_goals(grid, results, model) for model in MODELS]
-    rows = [[same[0].what, *(goal.count for goal in same)] for same in zip(*by_model, strict=True)]
-    return markdown_table(["of the seven rows", *MODELS], rows)
-
-
-BLOCKS = {
-    "simulator": simulator,
-    "archives": archives,
-    "learning": learning,
-    "study": study,
-    "few labels": few_labels,
-    "axion mass": axion_mass,
-    "goals": goals,
+PAGES = {
+    ROOT / "README.md": {"simulator": simulator},
+    ROOT / "docs" / "explanation" / "results.md": {
+        "archives": archives,
+        "learning": learning,
+        "study": study,
+        "few labels": few_labels,
+        "axion mass": axion_mass,
+    },
 }
 
 
-def with_figures(text: str) -> str:
-    """The text with everything between `<!-- NAME -->` and `<!-- end -->` made anew."""
-    for name, block in BLOCKS.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+def with_tables(page: Path) -> str:
+    """The text of a page with everything between `<!-- NAME -->` and `<!-- end -->` made anew."""
+    text = page.read_text()
+    for name, block in PAGES[page].items():
         text, count = re.subn(
-            pattern,
-            lambda found, block=block: found[1] + block() + "\n" + found[2],
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)",
+            lambda match, block=block: match[1] + block() + "\n" + match[2],
             text,
             flags=re.S,
         )
         if count != 1:
-            sys.exit(f"README.md must hold the block {name} once.")
+            sys.exit(f"{page.name} must hold the block {name} once.")
     return text
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = README.read_text()
-    made = with_figures(text)
-    if not parser.parse_args().check:
-        README.write_text(made)
-    elif made != text:
-        sys.exit("README.md is older than the results: run python benchmarks/readme.py.")
+    parser.add_argument("--check", action="store_true", help="only compare")
+    is_check = parser.parse_args().check
+    for page in PAGES:
+        text = with_tables(page)
+        if not is_check:
+            page.write_text(text)
+        elif text != page.read_text():
+            sys.exit(f"{page.name} is older than the results: run python benchmarks/readme.py.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "docs"))
+for folder in (ROOT, ROOT / "docs"):
+    sys.path.insert(0, str(folder))
+
+import generated  # noqa: E402 - from the folder beside this file
 
 OUTSIDE = (
     "CONTRIBUTING.md",
@@ -25,13 +28,11 @@ OUTSIDE = (
 
 def on_files(files: Files, config: Any) -> Files:
     """Adds the files outside docs/ and the generated pages."""
-    import reference
-
     for pattern in OUTSIDE:
         for path in sorted(ROOT.glob(pattern)):
             uri = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, uri, abs_src_path=str(path)))
-    for uri, text in reference.pages().items():
+    for uri, text in generated.pages().items():
         files.append(File.generated(config, uri, content=text))
     return files
 

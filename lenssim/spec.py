@@ -11,7 +11,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -50,7 +51,9 @@ _UNLIKELY_DEVIATIONS = 10.0
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Prior(_Section):
@@ -158,6 +161,17 @@ def poisson_bound(mean: float) -> int:
     return math.ceil(mean + third + math.sqrt(third**2 + 2 * mean * log_probability))
 
 
+@dataclass(frozen=True)
+class _Range:
+    """A check of a value's range, with what it allows in words, for messages and documentation."""
+
+    allowed: str
+    check: Callable[[Any], Any]
+
+    def __call__(self, value: Any) -> Any:
+        return self.check(value)
+
+
 def _within(
     *,
     above: float | None = None,
@@ -174,15 +188,15 @@ def _within(
         (most, lambda low, high: high <= most, "at most"),
     ]
     active = [(holds, f"{words} {bound:g}") for bound, holds, words in bounds if bound is not None]
+    allowed = " and ".join(words for _, words in active) + (f" {unit}" if unit else "")
 
     def check(value: Prior | float) -> Prior | float:
         low, high = value.support if isinstance(value, Prior) else (value, value)
         if not all(holds(low, high) for holds, _ in active):
-            allowed = " and ".join(words for _, words in active)
-            raise ValueError(f"must be {allowed}{' ' + unit if unit else ''}")
+            raise ValueError(f"must be {allowed}")
         return value
 
-    return AfterValidator(check)
+    return AfterValidator(_Range(allowed, check))
 
 
 def _matching(pattern: str, words: str) -> AfterValidator:
