@@ -2,6 +2,51 @@
 
 Data flows one way: an archive is streamed (`data`), its images are seen through views, a method
 trains an encoder on them, a task puts a head on it, and the evaluation reports.
+
+open_stream      an archive as batches
+build_encoder    an encoder with random weights
+load_encoder     the encoder of a run and the scaling of its input
+load_model       the model of a run
+predict_images   predictions on an array of images
+embed_images     features of an array of images
+run_config       settings of a run
+train            pretrain, finetune and evaluate
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+from lenssim.lazy_names import lazy_names
+from lenssim.version import VERSION
+
+__version__ = VERSION
+
+_HOMES = {
+    **dict.fromkeys(
+        (
+            "build_encoder",
+            "embed_images",
+            "open_stream",
+            "predict_images",
+            "run_config",
+            "train",
+        ),
+        "lensmodels.api",
+    ),
+    "load_encoder": "lensmodels.runs",
+    "load_model": "lensmodels.runs",
+    "RunConfig": "lensmodels.runs",
+    "LensmodelsError": "lensmodels.errors",
+}
+
+_get = lazy_names("lensmodels", _HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used: torch takes seconds."""
+    return _get(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
