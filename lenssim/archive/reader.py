@@ -27,7 +27,7 @@ from lenssim.archive.schema import COORDINATES, columns_of
 from lenssim.archive.versions import published_versions
 from lenssim.archive.webdataset import parse_shard, pixels_of, shard_path
 from lenssim.errors import ArchiveError
-from lenssim.spec import MAXIMUM_SUBHALOS, Specification, Split, SubstructureClass
+from lenssim.spec import MAX_SUBHALOS, Specification, Split, SubstructureClass
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -221,7 +221,7 @@ def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, plac
             shape = [sizes.get(dimension) for dimension in dimensions]
             if dimensions[-1] == "subhalo":
                 sizes_held = array["shape"][-1:]
-                shape[-1:] = sizes_held if 0 <= sizes_held[0] <= MAXIMUM_SUBHALOS else [None]
+                shape[-1:] = sizes_held if 0 <= sizes_held[0] <= MAX_SUBHALOS else [None]
             if array["shape"] != shape:
                 raise ArchiveError(f"{place}: {name} has the shape {array['shape']}.")
             codecs = {each["name"] for each in _codecs(array["codecs"])}

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lenssim.population import LensSystem, beaded_vortex
+from lenssim.population import LensSystem, vortex_as_point_masses
 from lenssim.rendering.compilation import kernel
 from lenssim.rendering.contract import PixelNoise
 from lenssim.rendering.deflection import axis_ratio_and_angle
@@ -56,7 +56,7 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
     vortex_theta_e = system.vortex_theta_e
     beads = spec.substructure.axion.point_masses
     if vortex_theta_e > 0 and beads is not None:
-        mass_x, mass_y, mass_theta_e_squared = beaded_vortex(system, beads)
+        mass_x, mass_y, mass_theta_e_squared = vortex_as_point_masses(system, beads)
         vortex_theta_e = 0.0
     return RayTracer(
         theta_e=system.lens_theta_e,

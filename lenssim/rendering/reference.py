@@ -9,7 +9,7 @@ import numpy as np
 from lenstronomy.SimulationAPI.sim_api import SimAPI
 from numpy.typing import NDArray
 
-from lenssim.population import LensSystem, beaded_vortex
+from lenssim.population import LensSystem, vortex_as_point_masses
 from lenssim.rendering.contract import PixelNoise
 from lenssim.spec import Instrument, Sampling, Specification
 
@@ -77,7 +77,7 @@ def lens_components(
         parameters.append({"gamma1": system.lens_gamma1, "gamma2": system.lens_gamma2})
     x, y, theta_e = system.subhalo_x, system.subhalo_y, system.subhalo_theta_e
     if system.vortex_theta_e > 0 and vortex_point_masses is not None:
-        x, y, theta_e_squared = beaded_vortex(system, vortex_point_masses)
+        x, y, theta_e_squared = vortex_as_point_masses(system, vortex_point_masses)
         theta_e = np.sqrt(theta_e_squared)
     models += ["POINT_MASS"] * len(x)
     parameters += [

@@ -1,0 +1,57 @@
+"""One lens and its source, as drawn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenssim.spec import SubstructureClass
+
+FloatArray = NDArray[np.float64]
+
+
+def _no_masses() -> FloatArray:
+    return np.empty(0)
+
+
+@dataclass(frozen=True)
+class LensSystem:
+    """One lens and its source, as drawn: the parameters that an image is rendered from.
+
+    Names are those of the archive's columns. Angles on the sky are in arcsec, masses in solar
+    masses, `axion_mass` in eV, `vortex_angle` in radians. Einstein radii and shear are the
+    effective ones, with the geometry's `deflection_scale` taken in, so that they alone decide
+    the deflections. Subhalo arrays have shape (k,), all of one length.
+    """
+
+    substructure_class: SubstructureClass
+    einstein_mass: float
+    """The smooth halo's own mass."""
+    lens_theta_e: float
+    lens_e1: float
+    lens_e2: float
+    lens_gamma1: float
+    lens_gamma2: float
+    source_x: float
+    source_y: float
+    source_magnitude: float
+    source_r_sersic: float
+    source_n_sersic: float
+    source_e1: float
+    source_e2: float
+    smooth_theta_e: float
+    """Einstein radius of the lens with all of its mass in the halo, for the comparison."""
+    substructure_mass: float = 0.0
+    axion_mass: float = math.nan
+    vortex_theta_e: float = 0.0
+    vortex_length: float = 0.0
+    vortex_angle: float = 0.0
+    vortex_x: float = 0.0
+    vortex_y: float = 0.0
+    subhalo_x: FloatArray = field(default_factory=_no_masses)
+    subhalo_y: FloatArray = field(default_factory=_no_masses)
+    subhalo_mass: FloatArray = field(default_factory=_no_masses)
+    subhalo_theta_e: FloatArray = field(default_factory=_no_masses)

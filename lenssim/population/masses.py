@@ -1,0 +1,30 @@
+"""Masses of a system, and the Einstein radii that they have in its geometry."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lenssim.cosmology import LensingGeometry, Numbers, einstein_radius
+from lenssim.spec import Prior, Specification
+
+
+def draw_fraction(
+    mass: Prior | None, spec: Specification, total_mass: float, generator: np.random.Generator
+) -> float:
+    """Mass in substructure: drawn itself, or as the fraction f_sub of the Einstein mass."""
+    if mass is not None:
+        return mass.draw(generator)
+    assert spec.substructure.f_sub is not None  # the specification is validated
+    return spec.substructure.f_sub.draw(generator) * total_mass
+
+
+def halo_radius(mass: float, geometry: LensingGeometry) -> float:
+    """Effective Einstein radius of the halo, whose deflection is proportional to theta_E."""
+    return float(einstein_radius(mass, geometry) * geometry.deflection_scale)
+
+
+def point_mass_radius(mass: Numbers, geometry: LensingGeometry) -> Numbers:
+    """Effective Einstein radius of a point or line mass: deflection proportional to theta_E^2."""
+    return einstein_radius(mass, geometry) * math.sqrt(geometry.deflection_scale)
