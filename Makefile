@@ -17,7 +17,7 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/lenssim generate --model B --train 1500 --test 300 --out demo/B
 	$(BIN)/lenssim info demo/B
-	$(BIN)/lenssim preview demo/B --out demo/preview.png
+	$(BIN)/lenssim preview demo/B --overwrite --out demo/preview.png
 	$(BIN)/lensmodels train --resume --data demo/B --method byol --encoder test_resnet \
 		--batch-size 64 --pretrain-epochs 5 --finetune-epochs 10 --out demo/byol
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lensmodels.errors import UsageError
-from lenssim.command_group import CommandGroup, NonEmptyPath
+from lenssim.command_group import CommandGroup
 
 METHODS = (
     "supervised",
@@ -34,7 +34,7 @@ Option = Callable[[Any], Any]
 
 _CACHE_DIR = click.option(
     "--cache-dir",
-    type=NonEmptyPath(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
     help="Folder for copies of what a remote archive sends.  [default: ~/.cache/lensmodels]",
 )
 
@@ -165,7 +165,7 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **words: Any) -> 
         _evaluate(out)
 
 
-_RUN = click.argument("run", type=NonEmptyPath(path_type=Path))
+_RUN = click.argument("run", type=click.Path(path_type=Path))
 _TESTING: Sequence[Option] = (
     click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto"),
     click.option(
@@ -192,7 +192,7 @@ _SYMMETRIES = click.option(
 @click.option("--data", metavar="DIR_OR_URL", help="Another archive than it was trained on.")
 @click.option(
     "--out",
-    type=NonEmptyPath(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
     help="Folder for what is written, in place of the run.",
 )
 @_options(_TESTING)
@@ -209,7 +209,7 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
 @_RUN
 @click.argument("inputs", nargs=-1, required=True, metavar="FILE_OR_ARCHIVE...")
 @click.option(
-    "--out", required=True, type=NonEmptyPath(path_type=Path), help=".csv or .parquet to write."
+    "--out", required=True, type=click.Path(path_type=Path), help=".csv or .parquet to write."
 )
 @click.option(
     "--hdu",
@@ -235,7 +235,7 @@ def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
 @_RUN
 @click.option("--data", required=True, metavar="DIR_OR_URL", help="Archive to embed.")
 @click.option(
-    "--out", required=True, type=NonEmptyPath(path_type=Path), help=".parquet or .zarr to write."
+    "--out", required=True, type=click.Path(path_type=Path), help=".parquet or .zarr to write."
 )
 @_OVERWRITE
 @_options(_TESTING)

@@ -248,7 +248,8 @@ def publish(archive: str, url: str, version: str | None) -> None:
 @main.command()
 @click.argument("archive", metavar="DIR_OR_URL")
 @click.option("--out", required=True, metavar="FILE.png", help="Picture to write.")
-def preview(archive: str, out: str) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace a picture that preview wrote before.")
+def preview(archive: str, out: str, overwrite: bool) -> None:
     """Draw a few images of each class, and their residuals against the smooth lens."""
     from lenssim.archive import open_archive
 
@@ -256,7 +257,7 @@ def preview(archive: str, out: str) -> None:
     from lenssim.preview import draw_preview
 
     with progress_bar("drawing the picture", 0) as display:
-        draw_preview(opened, out, phase=display.phase)
+        draw_preview(opened, out, overwrite=overwrite, phase=display.phase)
     click.echo(f"{out}: {archive} as a picture")
 
 

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one s
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from typing import Any
@@ -14,25 +13,43 @@ from typing import Any
 import click
 
 from lenssim.errors import LenssimError, LenssimWarning, UsageError
-from lenssim.output_paths import check_not_empty
 from lenssim.terminal import escape_what_cannot_be_encoded
 
 FAILED = 1
 WRONG_WORDS = 2
 
 
-class NonEmptyPath(click.Path):
-    """A path that is not empty: `Path("")` would be the current folder."""
+class _NoEmptyValues(click.Command):
+    """A command that refuses empty options and arguments.
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path.
+    An unset variable of the shell gives one, and an empty path would mean the current folder or
+    the root of the disk.
+    """
 
-        Raises:
-            UsageError: if it is empty or blank.
-        """
-        if isinstance(value, str | os.PathLike):
-            check_not_empty(value)
-        return super().convert(value, param, ctx)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Checks the values as they were typed, and then parses them."""
+        if not ctx.resilient_parsing:
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+            for parameter in self.get_params(ctx):
+                value = given.get(parameter.name or "")
+                values = value if isinstance(value, list | tuple) else (value,)
+                if any(isinstance(each, str) and not each.strip() for each in values):
+                    raise click.BadParameter(
+                        "it is empty; give a value, or check for an unset variable.",
+                        ctx=ctx,
+                        param=parameter,
+                    )
+        return super().parse_args(ctx, args)
+
+
+class Command(_NoEmptyValues):
+    """A command of a `CommandGroup`."""
+
+
+class Subgroup(_NoEmptyValues, click.Group):
+    """A group of commands within a `CommandGroup`."""
+
+    command_class = Command
 
 
 class CommandGroup(click.Group):
@@ -40,6 +57,9 @@ class CommandGroup(click.Group):
 
     Its function has the option `--debug`.
     """
+
+    command_class = Command
+    group_class = Subgroup
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command."""

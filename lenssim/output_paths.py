@@ -42,7 +42,11 @@ def check_output(
             f"{checked} has the suffix {checked.suffix or '(none)'}: end the output path in "
             f"{_either(suffixes)}."
         )
-    check_no_file_above(checked)
+    try:
+        check_no_broken_link(checked)
+        _check_no_file_above(checked)
+    except OSError as error:
+        raise UsageError(f"{checked} cannot be written: {error.strerror}.") from None
     if not checked.exists():
         return checked
     if not _recognises(is_earlier_output, checked):
@@ -72,32 +76,46 @@ def check_output_folder(path: Path) -> None:
     """Refuse an output folder that is a file or a broken link, or lies below one.
 
     Raises:
-        UsageError: naming the file or the link.
+        UsageError: naming the file or the link, or if the path cannot be looked at.
     """
-    check_no_file_above(path)
+    try:
+        check_no_broken_link(path)
+        _check_no_file_above(path)
+        check_no_file(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def check_no_broken_link(path: Path) -> None:
+    """Refuse a path that is a broken link, or lies below one.
+
+    Raises:
+        UsageError: naming the link.
+    """
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():
+            raise UsageError(
+                f"{place} is a link to {place.readlink()}, which does not exist: create that, or "
+                "choose another path."
+            )
+
+
+def check_no_file(path: Path) -> None:
+    """Refuse a path that is a file where a folder is to be.
+
+    Raises:
+        UsageError: naming it.
+    """
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file: name a folder.")
 
 
-def check_no_file_above(path: Path) -> None:
-    """Refuse a path that is a broken link, or that lies below a file or a broken link.
-
-    Raises:
-        UsageError: naming the link or the file.
-    """
-    try:
-        for place in (path, *path.parents):
-            if place.is_symlink() and not place.exists():
-                raise UsageError(
-                    f"{place} is a link to {place.readlink()}, which does not exist: create that, "
-                    "or choose another path."
-                )
-            if place != path and place.exists() and not place.is_dir():
-                raise UsageError(
-                    f"{place} is a file, so {path} cannot be written: choose another path."
-                )
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from None
+def _check_no_file_above(path: Path) -> None:
+    for place in path.parents:
+        if place.exists() and not place.is_dir():
+            raise UsageError(
+                f"{place} is a file, so {path} cannot be written: choose another path."
+            )
 
 
 def _recognises(is_earlier_output: Callable[[Path], bool], path: Path) -> bool:

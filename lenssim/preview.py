@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenssim.archive import Archive, open_archive
+from lenssim.atomic_write import replacing
 from lenssim.errors import ArchiveError
 from lenssim.execution import Phase
 from lenssim.observation import noise_sigma, pixel_noise
+from lenssim.output_paths import check_output
 from lenssim.simulation import compile_kernels, render, simulate, smooth_system
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
 
@@ -28,6 +30,12 @@ EXAMPLES = 3
 
 RESIDUAL_RANGE = 6.0
 """Residuals are shown between plus and minus this many sigma."""
+
+PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
+"""What `draw_preview` can write."""
+
+_TITLE = "lenssim preview"
+"""Title in the metadata of a picture, by which it is recognised."""
 
 _CONSIDERED = 256
 _TITLES = {"axion": "axion vortex", "cdm": "CDM subhalos", "no_sub": "no substructure"}
@@ -41,6 +49,7 @@ def draw_preview(
     archive: str | os.PathLike[str] | Archive,
     out: str | os.PathLike[str],
     *,
+    overwrite: bool = False,
     phase: Phase | None = None,
 ) -> Path:
     """Draws a few images of each class, with their residuals against the smooth lens.
@@ -52,14 +61,17 @@ def draw_preview(
     Args:
         archive: folder, URL, or an open archive.
         out: picture to write, PNG, PDF or SVG by its suffix.
+        overwrite: replace a picture that this function wrote before.
         phase: called with a few words before kernels are compiled.
 
     Returns:
         The path of the picture.
 
     Raises:
+        UsageError: if `out` has another suffix, or exists and may not be replaced.
         ArchiveError: where the archive holds no complete group, or the picture cannot be written.
     """
+    path = check_output(out, PICTURE_SUFFIXES, is_preview, overwrite)
     opened = archive if isinstance(archive, Archive) else open_archive(archive)
     groups = _groups_to_show(opened)
     if not groups:
@@ -67,13 +79,30 @@ def draw_preview(
     if opened.manifest.imported is None:
         compile_kernels(phase)
     figure = _draw(opened, groups)
-    path = Path(out)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, facecolor=_PAPER)
-    except (OSError, ValueError) as error:
-        raise ArchiveError(f"{path} cannot be written: {error}.") from None
+        with replacing(path) as scratch:
+            figure.savefig(
+                scratch,
+                format=path.suffix[1:].lower(),
+                facecolor=_PAPER,
+                metadata={"Title": _TITLE},
+            )
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be written: {error.strerror}.") from None
     return path
+
+
+def is_preview(path: Path) -> bool:
+    """Whether a file is a picture that `draw_preview` wrote, by the title in its metadata."""
+    content = path.read_bytes()
+    return any(
+        content.startswith(start) and title in content
+        for start, title in (
+            (b"\x89PNG", b"Title\0" + _TITLE.encode()),
+            (b"%PDF", f"/Title ({_TITLE})".encode()),
+            (b"<?xml", f"<dc:title>{_TITLE}</dc:title>".encode()),
+        )
+    )
 
 
 def preview_png(archive: str | os.PathLike[str] | Archive) -> bytes:

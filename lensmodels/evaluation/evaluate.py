@@ -12,7 +12,7 @@ from lensmodels.evaluation.report import write_report
 from lensmodels.evaluation.testing import score
 from lensmodels.image_files import check_is_archive
 from lensmodels.runs import CONFIG, LOGS, read_config
-from lenssim.output_paths import check_no_file_above
+from lenssim.output_paths import check_output_folder
 
 DESCRIBED = "tested-run.txt"
 """File of a folder that holds a test and no run: where the run is."""
@@ -71,7 +71,7 @@ def evaluate(
 
 def _check_folder(folder: Path) -> None:
     """Refuses a folder that holds anything but an earlier test: its files would be replaced."""
-    check_no_file_above(folder)
+    check_output_folder(folder)
     if not folder.is_dir() or (folder / DESCRIBED).exists() or not any(folder.iterdir()):
         return
     if (folder / CONFIG).exists():

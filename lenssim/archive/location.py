@@ -20,7 +20,7 @@ from lenssim.archive.remote import RemoteStore, request
 from lenssim.archive.server_errors import Action, diagnose, is_past_end, reason
 from lenssim.atomic_write import is_scratch, replacing, scratch_file
 from lenssim.errors import ArchiveError, LenssimError, UsageError
-from lenssim.output_paths import check_not_empty, check_output_folder
+from lenssim.output_paths import check_no_broken_link, check_no_file, check_not_empty
 
 Store = LocalStore | FsspecStore | WrapperStore[Any]
 Result = TypeVar("Result")
@@ -221,13 +221,15 @@ class Location:
             yield
 
     def check_folder(self) -> None:
-        """Refuse a local location that is a file or a broken link, or lies below one.
+        """Refuse a local location that is a file, or a broken link, or lies below a broken link.
 
         Raises:
             UsageError: naming the file or the link.
         """
         if self.is_local:
-            check_output_folder(Path(self._root))
+            with self.writing():
+                check_no_broken_link(Path(self._root))
+                check_no_file(Path(self._root))
 
     def clear_scratch(self, folders: Iterable[str]) -> None:
         """Removes the scratch files that killed runs left; a bucket has none.

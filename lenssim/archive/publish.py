@@ -67,6 +67,7 @@ def publish(
         raise UsageError(f"version = {chosen} must be three numbers, as in 1.0.0: --version.")
     home = Location(url)
     target = home.below(chosen)
+    home.check_folder()
     target.check_folder()
     own = archive.location.read(MANIFEST)
     listed = published_versions(home)

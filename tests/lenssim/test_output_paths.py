@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lenssim.errors import UsageError
-from lenssim.output_paths import check_output
+from lenssim.output_paths import check_output, check_output_folder
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -76,3 +76,18 @@ def test_broken_link_and_file_above_are_named(tmp_path):
 def test_path_that_cannot_be_looked_at_is_refused(tmp_path):
     with pytest.raises(UsageError, match="name too long"):
         check(tmp_path / f"{'x' * 300}.csv")
+
+
+def test_output_folder_may_exist_and_is_no_file_or_broken_link(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    check_output_folder(tmp_path)
+    check_output_folder(tmp_path / "new" / "folder")
+    for name, message in (
+        ("file", "file is a file: name a folder"),
+        ("file/below", "file is a file, so"),
+        ("link/below", r"link to .*nowhere"),
+        ("x" * 300, "name too long"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_output_folder(tmp_path / name)

@@ -309,7 +309,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_completes(tmp_path, monkey
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(ArchiveError, match="cannot be written"):
         make(tmp_path / "file" / "below")
 
 

@@ -1,11 +1,14 @@
 """The preview: what is in the picture."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import lenssim
-from lenssim.errors import ArchiveError
+from lenssim.errors import UsageError
 from lenssim.preview import _draw, _examples, _groups_to_show
 
 
@@ -49,5 +52,29 @@ def test_an_archive_of_one_class_and_one_image(tmp_path):
 
 
 def test_an_unknown_kind_of_picture_is_one_sentence(archive, tmp_path):
-    with pytest.raises(ArchiveError, match="cannot be written"):
+    with pytest.raises(UsageError, match=r"\.png, \.pdf or \.svg"):
         lenssim.draw_preview(archive, tmp_path / "picture.xyz")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg", ".PNG"])
+def test_only_an_earlier_preview_is_replaced_and_only_when_told(archive, suffix, tmp_path):
+    picture = tmp_path / f"picture{suffix}"
+    lenssim.draw_preview(archive, picture)
+    first = picture.stat().st_mtime_ns
+    with pytest.raises(UsageError, match="--overwrite"):
+        lenssim.draw_preview(archive, picture)
+    assert picture.stat().st_mtime_ns == first
+    lenssim.draw_preview(archive, picture, overwrite=True)
+    assert picture.stat().st_mtime_ns > first
+    assert list(tmp_path.iterdir()) == [picture]
+
+
+def test_picture_of_another_program_or_of_an_archive_is_not_replaced(archive, tmp_path):
+    other = tmp_path / "other.png"
+    Figure().savefig(other)
+    own = Path(archive.location.url, "preview.png")
+    for picture in (other, own):
+        before = picture.read_bytes()
+        with pytest.raises(UsageError, match="not an earlier output"):
+            lenssim.draw_preview(archive, picture, overwrite=True)
+        assert picture.read_bytes() == before

@@ -121,7 +121,7 @@ def test_an_empty_path_is_refused(words, call, make_run, tmp_path, monkeypatch):
     np.save("lens.npy", np.ones((64, 64), np.float32))
     result = call(*(run if word == "RUN" else word for word in words))
     assert result.exit_code == 2
-    assert "The path is empty" in result.stderr
+    assert "it is empty" in result.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["lens.npy"]
 
 

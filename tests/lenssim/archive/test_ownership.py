@@ -175,10 +175,14 @@ def test_lock_file_of_a_killed_run_is_removed(tmp_path):
 def test_output_folder_that_is_a_file_or_a_broken_link_is_named(into, command, tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for name, message in (("file", "is a file"), ("link", "link to .*nowhere")):
-        for out in (tmp_path / name, tmp_path / name / "below"):
-            with pytest.raises(UsageError, match=message):
-                into[command](out)
+    for name, error, message in (
+        ("file", UsageError, "is a file"),
+        ("file/below", ArchiveError, "cannot be written: Not a directory"),
+        ("link", UsageError, "link to .*nowhere"),
+        ("link/below", UsageError, "link to .*nowhere"),
+    ):
+        with pytest.raises(error, match=message):
+            into[command](tmp_path / name)
     assert (tmp_path / "file").read_text() == "mine"
     assert not (tmp_path / "nowhere").exists()
 
