@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import lightning
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from lensmodels.data import Batch, InputScaling
 from lensmodels.encoders import Encoder
+from lensmodels.errors import LensmodelsError
 from lensmodels.methods.probes import (
     embedding_rank,
     embedding_std,
@@ -24,6 +26,26 @@ from lensmodels.methods.probes import (
 from lensmodels.methods.settings import StageSettings
 from lensmodels.tasks import macro_auc
 from lensmodels.views import Draws, Recipe, Views
+
+
+def check_finite(values: Iterable[Tensor], what: str, epoch: int) -> None:
+    """Stop a training that has diverged.
+
+    Args:
+        values: tensors of any shape.
+        what: they are, for the message.
+        epoch: counted from 0.
+
+    Raises:
+        LensmodelsError: if a value is not finite.
+    """
+    for value in values:
+        if not torch.isfinite(value).all():
+            worst = float(value.flatten()[~torch.isfinite(value).flatten()][0])
+            raise LensmodelsError(
+                f"The {what} became {worst} in epoch {epoch + 1}: the training diverged; train "
+                "again with a lower --lr."
+            )
 
 
 def step_seed(*numbers: int) -> int:
@@ -51,6 +73,11 @@ class Module(lightning.LightningModule):
         super().__init__()
         self.stage, self.batch_size, self.seed = stage, batch_size, seed
         self.total_steps = total_steps
+        self.step_values: dict[str, Tensor] = {}
+
+    def record(self, name: str, value: Tensor) -> None:
+        """Note a value of this step; the log shows its mean over the epoch."""
+        self.step_values[name] = value.detach()
 
     def draws(self, images: Tensor) -> Draws:
         """Random numbers of this step, for the views of this process's part of the batch."""
@@ -148,7 +175,7 @@ class Pretraining(Module, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Draws the views of a batch and gives their loss."""
         loss = self.loss(self.views(batch["image"], self.draws(batch["image"])))
-        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True, sync_dist=True)
+        self.record("train_loss", loss)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -160,6 +187,7 @@ class Pretraining(Module, ABC):
         """Logs the online probe and the figures that show a collapse."""
         features, labels = torch.cat(self._features), torch.cat(self._labels)
         self._features, self._labels = [], []
+        check_finite([features], "features", self.current_epoch)
         spread, rank = embedding_std(features), embedding_rank(features)
         self.collapsed = has_collapsed(spread, rank)
         figures = {"embedding_std": spread, "embedding_rank": rank}
@@ -167,4 +195,4 @@ class Pretraining(Module, ABC):
             white, _ = whiten(features, features)
             figures["knn_macro_auc"] = macro_auc(neighbour_probabilities(white, labels), labels)
             figures["linear_macro_auc"] = macro_auc(linear_scores(features, labels), labels)
-        self.log_dict(figures, prog_bar=True, sync_dist=True)
+        self.log_dict(figures, sync_dist=True)

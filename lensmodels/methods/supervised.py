@@ -13,7 +13,7 @@ from lightly.models.utils import deactivate_requires_grad
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
-from lensmodels.methods.base import Module
+from lensmodels.methods.base import Module, check_finite
 from lensmodels.methods.settings import SUPERVISED_DEFAULTS, StageSettings
 from lensmodels.model import LensModel
 from lensmodels.views import Recipe, Views
@@ -62,12 +62,12 @@ class Supervised(Module):
         (view,) = self.views.draw(batch["image"], self.draws(batch["image"]))
         features = self.model.encoder(view.image)
         loss = self.model.task.loss(self.model.head(features), batch)
-        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True, sync_dist=True)
+        self.record("train_loss", loss)
         if self.auxiliary_head is None:
             return loss
         seen = batch | {"vortex_angle": view.orientation.of_angle(batch["vortex_angle"])}
         second = self.model.task.auxiliary_loss(self.auxiliary_head(features), seen)
-        self.log("train_auxiliary_loss", second, on_epoch=True, on_step=False, sync_dist=True)
+        self.record("train_auxiliary_loss", second)
         return loss + second
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -75,16 +75,17 @@ class Supervised(Module):
         outputs = self.model(batch["image"])
         loss = self.model.task.loss(outputs, batch)
         size = len(batch["image"])
-        self.log("val_loss", loss, prog_bar=True, sync_dist=True, batch_size=size)
+        self.log("val_loss", loss, sync_dist=True, batch_size=size)
         self._outputs.append(outputs)
         self._batches.append({key: batch[key] for key in ("label", "axion_mass")})
 
     def on_validation_epoch_end(self) -> None:
         """Logs the task's score."""
         whole = {key: torch.cat([part[key] for part in self._batches]) for key in self._batches[0]}
-        scores = self.model.task.score(torch.cat(self._outputs), whole)
+        outputs = torch.cat(self._outputs)
         self._outputs, self._batches = [], []
-        self.log_dict(scores, prog_bar=True, sync_dist=True)
+        check_finite([outputs], "outputs", self.current_epoch)
+        self.log_dict(self.model.task.score(outputs, whole), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW, as for every method here."""

@@ -3,7 +3,8 @@
 stages      pretraining and finetuning, and what each begins with
 resume      whether a folder holds the run that is to be resumed
 trainer     one stage in Lightning's loop
-callbacks   checkpoints, Ctrl-C, throughput and progress
+callbacks   checkpoints, Ctrl-C and what is logged
+progress    a bar, and a line after epochs
 processes   which of the processes that train together this one is
 """
 

@@ -1,9 +1,8 @@
-"""What happens beside the steps of a training: checkpoints, Ctrl-C, throughput and progress."""
+"""What happens beside the steps of a training: checkpoints, Ctrl-C and what is logged."""
 
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint
 
-from lensmodels.errors import LensmodelsError
+from lensmodels.methods.base import check_finite
+from lensmodels.training.processes import mean_over_processes
 
 
 class KeepCheckpoint(Checkpoint):
@@ -22,11 +22,16 @@ class KeepCheckpoint(Checkpoint):
     Args:
         file: to write.
         every: how many epochs apart; after the last epoch in any case.
+
+    Attributes:
+        interrupted: whether Ctrl-C was pressed.
+        stopped: where the training is, as in "in epoch 3" or "after epoch 3".
     """
 
     def __init__(self, file: Path, every: int = 1) -> None:
         self.file, self.every = file, every
         self.interrupted = False
+        self.stopped = "before epoch 1"
         self._previous: Any = None
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -48,18 +53,15 @@ class KeepCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any
     ) -> None:
-        """Saves and stops, where that was asked for and the epoch goes on.
+        """Saves and stops, if that was asked for and the epoch is not over.
 
         Raises:
-            LensmodelsError: where an epoch ends with a loss that is no number.
+            LensmodelsError: if the loss is not finite: that state is not worth keeping.
         """
-        if trainer.is_last_batch and not torch.isfinite(outputs["loss"]):
-            raise LensmodelsError(
-                f"The loss became {float(outputs['loss'])} in epoch {trainer.current_epoch + 1}; "
-                "train again with a lower --lr."
-            )
         if self.interrupted and not trainer.is_last_batch:
+            check_finite([outputs["loss"]], "loss", trainer.current_epoch)
             self.save(trainer)
+            self.stopped = f"in epoch {trainer.current_epoch + 1}"
             trainer.should_stop = True
             trainer.limit_val_batches = 0
 
@@ -70,6 +72,7 @@ class KeepCheckpoint(Checkpoint):
         done = trainer.current_epoch + 1
         if self.interrupted or done % self.every == 0 or done == trainer.max_epochs:
             self.save(trainer)
+        self.stopped = f"after epoch {done}"
         trainer.should_stop = self.interrupted
 
     def save(self, trainer: lightning.Trainer) -> None:
@@ -80,59 +83,96 @@ class KeepCheckpoint(Checkpoint):
             part.replace(self.file)
 
 
-class Throughput(Callback):
-    """Logs images a second, over all devices, of every epoch."""
+class EpochMeans(Callback):
+    """Logs the mean over an epoch of every value that the module records in its steps.
+
+    Sums are part of the checkpoint, so that an epoch that is stopped and resumed is logged once and
+    as if it had not been stopped. Lightning's own means start again with a resume.
+    """
 
     def __init__(self) -> None:
-        self.images, self.start, self.rate = 0, 0.0, 0.0
+        self.sums: dict[str, torch.Tensor] = {}
+        self.steps = 0
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any
+    ) -> None:
+        """Adds the values of the step.
+
+        Raises:
+            LensmodelsError: if the mean over the epoch is not finite.
+        """
+        for name, value in pl_module.step_values.items():
+            before = self.sums.get(name, torch.zeros(()))
+            self.sums[name] = before.to(value.device) + value.double()
+        pl_module.step_values.clear()
+        self.steps += 1
+        if trainer.is_last_batch:
+            check_finite(self.means().values(), "loss", trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Logs the means of a whole epoch."""
+        if not trainer.is_last_batch:
+            return
+        for name, mean in self.means().items():
+            pl_module.log(name, mean, sync_dist=True)
+        self.sums, self.steps = {}, 0
+
+    def means(self) -> dict[str, torch.Tensor]:
+        """Means over the steps of the epoch so far, on this process."""
+        return {name: value / max(1, self.steps) for name, value in self.sums.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Sums, as means over all processes: each of them resumes with the same."""
+        return {
+            "sums": {name: mean_over_processes(value) for name, value in self.sums.items()},
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues the sums of a checkpoint."""
+        self.sums, self.steps = dict(state_dict["sums"]), state_dict["steps"]
+
+
+class Throughput(Callback):
+    """Logs images a second, over all devices, of every epoch; validation is not counted."""
+
+    def __init__(self) -> None:
+        self.images, self.seconds = 0, 0.0
+        self._clock = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Images a second in the epoch so far."""
+        return self.images / self.seconds if self.seconds else 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Starts the clock, also in the middle of an epoch."""
-        self.images, self.start = 0, time.perf_counter()
+        self._clock = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Starts the clock."""
-        self.on_train_start(trainer, pl_module)
+        self._clock = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any
     ) -> None:
-        """Counts, and stops the clock before the validation."""
+        """Counts images and time."""
+        now = time.perf_counter()
         self.images += len(batch["image"]) * trainer.world_size
-        self.rate = self.images / (time.perf_counter() - self.start)
+        self.seconds += now - self._clock
+        self._clock = now
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Logs."""
-        pl_module.log("images_per_second", self.rate)
+        """Logs the rate of a whole epoch."""
+        if trainer.is_last_batch:
+            pl_module.log("images_per_second", self.rate)
+            self.images, self.seconds = 0, 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        """Images and seconds of the epoch so far."""
+        return {"images": self.images, "seconds": self.seconds}
 
-class ProgressBar(TQDMProgressBar):
-    """A progress bar with images a second."""
-
-    def get_metrics(self, trainer: lightning.Trainer, pl_module: Any) -> dict[str, Any]:
-        """What stands at the end of the bar."""
-        shown: dict[str, Any] = super().get_metrics(trainer, pl_module)
-        shown.pop("v_num", None)
-        throughput = next(call for call in trainer.callbacks if isinstance(call, Throughput))  # type: ignore[attr-defined]
-        return {"images/s": f"{throughput.rate:,.0f}", **shown}
-
-
-class EpochLines(Callback):
-    """A line after epochs, where nobody watches a bar.
-
-    Args:
-        every: how many epochs apart.
-    """
-
-    def __init__(self, every: int = 1) -> None:
-        self.every = every
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Prints what was logged."""
-        if (trainer.current_epoch + 1) % self.every:
-            return
-        # every process asks for the figures, as they are means over all
-        figures = {key: f"{float(value):.4g}" for key, value in trainer.logged_metrics.items()}
-        if trainer.is_global_zero:
-            text = ", ".join(f"{key} {value}" for key, value in figures.items())
-            print(f"epoch {trainer.current_epoch + 1}: {text}", file=sys.stderr, flush=True)
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues the epoch of a checkpoint."""
+        self.images, self.seconds = state_dict["images"], state_dict["seconds"]

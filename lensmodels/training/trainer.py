@@ -22,8 +22,9 @@ from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.memory import enough_memory
 from lensmodels.methods import Module
 from lensmodels.runs import CHECKPOINTS, LOGS, RunConfig
-from lensmodels.training.callbacks import EpochLines, KeepCheckpoint, ProgressBar, Throughput
+from lensmodels.training.callbacks import EpochMeans, KeepCheckpoint, Throughput
 from lensmodels.training.processes import rank_zero
+from lensmodels.training.progress import EpochLines, ProgressBar
 
 StageName = Literal["pretrain", "finetune"]
 
@@ -68,7 +69,11 @@ def fit_stage(
     checkpoint = KeepCheckpoint(run / CHECKPOINTS / f"{stage}.ckpt", every)
     has_validation = data.sizes["validation"] >= _LEAST_VALIDATION
     resumed = checkpoint.file if checkpoint.file.exists() else None
-    callbacks: list[Callback] = [checkpoint, Throughput()]
+    means, throughput = EpochMeans(), Throughput()
+    # in this order: what is logged comes before what shows it
+    callbacks: list[Callback] = [means, throughput, EpochLines(every), checkpoint]
+    if sys.stderr.isatty():
+        callbacks.insert(2, ProgressBar(means, throughput))
     accelerator = choose_accelerator(config)
     if accelerator == "gpu":
         torch.set_float32_matmul_precision("high")
@@ -85,8 +90,8 @@ def fit_stage(
             limit_val_batches=1.0 if has_validation else 0,
             check_val_every_n_epoch=every,
             num_sanity_val_steps=0,
-            callbacks=[*callbacks, ProgressBar() if sys.stderr.isatty() else EpochLines(every)],
-            enable_progress_bar=sys.stderr.isatty(),
+            callbacks=callbacks,
+            enable_progress_bar=False,
             logger=_loggers(run, stage, resumed),
             enable_model_summary=False,
             use_distributed_sampler=False,
@@ -94,8 +99,8 @@ def fit_stage(
         trainer.fit(module, StageData(stage, data), ckpt_path=resumed, weights_only=True)
     if checkpoint.interrupted:
         raise InterruptedTrainingError(
-            f"Stopped in epoch {trainer.current_epoch + 1} of {settings.epochs}; what is done is "
-            f"kept: go on with --resume --out {run}."
+            f"Stopped {checkpoint.stopped} of {settings.epochs}; what is done is kept: go on with "
+            f"--resume --out {run}."
         )
 
 

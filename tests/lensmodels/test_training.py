@@ -52,6 +52,10 @@ def log(run, stage):
         return list(csv.DictReader(file))
 
 
+def log_without_times(run, stage):
+    return [{**row, "images_per_second": None} for row in log(run, stage)]
+
+
 def press_ctrl_c(monkeypatch, kind, step):
     """In a step of the stage that a module of this kind trains."""
     original = kind.training_step
@@ -162,8 +166,35 @@ def test_ctrl_c_saves_in_the_middle_of_an_epoch(whole, lenses, tmp_path, monkeyp
     saved = torch.load(tmp_path / "checkpoints" / "pretrain.ckpt", weights_only=True)
     assert saved["global_step"] == step + 1
     training.train(settings(lenses, method="byol"), tmp_path, resume=True)
+    assert log_without_times(tmp_path, "pretrain") == log_without_times(whole, "pretrain")
     assert same(weights(whole, "encoder"), weights(tmp_path, "encoder"))
     assert same(weights(whole), weights(tmp_path))
+
+
+def test_logged_loss_is_the_mean_over_the_steps_of_the_epoch(whole, lenses, tmp_path, monkeypatch):
+    original, losses = Pretraining.training_step, []
+
+    def noting(self, batch, index):
+        loss = original(self, batch, index)
+        losses.append(float(loss.detach()))
+        return loss
+
+    monkeypatch.setattr(Pretraining, "training_step", noting)
+    training.pretrain(settings(lenses, method="byol"), tmp_path)
+    logged = [float(row["train_loss"]) for row in log(tmp_path, "pretrain") if row["train_loss"]]
+    means = [sum(part) / len(part) for part in (losses[:6], losses[6:])]
+    assert logged == pytest.approx(means, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("step", "where"), [(4, "in epoch 1"), (5, "after epoch 1"), (11, "after epoch 2")]
+)
+def test_message_after_ctrl_c_names_the_epoch(lenses, tmp_path, monkeypatch, step, where):
+    press_ctrl_c(monkeypatch, Supervised, step)
+    with pytest.raises(InterruptedTrainingError, match=f"^Stopped {where} of 2;"):
+        training.train(settings(lenses), tmp_path)
+    monkeypatch.undo()
+    training.train(settings(lenses), tmp_path, resume=True)
 
 
 def test_kill_9_and_resume_by_the_command(lenses, tmp_path):
