@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,8 +51,14 @@ def scratch_file(target: Path, folder: Path | None = None) -> Iterator[Path]:
 def replacing(target: Path, folder: Path | None = None) -> Iterator[Path]:
     """A scratch file that takes the place of a target if the block ends without an error.
 
+    The target has the permissions that the umask allows, also if the block replaces the scratch
+    file by one that only the user can read, as safetensors and Lightning do.
+
     Arguments are those of `scratch_file`.
     """
     with scratch_file(target, folder) as scratch:
+        mode = stat.S_IMODE(scratch.stat().st_mode)
         yield scratch
+        if stat.S_IMODE(scratch.stat().st_mode) != mode:
+            scratch.chmod(mode)
         scratch.replace(target)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-import uuid
 import warnings
 from pathlib import Path
 
 import google_crc32c  # a dependency of zarr, for the same purpose
 
+from lenssim.atomic_write import replacing
 from lenssim.errors import LenssimWarning
 
 _CHECKSUM_SIZE = 4
@@ -55,20 +55,10 @@ def warn_without_cache(reason: str) -> None:
     )
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file whole: another process sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 def keep_copy(path: Path, content: bytes) -> None:
     """Keeps bytes in a file that `read_copy` reads."""
-    replace_file(path, content + _checksum(content))
+    with replacing(path) as scratch:
+        scratch.write_bytes(content + _checksum(content))
 
 
 def read_copy(path: Path) -> bytes | None:

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmodels.data.files import replace_file, warn_without_cache
+from lensmodels.data.files import warn_without_cache
 from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images, Source
 from lensmodels.errors import DataError
 from lenssim.archive import Archive
 from lenssim.archive.webdataset import ShardParts, parse_shard, pixels_of, shard_path
+from lenssim.atomic_write import replacing
 
 CHUNK_SIZE = 256
 """Images that are read at once."""
@@ -129,7 +130,8 @@ class ShardSource(Source):
             return Path(location.path(name)), content
         if copy is not None:
             try:
-                replace_file(copy, content)
+                with replacing(copy) as scratch:
+                    scratch.write_bytes(content)
             except OSError as error:
                 self._cache = None
                 warn_without_cache(error.strerror or str(error))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import style
+from lenssim.atomic_write import replacing
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -73,8 +74,8 @@ def write_text(path: Path, text: str) -> Path:
         LensmodelsError: where it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with replacing(path) as scratch:
+            scratch.write_text(text, encoding="utf-8")
     except OSError as error:
         raise LensmodelsError(f"{path} cannot be written: {error.strerror}.") from None
     return path

@@ -29,6 +29,7 @@ from lensmodels.model import LensModel
 from lensmodels.runs import RunConfig, load_model, read_config
 from lensmodels.tasks import TaskName
 from lenssim.archive import Manifest
+from lenssim.atomic_write import replacing
 
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
@@ -112,8 +113,10 @@ def score(
         "version": config.version,
     }
     folder = run if out is None else Path(out)
-    tested.table.to_csv(folder / PREDICTIONS, index=False)
-    (folder / METRICS).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    with replacing(folder / PREDICTIONS) as scratch:
+        tested.table.to_csv(scratch, index=False)
+    with replacing(folder / METRICS) as scratch:
+        scratch.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
     guard.report(str(run), str(folder / PREDICTIONS))
     return tested, found
 

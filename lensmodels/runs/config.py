@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from lensmodels.errors import UsageError
 from lensmodels.methods.settings import METHODS, PRETRAINING_DEFAULTS, StageSettings
 from lensmodels.tasks import TaskSettings
 from lensmodels.views import Recipe
+from lenssim.atomic_write import replacing
 from lenssim.version import VERSION
 from lenssim.yaml_reading import format_yaml, read_yaml
 
@@ -113,9 +113,8 @@ class RunConfig(BaseModel):
 
 def write_config(run: Path, config: RunConfig) -> None:
     """Writes RUN/config.yaml."""
-    run.mkdir(parents=True, exist_ok=True)
-    text = format_yaml(config.model_dump(mode="json"))
-    replace_file(run / CONFIG, lambda part: part.write_text(text, encoding="utf-8"))
+    with replacing(run / CONFIG) as scratch:
+        scratch.write_text(format_yaml(config.model_dump(mode="json")), encoding="utf-8")
 
 
 def read_config(run: Path) -> RunConfig:
@@ -133,10 +132,3 @@ def read_config(run: Path) -> RunConfig:
     except ValidationError as error:
         reason = str(error).splitlines()
         raise UsageError(f"{file} is not the settings of a run: {' '.join(reason[:3])}.") from None
-
-
-def replace_file(file: Path, write: Any) -> None:
-    """Writes a file whole: a reader sees the old content or the new, never a part."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    write(part)
-    part.replace(file)

@@ -21,18 +21,16 @@ from lensmodels.runs.config import (
     SCALING,
     RunConfig,
     read_config,
-    replace_file,
     write_config,
 )
 from lensmodels.tasks import Task, task_from_dict
+from lenssim.atomic_write import replacing
 
 
 def write_measured(run: Path, config: RunConfig, scaling: InputScaling) -> None:
     """Writes RUN/config.yaml of a run whose data were measured, and the tensors of its scaling."""
     if scaling.whitening is not None:
-        run.mkdir(parents=True, exist_ok=True)
-        tensors = scaling.whitening.tensors()
-        replace_file(run / SCALING, lambda part: save_file(tensors, part))
+        _save_tensors(run / SCALING, scaling.whitening.tensors())
     write_config(run, config)
 
 
@@ -129,7 +127,12 @@ def build_model(config: RunConfig, task: Task, scaling: InputScaling) -> LensMod
 
 def _save_weights(file: Path, module: nn.Module) -> None:
     weights = {name: value.contiguous().cpu() for name, value in module.state_dict().items()}
-    replace_file(file, lambda part: save_file(weights, part))
+    _save_tensors(file, weights)
+
+
+def _save_tensors(file: Path, tensors: dict[str, torch.Tensor]) -> None:
+    with replacing(file) as scratch:
+        save_file(tensors, scratch)
 
 
 def _load_weights(file: Path, module: nn.Module, config: RunConfig) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -34,6 +33,7 @@ from lensmodels.evaluation.summary import labels_of, log_mass_error, probabiliti
 from lensmodels.reporting.measurements import processor
 from lensmodels.study.grid import Cell
 from lensmodels.tasks import TaskName
+from lenssim.atomic_write import replacing
 from lenssim.version import VERSION
 
 RESULTS = "results"
@@ -220,16 +220,15 @@ def _write(results: Sequence[CellResult], file: Path) -> None:
             row[name] = score.value
             row[f"{name}_resamples"] = score.resamples.tolist()
         rows.append(row)
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    # a dictionary of numbers that never repeat makes the file half as large again
-    pq.write_table(
-        pa.Table.from_pylist(rows, _SCHEMA),
-        part,
-        compression="zstd",
-        compression_level=19,
-        use_dictionary=["record"],
-    )
-    part.replace(file)
+    with replacing(file) as scratch:
+        # a dictionary of numbers that never repeat makes the file half as large again
+        pq.write_table(
+            pa.Table.from_pylist(rows, _SCHEMA),
+            scratch,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=["record"],
+        )
 
 
 _VALUES = pa.list_(pa.float32())

@@ -38,6 +38,7 @@ from lensmodels.study.results import (
     write_result,
 )
 from lensmodels.tasks import TaskSettings
+from lenssim.atomic_write import replacing
 
 _TIME = "minutes.json"
 _TICK = 5.0
@@ -257,10 +258,8 @@ def _timed(run: Path) -> Iterator[None]:
     over = threading.Event()
 
     def note() -> None:
-        run.mkdir(parents=True, exist_ok=True)
-        part = run / f"{_TIME}.part"
-        part.write_text(json.dumps(before + (time.perf_counter() - start) / 60))
-        part.replace(run / _TIME)
+        with replacing(run / _TIME) as scratch:
+            scratch.write_text(json.dumps(before + (time.perf_counter() - start) / 60))
 
     def tick() -> None:
         while not over.wait(_TICK):

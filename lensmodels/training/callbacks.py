@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from lensmodels.methods.base import check_finite
 from lensmodels.training.processes import mean_over_processes
+from lenssim.atomic_write import replacing
 
 
 class KeepCheckpoint(Checkpoint):
@@ -77,10 +78,11 @@ class KeepCheckpoint(Checkpoint):
 
     def save(self, trainer: lightning.Trainer) -> None:
         """Writes the checkpoint, whole or not at all."""
-        part = self.file.with_suffix(".part")
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            part.replace(self.file)
+        if not trainer.is_global_zero:  # takes part in collecting the state, and writes nothing
+            trainer.save_checkpoint(self.file)
+            return
+        with replacing(self.file) as scratch:
+            trainer.save_checkpoint(scratch)
 
 
 class EpochMeans(Callback):

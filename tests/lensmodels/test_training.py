@@ -16,7 +16,7 @@ import lenssim
 from lensmodels import training
 from lensmodels.data import LensDataModule
 from lensmodels.errors import DataError, LensmodelsError, UsageError
-from lensmodels.evaluation import evaluate
+from lensmodels.evaluation import embedding_map, evaluate
 from lensmodels.methods import Pretraining, Supervised
 from lensmodels.runs import load_model, read_config, save_encoder, write_measured
 from lensmodels.settings import config_from_words
@@ -93,6 +93,20 @@ def test_a_finetuned_run_keeps_the_contract_of_what_it_was_finetuned_on(whole, t
     words = {"pretrained": str(whole), "method": "byol", "finetune_epochs": 1}
     training.finetune(settings(tmp_path / "other", **words), tmp_path / "run")
     assert read_config(tmp_path / "run").measured.contract.zero_point == 25.9
+
+
+def test_a_group_can_read_the_files_that_the_umask_lets_it_read(lenses, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding_map, "find_spec", lambda name: None)  # UMAP takes a while
+    before = os.umask(0o027)
+    try:
+        training.train(settings(lenses, method="simsiam", pretrain_epochs=1), tmp_path / "run")
+        evaluate(tmp_path / "run")
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    names = {path.name for path in files}
+    assert names >= {"model.safetensors", "scaling.safetensors", "finetune.ckpt", "metrics.json"}
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o640"}
 
 
 def test_both_stages_are_logged(whole):

@@ -161,8 +161,8 @@ def no_cache(request, tmp_path, monkeypatch):
             def full(*_):
                 raise OSError(28, "No space left on device")
 
-            monkeypatch.setattr(files, "replace_file", full)
-            monkeypatch.setattr(shard_source, "replace_file", full)
+            monkeypatch.setattr(files, "replacing", full)
+            monkeypatch.setattr(shard_source, "replacing", full)
             return tmp_path / "cache"
 
 
