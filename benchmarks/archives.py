@@ -30,13 +30,13 @@ import webdataset
 import lenssim
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
-from lenssim.archive.location import Location
+from lenssim.archive.integrity import file_problems
 from lenssim.archive.manifest import FileRecord
 from lenssim.archive.schema import columns_of
-from lenssim.archive.verify import file_problems
 from lenssim.archive.webdataset import encode_shard, key_prefix, shard_path
 from lenssim.archive.writer import CHUNK_SIZE
-from lenssim.pipeline import carry_out, planned
+from lenssim.build.pipeline import carry_out, planned
+from lenssim.storage.location import Location
 
 ROUNDS = 5
 SHARD = 2048

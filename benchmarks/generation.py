@@ -30,8 +30,8 @@ import numpy as np
 import lenssim
 from lensmodels.reporting.measurements import results_folder, write
 from lensmodels.reporting.tables import markdown_table
-from lenssim.description import describe
-from lenssim.pipeline import SIMULATED_TOGETHER, carry_out, planned
+from lenssim.build.description import describe
+from lenssim.build.pipeline import SIMULATED_TOGETHER, carry_out, planned
 from lenssim.population import LensSystem, draw_system, random_stream
 from lenssim.rendering.reference import lenstronomy_image
 from lenssim.rendering.source import sersic_b

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lensmodels.evaluation.wording import signed, span
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.reporting.measurements import how_learned
 from lensmodels.reporting.tables import markdown_table
+from lensmodels.reporting.wording import signed, span
 from lensmodels.study import Grid, load_grid
 from lensmodels.study.comparison import ComparedRow, compare_rows
 from lensmodels.study.results import CellResult, read_results

@@ -30,8 +30,7 @@ import lenssim
 from lensmodels import runs, training
 from lensmodels.data import CLASSES, InputScaling, LensDataModule
 from lensmodels.encoders import Encoder
-from lensmodels.evaluation import evaluate, score
-from lensmodels.evaluation.bootstrap import paired_interval, weighted_macro_auc
+from lensmodels.evaluation import score
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.metrics import macro_mean, one_vs_rest_auc
 from lensmodels.methods import PRETRAINING
@@ -41,9 +40,11 @@ from lensmodels.methods.probes import (
     neighbour_probabilities,
     whiten,
 )
+from lensmodels.reporting.evaluate import evaluate
 from lensmodels.reporting.measurements import environment, how_learned, results_folder
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.settings import config_from_words
+from lensmodels.statistics.bootstrap import paired_interval, weighted_macro_auc
 from lensmodels.views import plain_recipe
 
 FOLDER = results_folder() / "learning"

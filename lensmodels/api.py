@@ -17,8 +17,8 @@ from lensmodels.data import CLASSES, BatchStream, ClassName, DataSettings, Input
 from lensmodels.data.datamodule import LensDataModule
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import DataError, UsageError
-from lensmodels.evaluation import evaluate
 from lensmodels.model import LensModel
+from lensmodels.reporting.evaluate import evaluate
 from lensmodels.runs import RunConfig
 from lensmodels.settings import config_from_words
 from lenssim.archive import open_archive

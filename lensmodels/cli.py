@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lensmodels.errors import UsageError
-from lenssim.command_group import CommandGroup
+from lenssim.command_line.command_group import CommandGroup
 
 METHODS = (
     "supervised",
@@ -199,9 +199,9 @@ _SYMMETRIES = click.option(
 @_SYMMETRIES
 def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
     """Test a run's model, and write its metrics, predictions, plots and report."""
-    from lensmodels import evaluation
+    from lensmodels.reporting.evaluate import evaluate as evaluate_run
 
-    evaluation.evaluate(run, data, out=out, **how)
+    evaluate_run(run, data, out=out, **how)
     click.echo((out or run) / "report.html")
 
 
@@ -257,9 +257,9 @@ def embed(run: Path, data: str, out: Path, **how: Any) -> None:
 )
 def report(runs: tuple[Path, ...], out: Path) -> None:
     """Compare several runs side by side."""
-    from lensmodels import evaluation
+    from lensmodels.reporting.report import compare
 
-    click.echo(evaluation.compare(list(runs), out))
+    click.echo(compare(list(runs), out))
 
 
 @main.group(invoke_without_command=True)
@@ -407,7 +407,7 @@ def _config(out: Path, resume: bool, words: dict[str, Any], *, method: str = "su
 
 
 def _evaluate(run: Path) -> None:
-    from lensmodels.evaluation import evaluate
+    from lensmodels.reporting.evaluate import evaluate
 
     evaluate(run)
     click.echo(run / "report.html")

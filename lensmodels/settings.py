@@ -19,7 +19,7 @@ from lensmodels.methods.settings import (
 from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
 from lensmodels.views import default_recipe, plain_recipe, read_recipe
-from lenssim.key_values import alternatives, parse_key_value, set_key
+from lenssim.configuration.key_values import alternatives, parse_key_value, set_key
 
 SCALING_WORDS = ("scaling", "softening", "components")
 """Words of how images are scaled."""

@@ -26,8 +26,8 @@ _HOMES = {
     "LenssimError": "lenssim.errors",
     "SpecError": "lenssim.errors",
     "UsageError": "lenssim.errors",
-    "export": "lenssim.shard_export",
-    "generate": "lenssim.generation",
+    "export": "lenssim.build.export",
+    "generate": "lenssim.build.generate",
     "LensSystem": "lenssim.population",
     "draw_system": "lenssim.population",
     "random_stream": "lenssim.population",
@@ -41,8 +41,8 @@ _HOMES = {
     "Specification": "lenssim.spec",
     "load_spec": "lenssim.spec",
     "shipped_specs": "lenssim.spec",
-    "Verification": "lenssim.verification",
-    "verify": "lenssim.verification",
+    "Verification": "lenssim.reproduce",
+    "verify": "lenssim.reproduce",
 }
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lenssim.archive.schema import FORMATS
-from lenssim.command_group import CommandGroup
+from lenssim.command_line.command_group import CommandGroup
+from lenssim.command_line.progress_bar import progress_bar
 from lenssim.errors import ArchiveError
-from lenssim.progress_bar import progress_bar
 from lenssim.spec import CLASSES, load_spec, shipped_specs
 from lenssim.version import VERSION
 
@@ -89,8 +89,8 @@ def generate(
     cut short.
     """
     spec = load_spec(model, overrides)
-    from lenssim import pipeline
-    from lenssim.description import describe
+    from lenssim.build import pipeline
+    from lenssim.build.description import describe
 
     with pipeline.planned(
         spec,
@@ -127,8 +127,8 @@ def generate(
 def export(archive: str, to: str, workers: int | None, scheduler: str | None) -> None:
     """Write WebDataset shards of an archive, beside its Zarr groups."""
     from lenssim.archive import open_archive
-    from lenssim.shard_export import export as export_archive
-    from lenssim.shard_export import layouts_to_export
+    from lenssim.build.export import export as export_archive
+    from lenssim.build.export import layouts_to_export
 
     layouts = layouts_to_export(open_archive(archive))
     if not layouts:
@@ -203,7 +203,7 @@ def verify(archive: str, deep: int, seed: int | None, workers: int | None) -> No
     from lenssim.archive import open_archive
 
     size = sum(file.size for file in open_archive(archive).manifest.files.values())
-    from lenssim.verification import verify as verify_archive
+    from lenssim.reproduce import verify as verify_archive
 
     with progress_bar("checking files", size, "MB", 1e-6) as display:
         found = verify_archive(
@@ -308,10 +308,10 @@ def import_deeplense(
     then stay in these splits. Images keep their pixels; what the files do not tell, such as an
     axion mass, is NaN. Nothing in them is executed.
     """
-    from lenssim import deeplense
-    from lenssim.deeplense_folder import find_source, parse_class_folder
-    from lenssim.deeplense_splits import split_counts
-    from lenssim.description import describe
+    from lenssim.build.description import describe
+    from lenssim.build.importers import deeplense
+    from lenssim.build.importers.folder import find_source, parse_class_folder
+    from lenssim.build.importers.splits import split_counts
 
     source = find_source(folder, dict(map(parse_class_folder, class_folders)))
     if source.others:

@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenssim.archive import Archive, open_archive
-from lenssim.atomic_write import replacing
+from lenssim.build.execution import Phase
 from lenssim.errors import ArchiveError
-from lenssim.execution import Phase
 from lenssim.observation import noise_sigma, pixel_noise
-from lenssim.output_paths import check_output
 from lenssim.simulation import compile_kernels, render, simulate, smooth_system
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
+from lenssim.storage.atomic import replacing
+from lenssim.storage.output_paths import check_output
 
 EXAMPLES = 3
 """Images of each class."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim import observation
-from lenssim.execution import Phase
+from lenssim.build.execution import Phase
 from lenssim.population import GroupStreams, LensSystem, draw_system
 from lenssim.rendering import EngineName, engine, kernels_are_compiled
 from lenssim.spec import (

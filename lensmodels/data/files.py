@@ -9,8 +9,8 @@ from pathlib import Path
 
 import google_crc32c  # a dependency of zarr, for the same purpose
 
-from lenssim.atomic_write import replacing
 from lenssim.errors import LenssimWarning
+from lenssim.storage.atomic import replacing
 
 _CHECKSUM_SIZE = 4
 

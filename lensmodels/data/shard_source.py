@@ -24,7 +24,7 @@ from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images
 from lensmodels.errors import DataError
 from lenssim.archive import Archive
 from lenssim.archive.webdataset import ShardParts, parse_shard, pixels_of, shard_path
-from lenssim.atomic_write import replacing
+from lenssim.storage.atomic import replacing
 
 CHUNK_SIZE = 256
 """Images that are read at once."""

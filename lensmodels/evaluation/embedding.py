@@ -19,7 +19,7 @@ from lensmodels.evaluation.outputs import (
 )
 from lensmodels.image_files import check_is_archive
 from lensmodels.runs import read_config
-from lenssim.output_paths import check_output
+from lenssim.storage.output_paths import check_output
 
 
 def embed(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lensmodels.data import CLASSES
 from lensmodels.errors import LensmodelsError, UsageError
-from lenssim.atomic_write import replacing
+from lenssim.storage.atomic import replacing
 
 PREDICTION_SUFFIXES = (".csv", ".parquet")
 EMBEDDING_SUFFIXES = (".parquet", ".zarr")

@@ -25,7 +25,7 @@ from lensmodels.evaluation.outputs import (
 from lensmodels.evaluation.summary import PROBABILITIES, true_log_mass
 from lensmodels.image_files import Input, InputKind, classify_input, read_images
 from lensmodels.runs import RunConfig, load_model, read_config
-from lenssim.output_paths import check_output
+from lenssim.storage.output_paths import check_output
 
 
 def predict(

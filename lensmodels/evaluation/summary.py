@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lensmodels.data import CLASSES
-from lensmodels.evaluation import bootstrap, metrics
+from lensmodels.evaluation import metrics
+from lensmodels.statistics import bootstrap
 from lensmodels.tasks import TaskName
 
 PROBABILITIES = [f"p_{name}" for name in CLASSES]

@@ -29,7 +29,7 @@ from lensmodels.model import LensModel
 from lensmodels.runs import RunConfig, load_model, read_config
 from lensmodels.tasks import TaskName
 from lenssim.archive import Manifest
-from lenssim.atomic_write import replacing
+from lenssim.storage.atomic import replacing
 
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"

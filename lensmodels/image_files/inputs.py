@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from lensmodels.errors import DataError, UsageError
 from lenssim.archive import ArchiveError
-from lenssim.archive.location import Location
-from lenssim.output_paths import check_not_empty
+from lenssim.storage.location import Location
+from lenssim.storage.output_paths import check_not_empty
 
 
 class InputKind(Enum):

@@ -1,1 +1,10 @@
-"""Pages, tables and plots of what was measured."""
+"""Pages, tables and plots of what was measured.
+
+style, plots, embedding_map, figures   plots
+page           self-contained HTML pages
+wording        measurements in words
+report         report.html of a run, or of several
+evaluate       testing a run, and everything that is written about it
+tables         Markdown tables
+measurements   what the scripts in benchmarks/ and experiments/ write
+"""

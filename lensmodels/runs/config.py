@@ -21,9 +21,9 @@ from lensmodels.errors import UsageError
 from lensmodels.methods.settings import METHODS, PRETRAINING_DEFAULTS, StageSettings
 from lensmodels.tasks import TaskSettings
 from lensmodels.views import Recipe
-from lenssim.atomic_write import replacing
+from lenssim.configuration.yaml_reading import format_yaml, read_yaml
+from lenssim.storage.atomic import replacing
 from lenssim.version import VERSION
-from lenssim.yaml_reading import format_yaml, read_yaml
 
 CONFIG = "config.yaml"
 SCALING = "scaling.safetensors"

@@ -24,7 +24,7 @@ from lensmodels.runs.config import (
     write_config,
 )
 from lensmodels.tasks import Task, task_from_dict
-from lenssim.atomic_write import replacing
+from lenssim.storage.atomic import replacing
 
 
 def write_measured(run: Path, config: RunConfig, scaling: InputScaling) -> None:

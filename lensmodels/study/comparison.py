@@ -19,12 +19,12 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from lensmodels.errors import LensmodelsError
-from lensmodels.evaluation import bootstrap
-from lensmodels.evaluation.bootstrap import FloatArray, Interval
+from lensmodels.statistics import bootstrap
+from lensmodels.statistics.bootstrap import FloatArray, Interval
 from lensmodels.study.grid import BASELINE, LONG_BASELINE, Grid
 from lensmodels.study.results import SCORES, CellResult
 from lensmodels.tasks import TaskName
-from lenssim.yaml_reading import parse_yaml
+from lenssim.configuration.yaml_reading import parse_yaml
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from lensmodels.evaluation import style
 from lensmodels.evaluation.information import InformationLimit
-from lensmodels.evaluation.plots import plain_ticks, predicted_mass_panel
+from lensmodels.reporting import style
+from lensmodels.reporting.plots import plain_ticks, predicted_mass_panel
 from lensmodels.study.comparison import Score
 from lensmodels.study.results import CellResult
 

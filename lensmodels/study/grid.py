@@ -24,8 +24,8 @@ from lensmodels.errors import UsageError
 from lensmodels.methods.settings import PRETRAINING_DEFAULTS
 from lensmodels.tasks import TaskName
 from lensmodels.views import default_recipe, plain_recipe
-from lenssim.key_values import alternatives
-from lenssim.yaml_reading import parse_yaml, read_yaml
+from lenssim.configuration.key_values import alternatives
+from lenssim.configuration.yaml_reading import parse_yaml, read_yaml
 
 Baseline = Literal["supervised", "supervised-long"]
 

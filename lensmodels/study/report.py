@@ -15,18 +15,18 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from lensmodels.errors import UsageError
-from lensmodels.evaluation import plots, style
 from lensmodels.evaluation.information import information_limit
-from lensmodels.evaluation.page import PageFigure, png_of, render, write_text
-from lensmodels.evaluation.wording import (
+from lensmodels.methods.settings import METHOD_NAMES
+from lensmodels.reporting import plots, style
+from lensmodels.reporting.page import PageFigure, png_of, render, write_text
+from lensmodels.reporting.tables import markdown_table
+from lensmodels.reporting.wording import (
     PAIRING_NOTE,
     TASK_NOTES,
     Sentence,
     signed,
     span,
 )
-from lensmodels.methods.settings import METHOD_NAMES
-from lensmodels.reporting.tables import markdown_table
 from lensmodels.study import figures
 from lensmodels.study.comparison import (
     LEAST_SEEDS,

@@ -27,13 +27,13 @@ import torch
 from numpy.typing import NDArray
 
 from lensmodels.errors import LensmodelsError, UsageError
-from lensmodels.evaluation import bootstrap
-from lensmodels.evaluation.bootstrap import Counts, FloatArray, Statistic
 from lensmodels.evaluation.summary import labels_of, log_mass_error, probabilities_of, true_log_mass
 from lensmodels.reporting.measurements import processor
+from lensmodels.statistics import bootstrap
+from lensmodels.statistics.bootstrap import Counts, FloatArray, Statistic
 from lensmodels.study.grid import Cell
 from lensmodels.tasks import TaskName
-from lenssim.atomic_write import replacing
+from lenssim.storage.atomic import replacing
 from lenssim.version import VERSION
 
 RESULTS = "results"

@@ -38,7 +38,7 @@ from lensmodels.study.results import (
     write_result,
 )
 from lensmodels.tasks import TaskSettings
-from lenssim.atomic_write import replacing
+from lenssim.storage.atomic import replacing
 
 _TIME = "minutes.json"
 _TICK = 5.0

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from lensmodels.methods.base import check_finite
 from lensmodels.training.processes import mean_over_processes
-from lenssim.atomic_write import replacing
+from lenssim.storage.atomic import replacing
 
 
 class KeepCheckpoint(Checkpoint):

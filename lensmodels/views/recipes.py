@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lensmodels.errors import UsageError
-from lenssim.yaml_reading import parse_yaml, read_yaml
+from lenssim.configuration.yaml_reading import parse_yaml, read_yaml
 
 
 def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:

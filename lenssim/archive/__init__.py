@@ -26,10 +26,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lenssim.archive.location import Location
     from lenssim.archive.manifest import GroupRecord, Manifest, read_manifest
     from lenssim.archive.reader import Archive, open_archive
     from lenssim.errors import ArchiveError, ServerError
+    from lenssim.storage.location import Location
 
 __all__ = [
     "Archive",
@@ -47,7 +47,7 @@ _HOMES = {
     "ArchiveError": "lenssim.errors",
     "ServerError": "lenssim.errors",
     "GroupRecord": "lenssim.archive.manifest",
-    "Location": "lenssim.archive.location",
+    "Location": "lenssim.storage.location",
     "Manifest": "lenssim.archive.manifest",
     "open_archive": "lenssim.archive.reader",
     "read_manifest": "lenssim.archive.manifest",

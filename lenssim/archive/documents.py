@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from lenssim.archive.card import PICTURE, archive_card
 from lenssim.archive.croissant import CROISSANT, croissant_bytes
-from lenssim.archive.location import Location
 from lenssim.archive.manifest import FileRecord, Manifest, write_manifest
 from lenssim.archive.reader import Archive
 from lenssim.archive.tables import TABLES, table, table_path
+from lenssim.storage.location import Location
 
 CARD = "README.md"
 

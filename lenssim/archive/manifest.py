@@ -19,7 +19,6 @@ from pydantic import (
     model_validator,
 )
 
-from lenssim.archive.location import Location
 from lenssim.archive.schema import FORMAT_VERSION, FORMATS, Format
 from lenssim.errors import ArchiveError, SpecError
 from lenssim.spec import (
@@ -30,6 +29,7 @@ from lenssim.spec import (
     SubstructureClass,
     spec_from_mapping,
 )
+from lenssim.storage.location import Location
 
 MANIFEST = "archive.json"
 IMAGES = "images.zarr"

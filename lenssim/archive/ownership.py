@@ -5,11 +5,11 @@ from __future__ import annotations
 from lenssim.archive.card import PICTURE
 from lenssim.archive.croissant import CROISSANT
 from lenssim.archive.documents import CARD
-from lenssim.archive.location import SCRATCH, Location
 from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS, Manifest, read_manifest
 from lenssim.archive.tables import TABLES
 from lenssim.archive.writer import PROGRESS
 from lenssim.errors import UsageError
+from lenssim.storage.location import SCRATCH, Location
 
 _FILES = (CARD, CROISSANT, PICTURE)
 _FOLDERS = (IMAGES, SHARDS, TABLES, PROGRESS)

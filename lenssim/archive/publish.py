@@ -16,14 +16,14 @@ from pathlib import Path, PurePosixPath
 
 from lenssim.archive.card import is_card
 from lenssim.archive.documents import CARD
-from lenssim.archive.location import SCRATCH, Location
-from lenssim.archive.lock import LOCK
+from lenssim.archive.integrity import ReportBytes, file_problem, file_problems
 from lenssim.archive.manifest import MANIFEST, FileRecord
 from lenssim.archive.reader import Archive, open_archive
-from lenssim.archive.verify import ReportBytes, file_problem, file_problems
 from lenssim.archive.versions import INDEX, VERSION, published_versions
-from lenssim.atomic_write import is_scratch
 from lenssim.errors import ArchiveError, UsageError
+from lenssim.storage.atomic import is_scratch
+from lenssim.storage.location import SCRATCH, Location
+from lenssim.storage.locking import LOCK
 
 UPLOADS = 8
 """Files that are uploaded, or read back, at a time."""

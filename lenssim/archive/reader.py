@@ -14,7 +14,6 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
-from lenssim.archive.location import Location, Store
 from lenssim.archive.manifest import (
     IMAGES,
     MANIFEST,
@@ -28,6 +27,7 @@ from lenssim.archive.versions import published_versions
 from lenssim.archive.webdataset import parse_shard, pixels_of, shard_path
 from lenssim.errors import ArchiveError
 from lenssim.spec import MAX_SUBHALOS, Specification, Split, SubstructureClass
+from lenssim.storage.location import Location, Store
 
 if TYPE_CHECKING:
     import xarray as xr

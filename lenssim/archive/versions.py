@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from lenssim.archive.location import Location
 from lenssim.errors import ArchiveError
+from lenssim.storage.location import Location
 
 INDEX = "versions.json"
 """File that lists the versions of a published data set."""

@@ -25,7 +25,6 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.errors import ZarrUserWarning
 from zarr.storage import WrapperStore
 
-from lenssim.archive.location import Location, Store
 from lenssim.archive.manifest import (
     IMAGES,
     SHARDS,
@@ -37,6 +36,7 @@ from lenssim.archive.manifest import (
 from lenssim.archive.schema import COORDINATES, FORMATS, UNKNOWN_UNITS, Column, columns_of
 from lenssim.archive.webdataset import encode_shard, shard_path
 from lenssim.spec import SPLITS
+from lenssim.storage.location import Location, Store
 
 PROGRESS = ".progress"
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lenssim.configuration.key_values import alternatives, parse_key_value, schema_at, set_key
+from lenssim.configuration.yaml_reading import parse_yaml, read_yaml
 from lenssim.errors import SpecError
-from lenssim.key_values import alternatives, parse_key_value, schema_at, set_key
 from lenssim.spec.schema import Specification
-from lenssim.yaml_reading import parse_yaml, read_yaml
 
 
 def shipped_specs() -> list[str]:

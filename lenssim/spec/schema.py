@@ -12,8 +12,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import model_validator
 
+from lenssim.configuration.yaml_reading import format_yaml
 from lenssim.spec.priors import Prior, Section, matching, poisson_bound, within
-from lenssim.yaml_reading import format_yaml
 
 SubstructureClass = Literal["axion", "cdm", "no_sub"]
 CLASSES: tuple[SubstructureClass, ...] = get_args(SubstructureClass)

@@ -16,8 +16,10 @@ import lenssim
 from lensmodels import training
 from lensmodels.data import LensDataModule
 from lensmodels.errors import DataError, LensmodelsError, UsageError
-from lensmodels.evaluation import embedding_map, evaluate
+from lensmodels.evaluation import evaluate
 from lensmodels.methods import Pretraining, Supervised
+from lensmodels.reporting import embedding_map
+from lensmodels.reporting.evaluate import evaluate
 from lensmodels.runs import load_model, read_config, save_encoder, write_measured
 from lensmodels.settings import config_from_words
 from lensmodels.training import InterruptedTrainingError

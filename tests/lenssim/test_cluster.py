@@ -10,9 +10,9 @@ import time
 import pytest
 
 import lenssim
-from lenssim.archive.location import Location
 from lenssim.archive.manifest import read_manifest
-from lenssim.execution import ClusterError
+from lenssim.build.execution import ClusterError
+from lenssim.storage.location import Location
 
 SMALL = {"chunk_size": 16, "shard_size": 16}
 WITHOUT_LENSSIM = "import sys; sys.modules['lenssim'] = None; from distributed.cli import {0}; "
@@ -81,8 +81,8 @@ def start_cluster(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("lenssim.execution.WORKER_TIMEOUT", 3.0)
-    monkeypatch.setattr("lenssim.execution._WORKER_CHECK_INTERVAL", 0.3)
+    monkeypatch.setattr("lenssim.build.execution.WORKER_TIMEOUT", 3.0)
+    monkeypatch.setattr("lenssim.build.execution._WORKER_CHECK_INTERVAL", 0.3)
 
 
 def test_a_relative_folder_is_that_of_the_command_and_not_of_the_worker(
@@ -113,7 +113,7 @@ def test_a_scheduler_without_workers_is_given_up_and_nothing_is_overwritten(
 
 
 def test_workers_may_come_later_than_the_command(tmp_path, start_cluster, monkeypatch):
-    monkeypatch.setattr("lenssim.execution._WORKER_CHECK_INTERVAL", 0.1)
+    monkeypatch.setattr("lenssim.build.execution._WORKER_CHECK_INTERVAL", 0.1)
     cluster = start_cluster(0)
     phases = []
 
@@ -158,7 +158,7 @@ def test_workers_of_another_version_are_named_before_anything_is_written(
     tmp_path, start_cluster, monkeypatch
 ):
     cluster = start_cluster(1)
-    monkeypatch.setattr("lenssim.execution.VERSION", "9.9.9")
+    monkeypatch.setattr("lenssim.build.execution.VERSION", "9.9.9")
     with pytest.raises(ClusterError, match=r"has lenssim \d.*, and this run has 9\.9\.9"):
         make(tmp_path / "a", scheduler=cluster.address)
     assert not (tmp_path / "a").exists()
@@ -188,7 +188,7 @@ def test_a_cluster_gives_the_same_files_and_survives_a_lost_worker(tmp_path):
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr("lenssim.execution.CONNECT_TIMEOUT", "500ms")
+    monkeypatch.setattr("lenssim.build.execution.CONNECT_TIMEOUT", "500ms")
     with pytest.raises(ClusterError, match="No dask scheduler answers"):
         make(tmp_path / "a", scheduler="tcp://127.0.0.1:9")
     assert not (tmp_path / "a").exists()

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 import lenssim.cli
-from lenssim.command_group import CommandGroup
+from lenssim.command_line.command_group import CommandGroup
 
 
 def commands(group, path=()):

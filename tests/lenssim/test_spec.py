@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from lenssim.configuration.yaml_reading import MAX_FILE_SIZE
 from lenssim.errors import SpecError
 from lenssim.spec import (
     Prior,
@@ -17,7 +18,6 @@ from lenssim.spec import (
     shipped_specs,
     spec_from_mapping,
 )
-from lenssim.yaml_reading import MAX_FILE_SIZE
 
 
 def test_four_specifications_are_shipped():

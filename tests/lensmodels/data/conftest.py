@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import lenssim
-from lenssim.archive.location import Location
 from lenssim.archive.manifest import FileRecord, read_manifest, write_manifest
+from lenssim.storage.location import Location
 
 NUM_PIX = 16
 TRAIN, TEST = 45, 7

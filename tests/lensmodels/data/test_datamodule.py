@@ -10,8 +10,8 @@ import zarr
 import lenssim
 from lensmodels.data import CLASSES, DataSettings, LensDataModule
 from lensmodels.errors import DataError
-from lenssim.archive.location import Location
 from lenssim.archive.manifest import read_manifest, write_manifest
+from lenssim.storage.location import Location
 
 TRAIN, TEST = 45, 7
 

@@ -13,9 +13,9 @@ import pytest
 
 from lensmodels.data import DataSettings, LensDataModule, files, shard_source
 from lensmodels.errors import DataError
-from lenssim.archive.location import Location
 from lenssim.archive.manifest import read_manifest, write_manifest
 from lenssim.errors import LenssimWarning
+from lenssim.storage.location import Location
 
 
 class RangeHandler(SimpleHTTPRequestHandler):

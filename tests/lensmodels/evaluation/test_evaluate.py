@@ -10,8 +10,9 @@ from sklearn.metrics import roc_auc_score
 
 import lenssim
 from lensmodels.errors import DataError, LensmodelsError, UsageError
-from lensmodels.evaluation import compare, evaluate
 from lensmodels.evaluation.testing import _Worst
+from lensmodels.reporting.evaluate import evaluate
+from lensmodels.reporting.report import compare
 from lensmodels.runs import load_model
 from lenssim.archive import open_archive
 

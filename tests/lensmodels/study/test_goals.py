@@ -1,7 +1,7 @@
 """What rows are held against."""
 
-from lensmodels.evaluation.bootstrap import Interval
 from lensmodels.evaluation.information import information_limit
+from lensmodels.statistics.bootstrap import Interval
 from lensmodels.study.comparison import ComparedRow, Difference, Published, Score
 from lensmodels.study.goals import axion_mass_goals, classification_goals, gain_goal
 from lenssim import load_spec

@@ -32,8 +32,8 @@ MADE = {"generate": "B", "export": "B", "publish": "published/1.0.0"}
 
 if __name__ == "__main__":
     import lenssim.archive.publish
-    import lenssim.pipeline
-    import lenssim.shard_export
+    import lenssim.build.export
+    import lenssim.build.pipeline
 
     print("begins", flush=True)
     STEPS[sys.argv[1]](sys.argv[2])

@@ -16,8 +16,8 @@ import pytest
 import lenssim
 from lenssim.archive.croissant import croissant
 from lenssim.archive.documents import write_documents
-from lenssim.deeplense import import_deeplense
-from lenssim.shard_export import export
+from lenssim.build.export import export
+from lenssim.build.importers.deeplense import import_deeplense
 
 READ = """
 import json, pickle, sys

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import lenssim
-from lenssim.archive.location import Location
-from lenssim.archive.lock import LOCK
 from lenssim.errors import ArchiveError
+from lenssim.storage.location import Location
+from lenssim.storage.locking import LOCK
 
 PROGRAM = Path(__file__).with_name("steps.py")
 STEPS, MADE = (runpy.run_path(str(PROGRAM))[name] for name in ("STEPS", "MADE"))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import lenssim
-from lenssim.archive.location import Location
 from lenssim.archive.ownership import read_own_manifest
-from lenssim.deeplense import import_deeplense
+from lenssim.build.importers.deeplense import import_deeplense
 from lenssim.errors import ArchiveError, UsageError
+from lenssim.storage.location import Location
 
 HEX = "0123456789abcdef" * 2
 FOREIGN = ["film.mkv.partial", "thesis.pdf.partial", f"downloads/film.mkv.{HEX}.partial"]

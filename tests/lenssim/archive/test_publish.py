@@ -9,8 +9,8 @@ import pytest
 
 import lenssim
 from lenssim.archive import publish as module
-from lenssim.archive.location import Location
 from lenssim.errors import ArchiveError, UsageError
+from lenssim.storage.location import Location
 
 
 def test_a_version_is_published_listed_and_the_same(archive_folder, tmp_path):

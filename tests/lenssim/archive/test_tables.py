@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 import lenssim
-from lenssim.archive.location import Location
 from lenssim.archive.manifest import GroupRecord, Manifest, write_manifest
 from lenssim.archive.schema import columns_of
 from lenssim.archive.tables import table, table_columns, table_path
 from lenssim.archive.writer import GroupLayout, create_group, finalise_group, write_shard
+from lenssim.storage.location import Location
 
 
 def test_every_scalar_column_is_there_to_the_last_bit(described):

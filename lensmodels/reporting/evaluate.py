@@ -1,0 +1,92 @@
+"""All that is made of a test: metrics, predictions, figures and the report."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lensmodels.errors import UsageError
+from lensmodels.evaluation.testing import score
+from lensmodels.image_files import check_is_archive
+from lensmodels.reporting.figures import draw_figures
+from lensmodels.reporting.report import write_report
+from lensmodels.runs import CONFIG, LOGS, read_config
+from lenssim.storage.output_paths import check_output_folder
+
+DESCRIBED = "tested-run.txt"
+"""File of a folder that holds a test and no run: where the run is."""
+
+
+def evaluate(
+    run: Path,
+    data: str | None = None,
+    *,
+    out: Path | None = None,
+    device: str = "auto",
+    batch_size: int = 512,
+    average_symmetries: bool = False,
+    seed: int = 0,
+    cache_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Tests a run, and writes its metrics.json, predictions.csv, plots and report.html.
+
+    With `out`, they are written to another folder, and those of the run stay as they are: the
+    test on an archive that it was not trained on, say. `report` takes such a folder as a run.
+
+    Other arguments and errors are those of `score`.
+
+    Raises:
+        UsageError: where `out` is another run, or holds files of another origin, or `data` is an
+            image file, too.
+
+    Returns:
+        The content of metrics.json.
+    """
+    run, folder = Path(run), Path(run if out is None else out)
+    if data is not None:
+        check_is_archive(data)
+    read_config(run)
+    elsewhere = folder.resolve() != run.resolve()
+    if elsewhere:
+        _check_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DESCRIBED).write_text(f"{run.resolve()}\n")  # from now on the folder is ours
+    tested, found = score(
+        run,
+        data,
+        out=folder,
+        device=device,
+        batch_size=batch_size,
+        average_symmetries=average_symmetries,
+        seed=seed,
+        cache_dir=cache_dir,
+    )
+    if elsewhere:
+        _copy_description(run, folder)
+    draw_figures(folder, tested, found)
+    write_report(folder)
+    return found
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder that holds anything but an earlier test: its files would be replaced."""
+    check_output_folder(folder)
+    if not folder.is_dir() or (folder / DESCRIBED).exists() or not any(folder.iterdir()):
+        return
+    if (folder / CONFIG).exists():
+        raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
+    raise UsageError(
+        f"{folder} holds other files than an earlier test of a run; choose another folder for "
+        "--out."
+    )
+
+
+def _copy_description(run: Path, folder: Path) -> None:
+    """What a report says of a run besides its test: how it was trained."""
+    shutil.copyfile(run / CONFIG, folder / CONFIG)
+    shutil.rmtree(folder / LOGS, ignore_errors=True)
+    for log in (run / LOGS).glob("*/metrics.csv"):
+        copy = folder / log.relative_to(run)
+        copy.parent.mkdir(parents=True)
+        shutil.copyfile(log, copy)

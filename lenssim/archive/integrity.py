@@ -1,0 +1,195 @@
+"""Checking an archive against its own manifest: every byte, the structure, and the columns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS, FileRecord, GroupRecord, Manifest
+from lenssim.archive.reader import Archive
+from lenssim.archive.schema import Column, columns_of
+from lenssim.archive.webdataset import shard_path
+from lenssim.errors import ArchiveError, ServerError
+from lenssim.spec import CLASSES
+from lenssim.storage.atomic import is_scratch
+from lenssim.storage.location import Location
+
+ReportBytes = Callable[[int], None]
+"""Called with the number of bytes that have just been checked, from any thread."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it should be: where, as a path or an image, and what."""
+
+    place: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}"
+
+
+def file_problems(
+    archive: Archive, *, workers: int, report: ReportBytes | None = None
+) -> list[Problem]:
+    """What is wrong with the files: missing, of another size or content, or not listed.
+
+    Args:
+        archive: opened.
+        workers: files that are read at a time.
+        report: called as bytes are checked.
+
+    Returns:
+        One problem a file, sorted by path; none where every file is what the manifest says.
+
+    Raises:
+        ServerError: if the server fails, so that nothing can be said about its files.
+    """
+    location, manifest = archive.location, archive.manifest
+
+    def check(item: tuple[str, FileRecord]) -> Problem | None:
+        path, record = item
+        what = file_problem(location, path, record, report)
+        return Problem(path, what) if what else None
+
+    # large files first, so that no worker is left with one at the end
+    items = sorted(manifest.files.items(), key=lambda item: -item[1].size)
+    with ThreadPoolExecutor(workers) as pool:
+        found = [problem for problem in pool.map(check, items) if problem is not None]
+    found += [Problem(path, f"is not listed in {MANIFEST}") for path in _unlisted(archive)]
+    return sorted(found, key=lambda problem: problem.place)
+
+
+def file_problem(
+    location: Location, path: str, record: FileRecord, report: ReportBytes | None = None
+) -> str | None:
+    """What is wrong with one file, in words that follow its name; None where nothing is.
+
+    Args:
+        location: of the archive.
+        path, record: of the file, as the manifest has them.
+        report: called as bytes are checked.
+    """
+    if location.is_local:
+        root = Path(location.path("")).resolve()
+        if not Path(location.path(path)).resolve().is_relative_to(root):
+            return "is a link that leaves the archive"
+    digest, size = hashlib.sha256(), 0
+    try:
+        for block in location.blocks(path, record.size):
+            digest.update(block)
+            size += len(block)
+            if report is not None:
+                report(len(block))
+            if size > record.size:
+                break
+    except FileNotFoundError:
+        return "is missing"
+    except ServerError:
+        raise
+    except ArchiveError as error:
+        return str(error)
+    if size != record.size:
+        least = "more than" if size > record.size else f"{size} instead of"
+        return f"has {least} {record.size} bytes"
+    if digest.hexdigest() != record.sha256:
+        return f"is damaged: its content is not what {MANIFEST} describes"
+    return None
+
+
+def _unlisted(archive: Archive) -> Iterator[str]:
+    """Files among the data that the manifest does not know; only a local folder is listed."""
+    if not archive.location.is_local:
+        return
+    for folder in (IMAGES, SHARDS):
+        for path in archive.location.sizes(folder):
+            name = path.rpartition("/")[2]
+            if path not in archive.manifest.files and not is_scratch(name):
+                yield path
+
+
+def group_problems(archive: Archive, record: GroupRecord) -> list[Problem]:
+    """What is wrong with a group's structure, and with its columns against the schema.
+
+    Pixels are not read: that they are what was written is a matter of `file_problems`, that they
+    are what they should be one of `lenssim verify --deep`.
+
+    Args:
+        archive: opened.
+        record: of the group.
+    """
+    problems = []
+    if "webdataset" in record.formats:
+        problems += _shard_gaps(archive.manifest, record)
+    if "zarr" in record.formats:
+        try:
+            dataset = archive.dataset(
+                record.split, record.substructure_class, allow_whole_files=True
+            )
+            names = [name for name in dataset.variables if name != "image"]
+            loaded = dataset[names].load()
+            attributes = dataset["image"].attrs
+        except ServerError:
+            raise
+        except ArchiveError as error:
+            return [*problems, Problem(f"{IMAGES}/{record.name}", str(error))]
+        except ValueError as error:  # a chunk whose own checksum does not fit
+            return [*problems, Problem(f"{IMAGES}/{record.name}", f"is damaged: {error}")]
+        if "units" not in attributes:
+            problems.append(Problem(f"{IMAGES}/{record.name}/image", "has no units"))
+        problems += _column_problems(loaded, record, archive.manifest)
+    return problems
+
+
+def _shard_gaps(manifest: Manifest, record: GroupRecord) -> list[Problem]:
+    """Shards of a group that the manifest should list and does not, or the other way round."""
+    held = manifest.files_of(f"{SHARDS}/{record.name}-")
+    expected = {shard_path(record, shard) for shard in range(record.shards)}
+    return [
+        Problem(path, f"is not in {MANIFEST}" if path in expected else "should not be there")
+        for path in sorted(expected ^ set(held))
+    ]
+
+
+def _column_problems(dataset: xr.Dataset, record: GroupRecord, manifest: Manifest) -> list[Problem]:
+    problems = []
+    if not np.array_equal(dataset["sample"].values, np.arange(record.count)):
+        problems.append(Problem(f"{IMAGES}/{record.name}/sample", "does not count from 0"))
+    for column in columns_of(record.substructure_class):
+        if column.name != "image":
+            what = _column_problem(dataset, column, record, manifest)
+            if what:
+                problems.append(Problem(f"{IMAGES}/{record.name}/{column.name}", what))
+    return problems
+
+
+def _column_problem(
+    dataset: xr.Dataset, column: Column, record: GroupRecord, manifest: Manifest
+) -> str | None:
+    """The first thing wrong with one column, and the sample where it is."""
+    variable = dataset[column.name]
+    values = variable.values
+    if variable.attrs.get("units") != column.units:
+        return f"has the unit {variable.attrs.get('units')!r} instead of {column.units!r}"
+    if column.name == "label":
+        wrong = values != CLASSES.index(record.substructure_class)
+    elif column.name == "axion_mass" and record.substructure_class != "axion":
+        wrong = ~np.isnan(values)
+    else:
+        wrong = (values < column.least) | (values > column.most)
+        if "subhalo" in column.dimensions:
+            # as many subhalos as have a mass, one after another
+            wrong |= np.isnan(values) != np.isnan(dataset["subhalo_mass"].values)
+            wrong[:, 1:] |= np.isnan(values[:, :-1]) & ~np.isnan(values[:, 1:])
+        elif manifest.imported is None:
+            wrong |= ~np.isfinite(values)
+    if not wrong.any():
+        return None
+    first = int(np.argwhere(wrong)[0][0])
+    return f"has a value that it cannot have, at sample {first}"

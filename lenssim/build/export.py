@@ -1,0 +1,93 @@
+"""Adding WebDataset shards to an archive that has its images in Zarr."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from lenssim.archive.ownership import clear_scratch
+from lenssim.archive.reader import Archive, open_archive
+from lenssim.archive.schema import columns_of
+from lenssim.archive.writer import GroupLayout, shards_done, write_shard
+from lenssim.build.description import describe
+from lenssim.build.execution import Phase, Progress, executor
+from lenssim.build.pipeline import work_on_groups
+from lenssim.errors import ArchiveError
+
+
+def export(
+    url: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+    phase: Phase | None = None,
+) -> Archive:
+    """Writes WebDataset shards of every group that has none yet, beside its Zarr group.
+
+    Args:
+        url: folder or URL of the archive.
+        workers: threads on this machine; all cores where not given.
+        scheduler: address of a dask.distributed scheduler that does the work instead.
+        progress: called as images are written.
+        phase: called with a few words that say what is being done now.
+
+    Returns:
+        The archive, opened.
+
+    Raises:
+        ArchiveError: where there is no archive with a complete group, or it cannot be written; a
+            later call goes on from there.
+    """
+    archive = open_archive(url)
+    with archive.location.exclusive():
+        layouts = layouts_to_export(archive)
+        clear_scratch(archive.location)
+        groups = []
+        for layout in layouts:
+            done = shards_done(archive.location, layout)
+            shards = range(layout.record.shards)
+            groups.append((layout, [shard for shard in shards if shard not in done]))
+        task = partial(export_shard, archive.location.absolute_url)
+        with executor(task, workers, scheduler, doing="exporting", phase=phase) as run:
+            work_on_groups(archive.location, archive.manifest, groups, run, progress)
+        return describe(url, phase)
+
+
+def layouts_to_export(archive: Archive) -> list[GroupLayout]:
+    """The groups that have no WebDataset shards yet, cut into shards.
+
+    Raises:
+        ArchiveError: where the archive holds no complete group.
+    """
+    if not archive.manifest.groups:
+        raise ArchiveError(f"{archive.location} holds no complete group yet: run generate first.")
+    return [
+        GroupLayout(group.model_copy(update={"formats": ("webdataset",)}), stage="export")
+        for group in archive.manifest.groups
+        if "webdataset" not in group.formats
+    ]
+
+
+def export_shard(
+    url: str, layout: GroupLayout, shard: int, progress: Progress | None = None
+) -> int:
+    """The task: copies the samples of one shard from Zarr. Doing it again gives the same bytes.
+
+    Args:
+        url: of the archive, absolute.
+        layout, shard: which samples of which group.
+        progress: called with their number when they are written.
+
+    Returns:
+        The number of images written.
+    """
+    archive, record, samples = open_archive(url), layout.record, layout.record.samples(shard)
+    dataset = archive.dataset(record.split, record.substructure_class)
+    names = [c.name for c in columns_of(record.substructure_class) if c.is_scalar]
+    rows = dataset[["image", *names]].isel(sample=slice(samples.start, samples.stop)).load()
+    columns = {name: rows[name].values for name in ["image", *names]}
+    write_shard(archive.location, layout, archive.manifest.name, shard, columns)
+    if progress is not None:
+        progress(len(samples))
+    return len(samples)

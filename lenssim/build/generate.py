@@ -1,0 +1,79 @@
+"""Generating a data set in one call: simulated, archived and described."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from lenssim.archive.reader import Archive
+from lenssim.archive.schema import Format
+from lenssim.archive.writer import CHUNK_SIZE, SHARD_SIZE
+from lenssim.build.description import describe
+from lenssim.build.execution import Phase, Progress
+from lenssim.build.pipeline import DEFAULT_COUNTS, carry_out, planned
+from lenssim.rendering import EngineName
+from lenssim.spec import CLASSES, Specification, SubstructureClass, load_spec
+
+
+def generate(
+    model: str | os.PathLike[str] | Specification,
+    classes: Iterable[SubstructureClass] = CLASSES,
+    *,
+    train: int = DEFAULT_COUNTS["train"],
+    test: int = DEFAULT_COUNTS["test"],
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    formats: Sequence[Format] = ("zarr",),
+    engine: EngineName = "fast",
+    overrides: Iterable[str] = (),
+    overwrite: bool = False,
+    chunk_size: int = CHUNK_SIZE,
+    shard_size: int = SHARD_SIZE,
+    progress: Progress | None = None,
+    phase: Phase | None = None,
+) -> Archive:
+    """Simulates a data set and archives it; goes on where an earlier call was cut short.
+
+    Args:
+        model: name of a shipped specification, path of a YAML file, or a specification.
+        classes: substructure classes to make.
+        train, test: images of each class in the two splits; 0 leaves a split out.
+        out: folder or URL of the archive; archives/NAME where not given.
+        seed: with the specification, decides every bit of every image.
+        workers: threads on this machine; all cores where not given.
+        scheduler: address of a dask.distributed scheduler that does the work instead.
+        formats: what the images are stored as: "zarr", "webdataset", or both.
+        engine: "fast" or "lenstronomy".
+        overrides: KEY=VALUE strings for `load_spec`, where `model` is not a specification.
+        overwrite: replace what is there: the groups asked for, or the whole archive where its
+            specification, seed or engine differs.
+        chunk_size, shard_size: images in a chunk and in a file; they do not change the data.
+        progress: called as images are made.
+        phase: called with a few words that say what is being done now.
+
+    Returns:
+        The archive, opened.
+
+    Raises:
+        UsageError: where the request is wrong, or does not fit the archive that is there.
+        ArchiveError: where the archive cannot be written, or another run is writing into it; a
+            later call goes on from there.
+    """
+    spec = model if isinstance(model, Specification) else load_spec(os.fspath(model), overrides)
+    with planned(
+        spec,
+        classes,
+        train=train,
+        test=test,
+        out=out,
+        seed=seed,
+        formats=formats,
+        engine=engine,
+        overwrite=overwrite,
+        chunk_size=chunk_size,
+        shard_size=shard_size,
+    ) as work:
+        carry_out(work, workers=workers, scheduler=scheduler, progress=progress, phase=phase)
+        return describe(work.location.url, phase)

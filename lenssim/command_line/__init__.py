@@ -1,0 +1,6 @@
+"""What the commands of both packages share.
+
+command_group   errors in one sentence, exit codes
+progress_bar    progress on stderr
+terminal        text that the terminal cannot show
+"""

@@ -1,0 +1,102 @@
+"""What every command line here does with an error.
+
+Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one sentence on stderr;
+`--debug` shows the traceback. A warning is one sentence on stderr, too.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from lenssim.command_line.terminal import escape_what_cannot_be_encoded
+from lenssim.errors import LenssimError, LenssimWarning, UsageError
+
+FAILED = 1
+WRONG_WORDS = 2
+
+
+class _NoEmptyValues(click.Command):
+    """A command that refuses empty options and arguments.
+
+    An unset variable of the shell gives one, and an empty path would mean the current folder or
+    the root of the disk.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Checks the values as they were typed, and then parses them."""
+        if not ctx.resilient_parsing:
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+            for parameter in self.get_params(ctx):
+                value = given.get(parameter.name or "")
+                values = value if isinstance(value, list | tuple) else (value,)
+                if any(isinstance(each, str) and not each.strip() for each in values):
+                    raise click.BadParameter(
+                        "it is empty; give a value, or check for an unset variable.",
+                        ctx=ctx,
+                        param=parameter,
+                    )
+        return super().parse_args(ctx, args)
+
+
+class Command(_NoEmptyValues):
+    """A command of a `CommandGroup`."""
+
+
+class Subgroup(_NoEmptyValues, click.Group):
+    """A group of commands within a `CommandGroup`."""
+
+    command_class = Command
+
+
+class CommandGroup(click.Group):
+    """A group, named as its program, whose commands fail with one sentence.
+
+    Its function has the option `--debug`.
+    """
+
+    command_class = Command
+    group_class = Subgroup
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        warnings.formatwarning = _format_warning
+        escape_what_cannot_be_encoded()
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            sys.exit(FAILED)
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            if isinstance(error, LenssimError):
+                message = str(error)
+            else:
+                name = type(error).__name__
+                message = (
+                    f"Unexpected {name}: {error}. Run again with {self.name} --debug for more."
+                )
+            click.echo(f"Error: {message}", err=True)
+            sys.exit(WRONG_WORDS if isinstance(error, UsageError) else FAILED)
+
+
+_python_format = warnings.formatwarning
+
+
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning of ours as one line; any other as Python writes it."""
+    if issubclass(category, LenssimWarning):
+        return f"Warning: {message}\n"
+    return _python_format(message, category, filename, lineno, line)

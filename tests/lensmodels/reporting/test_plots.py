@@ -1,0 +1,162 @@
+"""The figures show what they say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from lensmodels.evaluation.information import information_limit
+from lensmodels.evaluation.summary import summarise
+from lensmodels.reporting import embedding_map, plots, style
+from lenssim import load_spec
+
+
+@pytest.fixture
+def classified():
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], 100)
+    snr = np.where(labels == 2, 0, np.exp(generator.normal(4, 0.8, 300)))
+    scores = generator.normal(size=(300, 3))
+    scores[np.arange(300), labels] += np.where(labels == 2, 1.5, snr / 40)
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    names = np.array(["axion", "cdm", "no_sub"])
+    mass = np.where(labels == 0, 1e-23, np.nan)
+    return pd.DataFrame(
+        {
+            "split": "test",
+            "class": names[labels],
+            "sample": np.tile(np.arange(100), 3),
+            "label": labels,
+            "axion_mass": mass,
+            "substructure_snr": snr,
+            **{f"p_{name}": probabilities[:, label] for label, name in enumerate(names)},
+        }
+    )
+
+
+@pytest.fixture
+def weighed():
+    generator = np.random.default_rng(0)
+    true = np.sort(generator.uniform(-24, -22, 2000))
+    return pd.DataFrame(
+        {
+            "class": "axion",
+            "axion_mass": 10**true,
+            "substructure_snr": 30.0,
+            "log10_mass": true + 0.1 * generator.normal(size=2000),
+        }
+    )
+
+
+def test_auc_rises_with_snr_in_the_figures_of_a_detector_limited_by_noise(classified):
+    rows = summarise("classification", classified, resamples=100)["auc_by_snr"]
+    together = [row["auc"] for row in rows if row["class"] == "all"]
+    assert len(together) > 3
+    assert together[-1] > together[0]
+    assert {row["class"] for row in rows} == {"all", "axion", "cdm"}
+    for row in rows:
+        assert row["ci95"][0] <= row["auc"] <= row["ci95"][1]
+
+
+def test_without_the_empty_class_there_is_no_auc_by_snr(classified):
+    some = classified[classified["label"] != 2]
+    assert summarise("classification", some, resamples=20)["auc_by_snr"] == []
+
+
+def test_the_roc_names_every_class_that_is_there(classified):
+    found = summarise("classification", classified, resamples=20)
+    [axes] = plots.draw_roc(classified, found).axes
+    assert len(axes.get_lines()) == 4  # and chance
+    found["auc"]["axion"] = None
+    [axes] = plots.draw_roc(classified, found).axes
+    assert len(axes.get_lines()) == 3
+
+
+def test_the_bound_is_drawn_where_it_is_known(weighed):
+    found = summarise("axion-mass", weighed, resamples=20)
+    limit = information_limit(load_spec("B").sha256)
+    for draw in (
+        lambda known: plots.draw_predicted_mass(weighed, known),
+        lambda known: plots.draw_rmse_by_mass([("run", found)], known),
+    ):
+        words = [text.get_text() for text in draw(limit).axes[0].get_legend().get_texts()]
+        assert any("Cramér-Rao" in word for word in words)
+        words = [text.get_text() for text in draw(None).axes[0].get_legend().get_texts()]
+        assert not any("Cramér-Rao" in word for word in words)
+
+
+def test_the_rmse_figure_shows_the_numbers(weighed):
+    found = summarise("axion-mass", weighed, resamples=20)
+    [axes] = plots.draw_rmse_by_mass([("run", found)], None).axes
+    [line] = axes.get_lines()
+    np.testing.assert_allclose(
+        line.get_ydata(orig=False), [row["rmse_dex"] for row in found["by_mass"]]
+    )
+    assert found["resolved"]["count"] == (np.log10(weighed["axion_mass"]) < -23).sum()
+
+
+def test_training_is_drawn_by_epoch_and_not_at_all_without_logs():
+    log = pd.DataFrame(
+        {
+            "epoch": [0, 0, 1, 1],
+            "train_loss": [2.0, 1.0, 1.0, 0.0],
+            "val_loss": [np.nan, 3.0, np.nan, 2.0],
+            "knn_macro_auc": [np.nan, 0.6, np.nan, 0.7],
+        }
+    )
+    loss, score = plots.draw_training({"pretrain": log}).axes
+    assert list(loss.get_lines()[0].get_ydata()) == [1.5, 0.5]
+    assert list(loss.get_lines()[1].get_ydata()) == [3.0, 2.0]
+    assert list(score.get_lines()[0].get_xdata()) == [1, 2]
+    assert plots.draw_training({}) is None
+
+
+def test_mistakes_say_what_they_are_and_what_was_said(classified):
+    worst = classified.iloc[[0, 290]]
+    figure = plots.draw_mistakes(np.random.default_rng(0).normal(size=(2, 64, 64)), worst)
+    first, second = (axes.get_title() for axes in figure.axes[:2])
+    assert f"S/N {worst['substructure_snr'].iloc[0]:.0f}" in first
+    assert first.startswith("is axion vortex")
+    assert second.startswith("is no substructure\nsaid")
+
+
+def test_images_without_noise_and_blank_ones_have_a_stretch():
+    plots.draw_mistakes(
+        np.zeros((1, 64, 64)),
+        pd.DataFrame({"axion_mass": [1e-23], "log10_mass": [-23.0], "substructure_snr": [3.0]}),
+    )
+
+
+def test_umap_keeps_clusters_apart(monkeypatch, classified):
+    pytest.importorskip("umap")
+    monkeypatch.setattr(embedding_map, "find_spec", lambda name: True)
+    _check_map("UMAP", classified)
+
+
+def test_so_does_t_sne_where_umap_is_not_installed(classified):
+    _check_map("t-SNE", classified)
+
+
+def _check_map(method, table):
+    labels = table["label"].to_numpy()
+    generator = np.random.default_rng(0)
+    embeddings = generator.normal(size=(300, 12)) + 20 * np.eye(3, 12)[labels]
+    found = embedding_map.map_embeddings(embeddings)
+    assert found.method == method
+    middles = np.stack([found.positions[labels == label].mean(axis=0) for label in range(3)])
+    distance = np.linalg.norm(found.positions[:, None] - middles, axis=2)
+    assert (distance.argmin(axis=1) == labels).mean() > 0.95
+    again = embedding_map.map_embeddings(embeddings)
+    np.testing.assert_array_equal(found.positions, again.positions)
+    assert len(plots.draw_embedding(found, table).axes) == 3  # class, mass, and its bar
+
+
+def test_collapsed_embeddings_have_no_map():
+    assert embedding_map.map_embeddings(np.ones((50, 4))) is None
+
+
+def test_colours_of_classes_differ_in_brightness_or_hue():
+    colours = [to_rgb(colour) for colour in style.CLASS_COLOURS.values()]
+    for number, one in enumerate(colours):
+        for other in colours[:number]:
+            assert np.linalg.norm(np.subtract(one, other)) > 0.3

@@ -1,0 +1,45 @@
+"""Any text is printed on any terminal."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+ASCII = [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}]
+PRINT = """
+from lenssim.command_line.terminal import escape_what_cannot_be_encoded
+escape_what_cannot_be_encoded()
+print("caf\\xe9 \\u2500 \\udcff")
+"""
+
+
+def run(settings, *arguments, folder=None):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=os.environ | settings,
+        cwd=folder,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("settings", ASCII)
+def test_info_shows_an_archive_whose_path_the_terminal_cannot_write(
+    settings, archive_folder, tmp_path
+):
+    (tmp_path / "élargi").symlink_to(archive_folder)
+    done = run(settings, "-m", "lenssim", "info", "élargi", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"largi: model B" in done.stdout
+
+
+@pytest.mark.parametrize("settings", ASCII)
+def test_characters_that_an_encoding_lacks_are_escaped_and_bytes_of_names_kept(settings):
+    done = run(settings, "-c", PRINT)
+    assert done.stdout == b"caf\\xe9 \\u2500 \xff\n", done.stderr
+
+
+def test_characters_that_an_encoding_has_are_written():
+    done = run({"PYTHONIOENCODING": "utf-8"}, "-c", PRINT)
+    assert done.stdout == "caf\xe9 \u2500 ".encode() + b"\xff\n"
