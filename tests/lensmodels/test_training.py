@@ -16,7 +16,6 @@ import lenssim
 from lensmodels import training
 from lensmodels.data import LensDataModule
 from lensmodels.errors import DataError, LensmodelsError, UsageError
-from lensmodels.evaluation import evaluate
 from lensmodels.methods import Pretraining, Supervised
 from lensmodels.reporting import embedding_map
 from lensmodels.reporting.evaluate import evaluate
