@@ -35,7 +35,8 @@ from lenssim.archive.manifest import FileRecord
 from lenssim.archive.schema import columns_of
 from lenssim.archive.webdataset import encode_shard, key_prefix, shard_path
 from lenssim.archive.writer import CHUNK_SIZE
-from lenssim.build.pipeline import carry_out, planned
+from lenssim.build.plan import planned
+from lenssim.build.run import carry_out
 from lenssim.storage.location import Location
 
 ROUNDS = 5

@@ -31,7 +31,9 @@ import lenssim
 from lensmodels.reporting.measurements import results_folder, write
 from lensmodels.reporting.tables import markdown_table
 from lenssim.build.description import describe
-from lenssim.build.pipeline import SIMULATED_TOGETHER, carry_out, planned
+from lenssim.build.plan import planned
+from lenssim.build.run import carry_out
+from lenssim.build.shard import SIMULATED_TOGETHER
 from lenssim.population import LensSystem, draw_system, random_stream
 from lenssim.rendering.reference import lenstronomy_image
 from lenssim.rendering.source import sersic_b

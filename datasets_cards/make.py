@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lenssim.archive.card import model_card
-from lenssim.build.pipeline import DEFAULT_COUNTS
+from lenssim.build.plan import DEFAULT_COUNTS
 from lenssim.spec import load_spec, shipped_specs
 
 FOLDER = Path(__file__).parent

@@ -89,10 +89,11 @@ def generate(
     cut short.
     """
     spec = load_spec(model, overrides)
-    from lenssim.build import pipeline
     from lenssim.build.description import describe
+    from lenssim.build.plan import planned
+    from lenssim.build.run import carry_out
 
-    with pipeline.planned(
+    with planned(
         spec,
         CLASSES if "all" in classes else classes,  # type: ignore[arg-type]
         train=train,
@@ -108,7 +109,7 @@ def generate(
                 record = group.layout.record
                 click.echo(f"{record.name}: {record.count} images, complete already.")
         with _resumable(), progress_bar("simulating", work.missing_images) as display:
-            pipeline.carry_out(
+            carry_out(
                 work,
                 workers=workers,
                 scheduler=scheduler,

@@ -13,7 +13,7 @@ from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
 from lenssim.build.execution import Phase, thread_count
-from lenssim.build.pipeline import simulate_samples
+from lenssim.build.shard import simulate_samples
 from lenssim.errors import ArchiveError, ServerError, UsageError
 from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.rendering import platform

@@ -9,6 +9,7 @@ from typing import Any
 from lensmodels.errors import UsageError
 from lensmodels.runs import CHECKPOINTS, ENCODER, MODEL, RunConfig, read_config, write_config
 from lensmodels.training.processes import rank_zero
+from lenssim.configuration.differences import differences
 
 _INDIFFERENT = {
     "version",
@@ -68,21 +69,8 @@ def first_difference(
         stored, wanted: settings of the runs.
         besides: settings that do not matter either.
     """
-    ours, theirs = (_flat(config.model_dump(mode="json")) for config in (stored, wanted))
-    for key in sorted(ours.keys() | theirs.keys()):
-        matters = key not in {*_INDIFFERENT, *besides} and not key.startswith("measured")
-        if matters and ours.get(key) != theirs.get(key):
-            return key, ours.get(key), theirs.get(key)
+    held, asked = (config.model_dump(mode="json") for config in (stored, wanted))
+    for key, ours, theirs in differences(held, asked):
+        if key not in {*_INDIFFERENT, *besides} and not key.startswith("measured"):
+            return key, ours, theirs
     return None
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of nested mappings and lists, by dotted key."""
-    if isinstance(values, list):
-        values = dict(enumerate(values))
-    if not isinstance(values, dict):
-        return {prefix: values}
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return found

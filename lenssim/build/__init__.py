@@ -1,6 +1,8 @@
 """Making an archive: by simulation, by import, by export.
 
-pipeline      from a specification to an archive, one task a Zarr shard
+plan          what is asked for against what an archive holds
+run           carrying out a plan, one task a Zarr shard
+shard         simulating one shard and writing it
 execution     running tasks on threads or on a dask.distributed cluster
 generate      simulating a data set in one call
 export        WebDataset shards of an archive

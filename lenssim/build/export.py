@@ -11,7 +11,7 @@ from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import GroupLayout, shards_done, write_shard
 from lenssim.build.description import describe
 from lenssim.build.execution import Phase, Progress, executor
-from lenssim.build.pipeline import work_on_groups
+from lenssim.build.run import work_on_groups
 from lenssim.errors import ArchiveError
 
 

@@ -10,7 +10,8 @@ from lenssim.archive.schema import Format
 from lenssim.archive.writer import CHUNK_SIZE, SHARD_SIZE
 from lenssim.build.description import describe
 from lenssim.build.execution import Phase, Progress
-from lenssim.build.pipeline import DEFAULT_COUNTS, carry_out, planned
+from lenssim.build.plan import DEFAULT_COUNTS, planned
+from lenssim.build.run import carry_out
 from lenssim.rendering import EngineName
 from lenssim.spec import CLASSES, Specification, SubstructureClass, load_spec
 

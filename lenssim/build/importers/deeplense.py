@@ -50,7 +50,7 @@ from lenssim.build.importers.splits import (
     of_two_classes,
     split_counts,
 )
-from lenssim.build.pipeline import work_on_groups
+from lenssim.build.run import work_on_groups
 from lenssim.errors import ImportFileError, UsageError
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
 from lenssim.storage.location import Location

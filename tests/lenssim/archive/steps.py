@@ -33,7 +33,7 @@ MADE = {"generate": "B", "export": "B", "publish": "published/1.0.0"}
 if __name__ == "__main__":
     import lenssim.archive.publish
     import lenssim.build.export
-    import lenssim.build.pipeline
+    import lenssim.build.run
 
     print("begins", flush=True)
     STEPS[sys.argv[1]](sys.argv[2])

@@ -1,0 +1,113 @@
+"""Simulating one shard of a group and writing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenssim.archive.manifest import GroupRecord, Manifest
+from lenssim.archive.schema import columns_of
+from lenssim.archive.writer import GroupLayout, write_shard
+from lenssim.build.execution import Progress
+from lenssim.spec import CLASSES, Specification
+from lenssim.storage.location import Location
+
+if TYPE_CHECKING:
+    from lenssim.simulation import Simulation
+
+SIMULATED_TOGETHER = 32
+"""Images that a task simulates at once, between two calls of its progress function."""
+
+
+def make_shard(
+    url: str,
+    spec: Specification,
+    manifest: Manifest,
+    layout: GroupLayout,
+    shard: int,
+    progress: Progress | None = None,
+) -> int:
+    """The task: simulates one shard and writes it. Doing it again gives the same bytes.
+
+    Args:
+        url: of the archive; an absolute path where it is local, as a worker of a cluster has
+            another working folder.
+        spec, manifest: what to simulate; seed and engine are the manifest's.
+        layout, shard: which samples of which group.
+        progress: called after every few images.
+
+    Returns:
+        The number of images made.
+    """
+    from lenssim.rendering import platform
+
+    record, samples = layout.record, layout.record.samples(shard)
+    columns = _empty_columns(spec, layout, len(samples))
+    for start in range(0, len(samples), SIMULATED_TOGETHER):
+        indices = samples[start : start + SIMULATED_TOGETHER]
+        _fill(columns, start, simulate_samples(spec, manifest, record, indices))
+        if progress is not None:
+            progress(len(indices))
+    write_shard(Location(url), layout, spec.name, shard, columns, platform())
+    return len(samples)
+
+
+def simulate_samples(
+    spec: Specification, manifest: Manifest, record: GroupRecord, indices: Sequence[int]
+) -> list[Simulation]:
+    """Simulates samples of a group of an archive, as they are or are to be in it.
+
+    Args:
+        spec, manifest: of the archive, whose images are simulated and not imported.
+        record: of the group.
+        indices: of the samples.
+    """
+    from lenssim.simulation import simulate_many
+
+    assert manifest.engine != "imported"
+    return simulate_many(
+        spec,
+        manifest.seed,
+        record.split,
+        record.substructure_class,
+        indices,
+        engine_name=manifest.engine,
+    )
+
+
+def _empty_columns(spec: Specification, layout: GroupLayout, count: int) -> dict[str, NDArray[Any]]:
+    sizes = {
+        "y": spec.instrument.num_pix,
+        "x": spec.instrument.num_pix,
+        "subhalo": spec.subhalo_bound,
+    }
+    columns: dict[str, NDArray[Any]] = {}
+    for column in columns_of(layout.record.substructure_class):
+        shape = (count, *(sizes[dimension] for dimension in column.dimensions[1:]))
+        columns[column.name] = np.empty(shape, dtype=column.dtype)
+        if "subhalo" in column.dimensions:
+            columns[column.name].fill(np.nan)
+    return columns
+
+
+def _fill(columns: dict[str, NDArray[Any]], start: int, simulations: Sequence[Simulation]) -> None:
+    """Writes simulations into the rows of every column that begin at `start`."""
+    systems = [simulation.system for simulation in simulations]
+    rows = slice(start, start + len(simulations))
+    for name, values in columns.items():
+        if name == "image":
+            for row, simulation in enumerate(simulations, start):
+                values[row] = simulation.image
+        elif name == "label":
+            values[rows] = CLASSES.index(systems[0].substructure_class)
+        elif name == "substructure_snr":
+            values[rows] = [simulation.substructure_snr for simulation in simulations]
+        elif values.ndim == 2:
+            for row, system in enumerate(systems, start):
+                drawn = getattr(system, name)
+                values[row, : len(drawn)] = drawn
+        else:
+            values[rows] = [getattr(system, name) for system in systems]

@@ -1,0 +1,25 @@
+"""Where two nested mappings differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def differences(first: Any, second: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys at which two nested mappings or lists differ, with both values, in order.
+
+    Args:
+        first, second: mappings and lists of any depth; a key that one side lacks is None there.
+        prefix: of every key.
+    """
+    first, second = (
+        dict(enumerate(value)) if isinstance(value, list) else value for value in (first, second)
+    )
+    if not (isinstance(first, dict) and isinstance(second, dict)):
+        if first != second:
+            yield prefix, first, second
+        return
+    for key in first | second:
+        name = f"{prefix}.{key}" if prefix else str(key)
+        yield from differences(first.get(key), second.get(key), name)
