@@ -273,6 +273,11 @@ def read_manifest(location: Location) -> Manifest | None:
         content = location.read(MANIFEST)
     except FileNotFoundError:
         return None
+    if content.lstrip().startswith(b"<"):
+        raise ArchiveError(
+            f"{location}/{MANIFEST} is a web page, not a manifest: check the address, and whether "
+            "its server asks for a login."
+        )
     damaged = ArchiveError(f"{location}/{MANIFEST} is damaged or no manifest of ours.")
     try:
         values = json.loads(content)

@@ -24,13 +24,17 @@ from lenssim.storage.output_paths import (
     check_not_empty,
 )
 from lenssim.storage.server_errors import Action, diagnose, is_past_end, reason
-from lenssim.storage.stores import RemoteStore, request
+from lenssim.storage.stores import (
+    WEB,
+    RemoteStore,
+    file_system_options,
+    join_query,
+    request,
+    split_query,
+)
 
 Store = LocalStore | FsspecStore | WrapperStore[Any]
 Result = TypeVar("Result")
-
-SILENCE = 30.0
-"""Seconds for which a web server may send nothing before the request is given up."""
 
 BLOCK_SIZE = 8 * 2**20
 """Bytes that are read at once of a file that is not read whole."""
@@ -40,6 +44,8 @@ SCRATCH = ".partial"
 
 _CACHES = ("blockcache", "filecache", "simplecache")
 """File systems of fsspec that may be chained before a URL, as in simplecache::s3://..."""
+
+_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "hf")
 
 _EXTRAS = {
     "s3": "pip install 'lenssim[s3]'",
@@ -58,22 +64,31 @@ class Location:
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         check_not_empty(url)
-        self.url = os.fspath(url).rstrip("/") or "/"
-        _check_no_accidental_chain(self.url)
+        address, self._query = split_query(os.fspath(url))
+        self._address = address.rstrip("/") or "/"
+        self._protocol = get_protocol(self._address)
+        self._options = file_system_options(self._protocol, self._query)
+        _check_no_accidental_chain(self._address)
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(self.url, **_options(self.url))
+            self._fs, self._root = fsspec.core.url_to_fs(self._address, **self._options)
         except (ValueError, ImportError) as error:
-            hint = _EXTRAS.get(self.url.partition("://")[0])
+            hint = _EXTRAS.get(self._protocol)
             advice = f"; {hint} adds what it needs" if hint else ""
-            raise ArchiveError(f"{self.url} cannot be opened: {error}{advice}.") from None
+            raise ArchiveError(f"{self} cannot be opened: {error}{advice}.") from None
         except Exception as error:  # some file systems connect at once
-            diagnosis = diagnose(error, self.url, "read")
+            diagnosis = diagnose(error, str(self), "read")
             if diagnosis is None:
-                raise ArchiveError(f"{self.url} cannot be opened: {reason(error)}.") from error
-            raise diagnosis.error(self.url, "read") from error
+                raise ArchiveError(f"{self} cannot be opened: {reason(error)}.") from error
+            raise diagnosis.error(str(self), "read") from error
 
     def __str__(self) -> str:
-        return self.url
+        """The folder or URL, without its query, which may be a secret."""
+        return self._address
+
+    @property
+    def url(self) -> str:
+        """The folder or URL that opens it again."""
+        return join_query(self._address, self._query)
 
     @property
     def is_local(self) -> bool:
@@ -91,7 +106,7 @@ class Location:
 
     def below(self, relative: str) -> Location:
         """The location of a sub-folder."""
-        return Location(f"{self.url}/{relative}")
+        return Location(join_query(f"{self._address}/{relative}", self._query))
 
     def zarr_store(
         self, relative: str, *, read_only: bool, allow_whole_files: bool = False
@@ -105,9 +120,9 @@ class Location:
         """
         if self.is_local:
             return LocalStore(self.path(relative), read_only=read_only)
-        url = f"{self.url}/{relative}"
-        store = FsspecStore.from_url(url, _options(url), read_only=read_only)
-        return RemoteStore(store, allow_whole_files=allow_whole_files)
+        url = f"{self}/{relative}"
+        store = FsspecStore.from_url(url, self._options, read_only=read_only)
+        return RemoteStore(store, url, allow_whole_files=allow_whole_files)
 
     def exists(self, relative: str) -> bool:
         """Whether there is such a file or folder."""
@@ -160,7 +175,7 @@ class Location:
                 with self._replacing(relative) as scratch:
                     scratch.write_bytes(content)
             else:
-                self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+                self._make_remote_folder(target)
                 self._ask(relative, lambda: self._fs.pipe_file(target, bytes(content)), "written")
 
     def write_pieces(self, relative: str, pieces: Iterable[bytes]) -> None:
@@ -182,7 +197,7 @@ class Location:
                 with self._replacing(relative) as scratch:
                     self._fs.put_file(str(source), str(scratch))
             else:
-                self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+                self._make_remote_folder(target)
                 self._ask(relative, lambda: self._fs.put_file(str(source), target), "written")
 
     @property
@@ -192,7 +207,7 @@ class Location:
         There, each file that is written alone is a commit of its own, of which the hub takes a
         limited number an hour.
         """
-        return self._fs if get_protocol(self.url) == "hf" else None
+        return self._fs if self._protocol == "hf" else None
 
     def commit_to_hub(self, folder: Path, paths: Sequence[str]) -> None:
         """Copies files of a local folder to the hub, to the same paths here, in one commit."""
@@ -220,16 +235,22 @@ class Location:
             UsageError: if it cannot be a folder, because it is a file or a broken link.
             ArchiveError: where another run holds it.
         """
-        self.check_folder()
+        self.check_writable()
         with hold_folder(self) if self.is_local else hold_remote(self):
             yield
 
-    def check_folder(self) -> None:
-        """Refuse a local location that is a file, or a broken link, or lies below a broken link.
+    def check_writable(self) -> None:
+        """Refuse a web server, and a local location that is a file or a broken link, or below one.
 
         Raises:
             UsageError: naming the file or the link.
+            ArchiveError: if it is on a web server.
         """
+        if self._protocol in WEB:
+            raise ArchiveError(
+                f"{self} is on a web server, which can only be read: write to a folder, to "
+                "s3://... or to hf://...."
+            )
         if self.is_local:
             with self.writing():
                 check_no_broken_link(Path(self._root))
@@ -261,6 +282,12 @@ class Location:
         """Folder for the scratch file of a file: None, beside it, if it is in a sub-folder."""
         return None if "/" in relative else Path(self.path(SCRATCH))
 
+    def _make_remote_folder(self, target: str) -> None:
+        """Makes the folder of a file that is written to a server."""
+        # buckets have no folders, and fsspec would create a bucket whose name is misspelt
+        if self._protocol not in _BUCKETS:
+            self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+
     def create(self, relative: str, content: bytes) -> None:
         """Writes a file whole, where there is none.
 
@@ -270,16 +297,10 @@ class Location:
         target = self.path(relative)
         with self.writing():
             if not self.is_local:
-                self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
-                try:
-                    self._fs.pipe_file(target, content, mode="create")
-                except FileExistsError:
-                    raise
-                except OSError as error:
-                    # how S3 says that its condition "only where there is none" does not hold
-                    if "PreconditionFailed" in str(error) or "412" in str(error):
-                        raise FileExistsError(target) from None
-                    raise
+                self._make_remote_folder(target)
+                # once: a second attempt could meet what the first one wrote
+                create = partial(self._fs.pipe_file, target, content, mode="create")
+                self._ask(relative, create, "written", attempts=1)
                 return
             with scratch_file(Path(target), self._scratch_folder(relative)) as scratch:
                 scratch.write_bytes(content)
@@ -297,13 +318,13 @@ class Location:
                 raise
             if self.is_local and isinstance(error, OSError):
                 raise ArchiveError(
-                    f"{self.url} cannot be written: {reason(error)}. What is done is kept: "
+                    f"{self} cannot be written: {reason(error)}. What is done is kept: "
                     "mend that, and the same command goes on from there."
                 ) from error
-            diagnosis = None if self.is_local else diagnose(error, self.url, "written")
+            diagnosis = None if self.is_local else diagnose(error, str(self), "written")
             if diagnosis is None:
                 raise
-            raise diagnosis.error(self.url, "written") from error
+            raise diagnosis.error(str(self), "written") from error
 
     def names(self, relative: str) -> list[str]:
         """Names of the files and folders in a sub-folder, sorted; none where it does not exist."""
@@ -331,9 +352,17 @@ class Location:
         skip = len(self._root.rstrip("/")) + 1
         return {path[skip:]: int(entry["size"]) for path, entry in sorted(found.items())}
 
-    def _ask(self, relative: str, call: Callable[[], Result], action: Action = "read") -> Result:
+    def _ask(
+        self,
+        relative: str,
+        call: Callable[[], Result],
+        action: Action = "read",
+        attempts: int | None = None,
+    ) -> Result:
         """The result of a request to the file system; see `remote.request`."""
-        return call() if self.is_local else request(f"{self.url}/{relative}", call, action)
+        if self.is_local:
+            return call()
+        return request(f"{self}/{relative}", call, action, attempts)
 
     @contextmanager
     def _reading(self, relative: str) -> Iterator[None]:
@@ -341,9 +370,9 @@ class Location:
         try:
             yield
         except (FileNotFoundError, NotADirectoryError):
-            raise FileNotFoundError(f"{self.url}/{relative}") from None
+            raise FileNotFoundError(f"{self}/{relative}") from None
         except OSError as error:
-            raise ArchiveError(f"{self.url}/{relative} cannot be read: {reason(error)}.") from None
+            raise ArchiveError(f"{self}/{relative} cannot be read: {reason(error)}.") from None
 
 
 def _check_no_accidental_chain(url: str) -> None:
@@ -358,15 +387,3 @@ def _check_no_accidental_chain(url: str) -> None:
             f"{url} contains '::', which is allowed only after one of "
             f"{', '.join(_CACHES)}: choose a path without it."
         )
-
-
-def _options(url: str) -> dict[str, Any]:
-    """Options of the file system of a URL: a web server that falls silent is given up."""
-    if url.partition("://")[0] not in ("http", "https"):
-        return {}
-    try:
-        import aiohttp
-    except ImportError:
-        return {}  # fsspec says what is missing
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
-    return {"client_kwargs": {"timeout": timeout}}

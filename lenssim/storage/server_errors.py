@@ -22,14 +22,16 @@ _NETWORK_LIBRARIES = {
 }  # fmt: skip
 
 _SIGN_IN = {
-    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or to read a public "
-    "bucket FSSPEC_S3_ANON=true",
-    "hf": "log in with `hf auth login`, or set HF_TOKEN",
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, to an account with "
+    "that right",
+    "hf": "log in with `hf auth login`, or set HF_TOKEN, as an account with that right",
     "http": "check the address and, if it is signed, that it has not expired and is valid for "
     "every file of the archive",
 }
 _SIGN_IN["https"] = _SIGN_IN["http"]
 _OTHER_SIGN_IN = "check your credentials for it"
+_IF_PUBLIC = {"s3": ", or FSSPEC_S3_ANON=true if the bucket is public"}
+"""Advice that is added for reading."""
 
 _TRY_LATER = "try again later"
 
@@ -105,6 +107,11 @@ _RULES = (
             "PermanentRedirect", "AuthorizationHeaderMalformed", "301",
             "IllegalLocationConstraintException",
         },
+    ),
+    _Rule(  # S3 gives no better reason where only the head of a file is asked for
+        "its server refuses the request",
+        "check that the credentials have not expired, and AWS_DEFAULT_REGION",
+        codes={"400"},
     ),
     _Rule(
         "access is refused",
@@ -204,10 +211,13 @@ def diagnose(error: BaseException, place: str, action: Action) -> Diagnosis | No
             or (rule.text is not None and rule.text in str(error))
         )
         if is_known and rule.action in (None, action) and (rule.is_missing or not is_missing):
-            scheme = place.partition("://")[0]
+            protocol = place.partition("://")[0]
+            sign_in = _SIGN_IN.get(protocol, _OTHER_SIGN_IN)
+            if action == "read":
+                sign_in += _IF_PUBLIC.get(protocol, "")
             return Diagnosis(
                 f"{rule.cause} ({_detail(error, status, code)})",
-                rule.advice.format(sign_in=_SIGN_IN.get(scheme, _OTHER_SIGN_IN)),
+                rule.advice.format(sign_in=sign_in),
                 rule.is_transient,
             )
     is_network = type(error).__module__.partition(".")[0] in _NETWORK_LIBRARIES
@@ -227,6 +237,11 @@ def http_status(error: BaseException) -> int | None:
         if isinstance(status, int) and status:
             return status
     return None
+
+
+def is_already_there(error: BaseException) -> bool:
+    """Whether a server refused to create a file because there is one."""
+    return http_status(error) == HTTPStatus.PRECONDITION_FAILED
 
 
 def is_past_end(error: BaseException) -> bool:
@@ -259,6 +274,8 @@ def _s3_code(causes: list[BaseException]) -> str | None:
 
 def _detail(error: BaseException, status: int | None, code: str | None) -> str:
     """What the server or the library said."""
+    if getattr(error, "status", None) == 0:  # aiohttp has no words for these
+        return type(error).__name__
     if status is None or code is not None:
         return reason(error)
     known = status in HTTPStatus.__members__.values()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from zarr.abc.store import ByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, WrapperStore
 
 from lenssim.errors import ArchiveError, ServerError
-from lenssim.storage.server_errors import Action, diagnose, is_past_end, reason
+from lenssim.storage.server_errors import Action, diagnose, is_already_there, is_past_end, reason
 
 Result = TypeVar("Result")
 
@@ -22,33 +23,80 @@ ATTEMPTS = 5
 FIRST_DELAY = 0.25
 """Seconds before the second attempt; each further one waits twice as long."""
 
+SILENCE = 30.0
+"""Seconds for which a web server may send nothing before the request is given up."""
 
-def request(place: str, call: Callable[[], Result], action: Action = "read") -> Result:
+WEB = ("http", "https")
+"""Protocols of web servers."""
+
+
+def split_query(url: str) -> tuple[str, str]:
+    """The address of a URL, and its query, as of a signed URL; only web servers have queries."""
+    if not url.startswith(tuple(f"{protocol}://" for protocol in WEB)):
+        return url, ""
+    address, _, query = url.partition("?")
+    return address, query
+
+
+def join_query(address: str, query: str) -> str:
+    """The URL that `split_query` takes apart."""
+    return f"{address}?{query}" if query else address
+
+
+def file_system_options(protocol: str, query: str) -> dict[str, Any]:
+    """Options of fsspec for a location.
+
+    Args:
+        protocol: of the location; a web server that falls silent is given up.
+        query: that every request to a web server carries.
+    """
+    if protocol not in WEB:
+        return {}
+    try:
+        import aiohttp
+    except ImportError:
+        return {}  # fsspec says what is missing
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
+    options: dict[str, Any] = {"client_kwargs": {"timeout": timeout}}
+    if query:
+        options["params"] = tuple(parse_qsl(query, keep_blank_values=True))
+    return options
+
+
+def request(
+    place: str, call: Callable[[], Result], action: Action = "read", attempts: int | None = None
+) -> Result:
     """The result of a request, which is made again where it failed for a transient reason.
 
     Args:
         place: URL of what is asked for.
         call: makes the request.
         action: what it does.
+        attempts: requests that are made before it counts as failed; `ATTEMPTS` where None.
 
     Raises:
         FileNotFoundError: if there is no such file.
         FileExistsError: if there should be no such file.
         ServerError: naming the cause and what to do, if it still fails.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    attempts = ATTEMPTS if attempts is None else attempts
+    for attempt in range(1, attempts + 1):
         try:
             return call()
         except Exception as error:
-            _raise_unless_transient(error, place, action, attempt)
+            _raise_unless_transient(error, place, action, attempt, attempts)
         time.sleep(FIRST_DELAY * 2 ** (attempt - 1))
     raise AssertionError("the last attempt returns or raises")
 
 
-def _raise_unless_transient(error: Exception, place: str, action: Action, attempt: int) -> None:
-    """Raises the error of a failed attempt, unless another one is worth making."""
+def _raise_unless_transient(
+    error: Exception, place: str, action: Action, attempt: int, attempts: int
+) -> None:
+    """Raises the error of a failed attempt, unless another one is left and worth making."""
     if isinstance(error, FileExistsError):
         raise error
+    if is_already_there(error):
+        raise FileExistsError(place) from error
     diagnosis = diagnose(error, place, action)
     if diagnosis is None:
         if isinstance(error, OSError):
@@ -56,7 +104,7 @@ def _raise_unless_transient(error: Exception, place: str, action: Action, attemp
         raise ServerError(
             f"{place} cannot be {action}: {reason(error)}; check the address."
         ) from error
-    if not diagnosis.is_transient or attempt == ATTEMPTS:
+    if not diagnosis.is_transient or attempt == attempts:
         raise diagnosis.error(place, action, attempt) from error
 
 
@@ -65,22 +113,24 @@ class RemoteStore(WrapperStore[FsspecStore]):
 
     Args:
         store: on the server.
+        url: of its folder, for messages.
         allow_whole_files: whether a range is taken out of the whole file if the server sends
             that, at the cost of its transfer; refused otherwise.
     """
 
-    def __init__(self, store: FsspecStore, *, allow_whole_files: bool = False) -> None:
+    def __init__(self, store: FsspecStore, url: str, *, allow_whole_files: bool = False) -> None:
         super().__init__(store)
+        self._url = url
         self._allow_whole_files = allow_whole_files
 
     def _with_store(self, store: FsspecStore) -> RemoteStore:
-        return RemoteStore(store, allow_whole_files=self._allow_whole_files)
+        return RemoteStore(store, self._url, allow_whole_files=self._allow_whole_files)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Content of a file, or of a range of it; None if there is no such file."""
-        place = f"{self._store.path}/{key}"
+        place = f"{self._url}/{key}"
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 sent = await self._store.get(key, prototype, byte_range)
@@ -90,7 +140,7 @@ class RemoteStore(WrapperStore[FsspecStore]):
             except Exception as error:
                 if is_past_end(error):
                     return self._range_in(prototype.buffer.from_bytes(b""), byte_range, place)
-                _raise_unless_transient(error, place, "read", attempt)
+                _raise_unless_transient(error, place, "read", attempt, ATTEMPTS)
             await asyncio.sleep(FIRST_DELAY * 2 ** (attempt - 1))
         raise AssertionError("the last attempt returns or raises")
 

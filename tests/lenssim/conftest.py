@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -98,12 +99,13 @@ def bucket(s3_server, monkeypatch, request):
 
 @dataclass
 class Faults:
-    """What a web server does wrong, and what it was asked for."""
+    """What a web server does wrong or insists on, and what it was asked for."""
 
     busy: int = 0
     cut_short: int = 0
     stall: float = 0.0
     no_ranges: bool = False
+    query: str = ""
     requests: Counter = field(default_factory=Counter)
 
 
@@ -142,7 +144,11 @@ class _Files(BaseHTTPRequestHandler):
             self.answer(503)
             return
         time.sleep(self.faults.stall)
-        path = self.folder / self.path.lstrip("/")
+        address, _, query = self.path.partition("?")
+        if parse_qsl(query) != parse_qsl(self.faults.query):
+            self.answer(403)
+            return
+        path = self.folder / address.lstrip("/")
         if not path.is_file():
             self.answer(404)
             return

@@ -11,6 +11,7 @@ from lenssim.preview import draw_preview
 from lenssim.reproduce import verify
 from lenssim.storage import location
 from lenssim.storage import stores as remote
+from lenssim.storage.location import Location
 
 
 def same_images(url, folder):
@@ -87,7 +88,7 @@ def test_a_server_that_keeps_failing_is_one_sentence(fault, faulty_web, impatien
 
 
 def test_a_server_that_stalls_is_given_up(faulty_web, impatient, monkeypatch):
-    monkeypatch.setattr(location, "SILENCE", 0.2)
+    monkeypatch.setattr(remote, "SILENCE", 0.2)
     url, faults = faulty_web
     faults.stall = 1.0
     with pytest.raises(ArchiveError, match=r"after 5 attempts"):
@@ -142,6 +143,42 @@ def test_a_file_cut_short_on_the_server_is_damaged(archive_copy, serve):
 def test_a_place_that_can_only_be_read_is_one_sentence(faulty_web):
     with pytest.raises(ArchiveError, match="can only be read"):
         lenssim.generate("B", ["cdm"], train=1, test=0, out=f"{faulty_web[0]}/new")
+
+
+def test_publishing_to_a_web_server_is_refused_at_once(faulty_web, archive_folder):
+    url, faults = faulty_web
+    with pytest.raises(ArchiveError, match="web server, which can only be read: write to a folder"):
+        lenssim.publish(archive_folder, url)
+    assert faults.requests.total() == 0
+
+
+def test_a_signed_url_is_read_and_its_signature_not_shown(faulty_web, archive_folder):
+    url, faults = faulty_web
+    faults.query = "se=2030-01-01T00%3A00%3A00Z&sig=a%2Bb%2F%3D%3D"
+    signed = f"{url}/?{faults.query}"
+    assert same_images(signed, archive_folder)
+    assert not verify(signed, deep=1).problems
+    archive = lenssim.open_archive(signed)
+    assert lenssim.open_archive(archive.location.url).manifest == archive.manifest
+    assert archive.location.below("train").url == f"{url}/train?{faults.query}"
+    assert "sig" not in repr(archive)
+    faults.query = "sig=another"
+    with pytest.raises(ServerError, match=r"access is refused \(403 Forbidden\)") as caught:
+        lenssim.open_archive(signed)
+    assert "sig=" not in str(caught.value)
+
+
+def test_a_web_page_in_place_of_the_manifest_is_named(serve, tmp_path):
+    (tmp_path / "archive.json").write_text("\n<!DOCTYPE html><title>Log in</title>")
+    with pytest.raises(ArchiveError, match="is a web page, not a manifest: check the address"):
+        lenssim.open_archive(serve(tmp_path)[0])
+
+
+def test_a_bucket_whose_name_is_misspelt_is_not_created(bucket):
+    with pytest.raises(ServerError, match="cannot be written: the bucket does not exist"):
+        lenssim.generate("B", ["cdm"], train=1, test=0, out=f"{bucket}x/new")
+    with pytest.raises(ServerError, match="cannot be read: the bucket does not exist"):
+        Location(f"{bucket}x").sizes("")
 
 
 def test_a_url_that_nothing_speaks_is_one_sentence():
