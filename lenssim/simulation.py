@@ -66,6 +66,8 @@ def smooth_system(system: LensSystem) -> LensSystem:
             "subhalo_y": _NOTHING,
             "subhalo_mass": _NOTHING,
             "subhalo_theta_e": _NOTHING,
+            "subhalo_r_s": _NOTHING,
+            "subhalo_truncation": _NOTHING,
         }
     )
 

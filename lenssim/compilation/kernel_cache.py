@@ -34,7 +34,7 @@ _has_warned = False
 
 def kernel_sources() -> list[Path]:
     """Modules with kernels or formulas for them, and all others in the same sub-packages."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     decorated = [file for file in package.rglob("*.py") if _DECORATORS in file.read_bytes()]
     folders = {file.parent for file in decorated} - {package}
     beside = [file for folder in folders for file in folder.glob("*.py")]
@@ -74,10 +74,14 @@ class KernelCache(FunctionCache):
         )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function of a signature, or None where the cache does not hold it."""
+        """The compiled function of a signature, or None where the cache does not hold it.
+
+        A file that cannot be read is a miss, whatever the error: a cached type that has been
+        renamed since raises AttributeError, a damaged file anything that pickle raises.
+        """
         try:
             return super().load_overload(sig, target_context)
-        except OSError:
+        except Exception:
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -95,7 +99,7 @@ class KernelCache(FunctionCache):
         """
         try:
             entries = self._cache_file._load_index()
-        except OSError:
+        except Exception:
             return False
         return any(key[1] == processor for key in entries)
 

@@ -44,6 +44,24 @@ class LensSystem:
     source_e2: float
     smooth_theta_e: float
     """Einstein radius of the lens with all of its mass in the halo, for the comparison."""
+    lens_x: float = 0.0
+    lens_y: float = 0.0
+    """Centre of the halo; the external shear is about the centre of the image."""
+    lens_slope: float = 2.0
+    """Of the halo's three-dimensional density: 2 is isothermal."""
+    lens_m3_amplitude: float = 0.0
+    lens_m3_angle: float = 0.0
+    lens_m4_amplitude: float = 0.0
+    lens_m4_angle: float = 0.0
+    """Multipoles about the halo's centre, their amplitudes in units of `lens_theta_e`."""
+    lens_light_magnitude: float = math.inf
+    """Infinite where the lens is dark."""
+    lens_light_r_sersic: float = 1.0
+    lens_light_n_sersic: float = 4.0
+    lens_light_e1: float = 0.0
+    lens_light_e2: float = 0.0
+    psf_fwhm: float = math.nan
+    """Width of the image's own PSF; NaN where the specification gives it."""
     substructure_mass: float = 0.0
     axion_mass: float = math.nan
     vortex_theta_e: float = 0.0
@@ -55,3 +73,8 @@ class LensSystem:
     subhalo_y: FloatArray = field(default_factory=_no_masses)
     subhalo_mass: FloatArray = field(default_factory=_no_masses)
     subhalo_theta_e: FloatArray = field(default_factory=_no_masses)
+    """Einstein radii that their total masses would have as points."""
+    subhalo_r_s: FloatArray = field(default_factory=_no_masses)
+    """Scale radii of truncated NFW halos; empty where the subhalos are point masses."""
+    subhalo_truncation: FloatArray = field(default_factory=_no_masses)
+    """Truncation radii in units of `subhalo_r_s`."""

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ from numba.core import caching
 import lenssim
 from lenssim import compilation
 from lenssim.cli import main
-from lenssim.compilation import kernel, kernel_cache, kernels_are_compiled
+from lenssim.compilation import kernel, kernels_are_compiled
 from lenssim.errors import LenssimWarning
 from lenssim.simulation import warm_up
+
+# the package has a function of the same name
+kernel_cache = import_module("lenssim.compilation.kernel_cache")
 
 BRIGHTNESS = """
 import sys
@@ -102,6 +106,22 @@ def test_a_cache_folder_that_fails_later_costs_no_image(unwarned, monkeypatch):
     monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
     with pytest.warns(LenssimWarning, match="NUMBA_CACHE_DIR"):
         assert compiled(2.0) == 4.0
+
+
+@pytest.mark.parametrize("error", [AttributeError("Point"), ValueError("bad pickle"), EOFError()])
+def test_cached_kernel_that_cannot_be_loaded_is_compiled_again(unwarned, monkeypatch, error):
+    compiled = kernel(double)
+
+    def fail(self, *arguments):
+        raise error
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "load", fail)
+    assert compiled(2.0) == 4.0
+
+
+def test_kernel_sources_are_the_modules_of_all_packages_with_kernels():
+    names = {f"{file.parent.name}/{file.name}" for file in kernel_cache.kernel_sources()}
+    assert {"lenssim/observation.py", "profiles/tnfw.py", "rendering/source.py"} <= names
 
 
 def test_a_warning_is_one_line_on_the_command_line(monkeypatch):
