@@ -11,6 +11,7 @@ import click
 
 from lenssim.archive.schema import FORMATS
 from lenssim.command_line.command_group import CommandGroup
+from lenssim.command_line.interruption import handle_signals
 from lenssim.command_line.progress_bar import progress_bar
 from lenssim.errors import ArchiveError
 from lenssim.spec import CLASSES, load_spec, shipped_specs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """Simulated strong-lensing images of dark-matter substructure."""
+    handle_signals()
 
 
 @main.command()
@@ -169,8 +171,8 @@ def info(archive: str, as_json: bool) -> None:
     kind = f"model {frame.name} {frame.version}" if source is None else f"{frame.name}, imported"
     table = Table(title=f"{archive}: {kind}")
     for heading in ("split", "class", "label"):
-        table.add_column(heading)
-    table.add_column("images", justify="right")
+        table.add_column(heading, overflow="fold")
+    table.add_column("images", justify="right", overflow="fold")
     for group in manifest.groups:
         label = str(CLASSES.index(group.substructure_class))
         table.add_row(group.split, group.substructure_class, label, f"{group.count:,}")
@@ -356,5 +358,6 @@ def _resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("Stopped. What is done is kept: the same command goes on from there.", err=True)
-        raise
+        raise KeyboardInterrupt(
+            "Stopped. What is done is kept: the same command goes on from there."
+        ) from None

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from lenssim.command_line.interruption import is_interrupted
 from lenssim.errors import LenssimError, UsageError
 from lenssim.version import VERSION
 
@@ -149,7 +150,7 @@ def _on_threads(task: Callable[..., int], workers: int) -> Run:
         one_at_a_time = threading.Lock()
 
         def report(count: int) -> None:
-            if stop.is_set():
+            if stop.is_set() or is_interrupted():
                 raise _StoppedError
             if progress is not None:
                 progress(count)
@@ -170,6 +171,8 @@ def _on_threads(task: Callable[..., int], workers: int) -> Run:
                     pool=pool,
                     traverse=False,
                 )
+            except _StoppedError:
+                raise KeyboardInterrupt from None
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
@@ -240,6 +243,8 @@ class _Cluster:
         watch = _WorkerWatch(self._has_workers, self._announce)
         try:
             while not completed.is_empty():
+                if is_interrupted():
+                    raise KeyboardInterrupt
                 batch = completed.next_batch(block=False)
                 for future in batch:
                     finished(futures[future], _result(future))

@@ -69,21 +69,38 @@ class CommandGroup(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except KeyboardInterrupt:
-            click.echo("Stopped.", err=True)
+        except BrokenPipeError:
+            raise  # the reader of a pipe has seen enough, as in `| head`: click ends in silence
+        except KeyboardInterrupt as stopped:
+            click.echo(str(stopped) or "Stopped.", err=True)
             sys.exit(FAILED)
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            if isinstance(error, LenssimError):
-                message = str(error)
-            else:
-                name = type(error).__name__
-                message = (
-                    f"Unexpected {name}: {error}. Run again with {self.name} --debug for more."
-                )
-            click.echo(f"Error: {message}", err=True)
+            click.echo(f"Error: {self._sentence(error)}", err=True)
             sys.exit(WRONG_WORDS if isinstance(error, UsageError) else FAILED)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the program; the text of --help may be what cannot be written."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if "--debug" in sys.argv:
+                raise
+            click.echo(f"Error: {self._sentence(error)}", err=True)
+            sys.exit(FAILED)
+
+    def _sentence(self, error: Exception) -> str:
+        """What to tell the user about an error."""
+        if isinstance(error, LenssimError):
+            return str(error)
+        advice = f"Run again with {self.name} --debug for more."
+        if isinstance(error, MemoryError):
+            return f"There is not enough memory; use fewer workers or a smaller batch. {advice}"
+        if isinstance(error, OSError) and error.strerror:
+            place = error.filename if error.filename is not None else "the output of this command"
+            return f"The system refuses {place}: {error.strerror}. {advice}"
+        return f"Unexpected {type(error).__name__}: {error}. {advice}"
 
 
 _python_format = warnings.formatwarning

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import click
 
 LINE_INTERVAL = 60.0
 """Seconds between two lines of progress where stderr is no terminal, as in a batch job."""
+
+
+NARROW = 70
+"""Columns of a terminal below which the bar, the rate and the time are left out."""
 
 
 class ProgressDisplay(Protocol):
@@ -42,16 +47,18 @@ def progress_bar(
     from rich.console import Console
 
     console = Console(stderr=True)
-    if not total or not console.is_terminal or console.is_dumb_terminal:
+    can_redraw = console.is_terminal and not console.is_dumb_terminal and os.environ.get("TERM")
+    if not total or not can_redraw:
         yield _Lines(doing, total * scale, unit, scale)
         return
-    with _rich_columns(console, unit, is_counted=scale == 1) as bar:
+    with _rich_columns(console, total * scale, unit, is_counted=scale == 1) as bar:
         yield _Bar(bar, bar.add_task(doing, total=total * scale), scale)
 
 
-def _rich_columns(console: Any, unit: str, *, is_counted: bool) -> Any:
+def _rich_columns(console: Any, total: float, unit: str, *, is_counted: bool) -> Any:
     """A progress bar of rich with a spinner, the phase, the count and the rate."""
     from rich import progress
+    from rich.table import Column
     from rich.text import Text
 
     class Rate(progress.ProgressColumn):
@@ -61,15 +68,17 @@ def _rich_columns(console: Any, unit: str, *, is_counted: bool) -> Any:
             speed = f"{task.speed:,.0f} {unit}/s" if task.speed else ""
             return Text(speed, style="progress.data.speed")
 
-    return progress.Progress(
-        progress.SpinnerColumn("line"),
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn() if is_counted else progress.TaskProgressColumn(),
-        Rate(),
-        progress.TimeRemainingColumn(),
-        console=console,
+    text = progress.TextColumn("{task.description}", table_column=Column(no_wrap=True))
+    whole = Column(no_wrap=True, min_width=len(f"{total:.0f}/{total:.0f}") if is_counted else 4)
+    count = (progress.MofNCompleteColumn if is_counted else progress.TaskProgressColumn)(
+        table_column=whole
     )
+    columns = [progress.SpinnerColumn("line"), text, count]
+    if console.width >= NARROW:
+        bar = progress.BarColumn(bar_width=console.width // 5)
+        rate, left = (Column(no_wrap=True) for _ in range(2))
+        columns[2:] = [bar, count, Rate(rate), progress.TimeRemainingColumn(table_column=left)]
+    return progress.Progress(*columns, console=console)
 
 
 class _Bar:
@@ -102,10 +111,16 @@ class _Lines:
                 return
             self._last_line = now
             done = f"{self._done:,.0f} of {self._total:,.0f} {self._unit}"
-            click.echo(f"{self._doing}: {done}", err=True)
+            _write(f"{self._doing}: {done}")
 
     def phase(self, text: str) -> None:
         with self._lock:
             if text != self._doing:
-                click.echo(text, err=True)
+                _write(text)
             self._doing = text
+
+
+def _write(line: str) -> None:
+    """Writes a line to stderr; a log on a full disk must not end the work."""
+    with suppress(OSError, ValueError):
+        click.echo(line, err=True)

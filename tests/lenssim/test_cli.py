@@ -1,11 +1,6 @@
 """The commands as a person types them: what they print, and their exit codes."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -129,6 +124,28 @@ def test_another_seed_is_exit_code_2_and_told(archive):
     assert "seed is 0 there and 1 here" in result.stderr
 
 
+def test_each_phase_is_said_and_the_last_line_is_what_was_made(tmp_path):
+    out = tmp_path / "new"
+    result = run("generate", "--class", "no_sub", "--train", "3", "--test", "0", "--out", out)
+    assert result.stderr.splitlines() == ["drawing the picture", "writing tables and card"]
+    assert result.stdout.startswith(f"{out}: 3 images (no_sub), ")
+    result = run("export", out, "--to", "webdataset")
+    assert result.stderr.splitlines()[-1] == "writing tables and card"
+    assert result.stdout.startswith(f"{out}: 3 images (no_sub), ")
+    result = run("verify", out, "--deep", "1")
+    assert "checking columns of train/no_sub\n" in result.stderr
+    assert "rendering 1 images of train/no_sub again\n" in result.stderr
+    result = run("publish", out, tmp_path / "published")
+    assert result.stderr == "reading it back\n"
+    assert result.stdout.startswith(f"{tmp_path}/published/1.0.0: 3 images (no_sub), ")
+
+
+def test_classes_that_are_repeated_are_made_once(tmp_path):
+    words = ["--class", "no_sub", "--class", "no_sub", "--train", "2", "--test", "0"]
+    result = run("generate", *words, "--out", tmp_path / "a")
+    assert result.stdout.startswith(f"{tmp_path}/a: 2 images (no_sub), ")
+
+
 def test_what_is_not_there_is_exit_code_1_and_one_sentence(tmp_path):
     for words in (["info", tmp_path], ["preview", tmp_path, "--out", tmp_path / "p.png"]):
         result = run(*words)
@@ -155,19 +172,3 @@ def test_an_error_nobody_foresaw_is_one_sentence_unless_debugging(archive, monke
     assert "a broken thing" in result.stderr
     assert "--debug" in result.stderr
     assert isinstance(run("--debug", "info", archive).exception, RuntimeError)
-
-
-def test_interrupting_says_how_to_go_on(tmp_path):
-    command = [sys.executable, "-m", "lenssim", "generate", "--class", "cdm", "--test", "0"]
-    command += ["--train", "20000", "--workers", "1", "--out", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".progress/train/cdm/layout.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(1)
-    os.kill(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "the same command goes on from there" in stderr
-    assert "Traceback" not in stderr
