@@ -152,7 +152,7 @@ def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Fi
     for column, (split, name) in enumerate(groups):
         dataset = archive.dataset(split, name)
         for row, index in enumerate(_examples(dataset, name)):
-            sample = dataset.isel(sample=int(index)).load()
+            sample = archive.load(dataset.isel(sample=int(index)))
             drawn = simulate(spec, name, int(index), seed=seed, split=split)
             smooth = render(smooth_system(drawn.system), spec)
             place = row, column
@@ -223,7 +223,7 @@ def _draw_imported(archive: Archive, groups: list[tuple[Split, SubstructureClass
         for column, (split, name) in enumerate(groups):
             dataset = archive.dataset(split, name)
             for place, index in enumerate(_examples(dataset, name, 2 * EXAMPLES)):
-                sample = dataset.isel(sample=int(index)).load()
+                sample = archive.load(dataset.isel(sample=int(index)))
                 axis = axes[place // 2, 2 * column + place % 2]
                 image = sample["image"].values
                 limits = np.quantile(image, [0.01, 0.999])

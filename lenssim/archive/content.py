@@ -37,7 +37,7 @@ def scalar_blocks(
         dataset = archive.dataset(group.split, group.substructure_class)[list(names)]
         rows = max(BLOCK_ROWS // group.shard_size, 1) * group.shard_size
         for start in range(0, group.count, rows):
-            block = dataset.isel(sample=slice(start, start + rows))
+            block = archive.load(dataset.isel(sample=slice(start, start + rows)))
             yield {name: block[name].values for name in names}
         return
     kinds = {column.name: column.dtype for column in columns_of(group.substructure_class)}
@@ -58,7 +58,7 @@ def first_images(archive: Archive, group: GroupRecord, count: int) -> NDArray[np
     Fewer than `count` where the group, or its first WebDataset shard, has fewer.
     """
     if "zarr" in group.formats:
-        dataset = archive.dataset(group.split, group.substructure_class)
-        return dataset["image"].isel(sample=slice(count)).values
+        dataset = archive.dataset(group.split, group.substructure_class)[["image"]]
+        return archive.load(dataset.isel(sample=slice(count)))["image"].values
     images, _ = archive.read_shard(group, 0)
     return images[:count]

@@ -28,6 +28,7 @@ from lenssim.archive.webdataset import parse_shard, pixels_of, shard_path
 from lenssim.errors import ArchiveError
 from lenssim.spec import MAX_SUBHALOS, Specification, Split, SubstructureClass
 from lenssim.storage.location import Location, Store
+from lenssim.storage.server_errors import reason
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -98,6 +99,21 @@ class Archive:
 
         store = self.checked_store(record, allow_whole_files=allow_whole_files)
         return xr.open_zarr(store, consolidated=True, chunks=None)
+
+    def load(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Reads the values of a `dataset` of this archive, or of a part of it, into memory.
+
+        Raises:
+            ArchiveError: if they are damaged.
+            ServerError: if they are on a server that fails, or sends whole files only.
+        """
+        try:
+            return dataset.load()
+        except ValueError as error:  # how a checksum of Zarr fails
+            raise ArchiveError(
+                f"{self.location} is damaged ({reason(error)}); find where with `lenssim verify`, "
+                "and fetch or generate it again."
+            ) from error
 
     def read_shard(
         self, record: GroupRecord, shard: int

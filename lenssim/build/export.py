@@ -85,7 +85,8 @@ def export_shard(
     archive, record, samples = open_archive(url), layout.record, layout.record.samples(shard)
     dataset = archive.dataset(record.split, record.substructure_class)
     names = [c.name for c in columns_of(record.substructure_class) if c.is_scalar]
-    rows = dataset[["image", *names]].isel(sample=slice(samples.start, samples.stop)).load()
+    wanted = dataset[["image", *names]].isel(sample=slice(samples.start, samples.stop))
+    rows = archive.load(wanted)
     columns = {name: rows[name].values for name in ["image", *names]}
     write_shard(archive.location, layout, archive.manifest.name, shard, columns)
     if progress is not None:

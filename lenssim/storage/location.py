@@ -248,8 +248,8 @@ class Location:
         """
         if self._protocol in WEB:
             raise ArchiveError(
-                f"{self} is on a web server, which can only be read: write to a folder, to "
-                "s3://... or to hf://...."
+                f"{self} is on a web server, which can only be read: write to a folder, or to a "
+                "URL that begins with s3:// or hf://."
             )
         if self.is_local:
             with self.writing():

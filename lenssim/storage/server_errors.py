@@ -122,7 +122,7 @@ _RULES = (
     ),
     _Rule(
         "it can only be read",
-        "write to a folder, to s3://... or to hf://...",
+        "write to a folder, or to a URL that begins with s3:// or hf://",
         classes={"NotImplementedError"},
         statuses={405, 501},
         action="written",

@@ -6,7 +6,9 @@ import pytest
 
 import lenssim
 from lenssim.archive import Location, read_manifest
+from lenssim.archive.content import first_images
 from lenssim.errors import ArchiveError
+from lenssim.preview import draw_preview
 
 
 def test_an_archive_is_printed_in_a_few_lines(archive_folder):
@@ -27,6 +29,20 @@ def test_a_damaged_specification_is_printed_too(archive_folder):
     manifest = read_manifest(Location(archive_folder))
     damaged = manifest.model_copy(update={"spec": {"name": "B"}})
     assert "the specification is damaged" in repr(damaged)
+
+
+def test_damaged_pixels_are_one_sentence(archive_copy, tmp_path):
+    path = archive_copy / "images.zarr/train/cdm/image/c/0/0/0"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 8] + bytes(len(content) - len(content) // 8))
+    archive = lenssim.open_archive(archive_copy)
+    for call in (
+        lambda: first_images(archive, archive.record("train", "cdm"), 3),
+        lambda: draw_preview(archive, tmp_path / "picture.png"),
+    ):
+        with pytest.raises(ArchiveError, match=r"is damaged \(.*\); find where with") as caught:
+            call()
+        assert "\n" not in str(caught.value)
 
 
 def test_the_manifest_of_an_archive_is_no_archive(archive_folder):
