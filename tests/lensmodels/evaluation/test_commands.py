@@ -113,6 +113,9 @@ def test_a_shell_pattern_after_out_destroys_no_observation(call, make_run, tmp_p
         ["evaluate", "RUN", "--out", ""],
         ["evaluate", "RUN", "--data", ""],
         ["evaluate", "RUN", "--cache-dir", ""],
+        ["train", "--data", "B", "--out", ""],
+        ["finetune", "--from", "", "--out", "tuned"],
+        ["report", "RUN", "RUN", "--out", ""],
     ],
 )
 def test_an_empty_path_is_refused(words, call, make_run, tmp_path, monkeypatch):
