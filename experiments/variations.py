@@ -131,8 +131,9 @@ def report() -> None:
             "# variations",
             "Macro AUC with 38 labelled images of each class, model B, the laptop grid's ResNet: "
             "means over three seeds of the finetuning on one pretraining, with 95% intervals over "
-            "test images and seeds; a gain over the baseline is in bold where its interval "
-            "excludes zero. The baseline is changed likewise where the change concerns it. How "
+            "test images and seeds. All seeds of a row share one pretraining, so that no "
+            "difference is significant. The baseline is changed likewise where the change concerns "
+            "it. How "
             "pretrainings of other seeds would scatter was not measured, so that differences "
             "from the unchanged cells are of this one. With another number of images the seeds "
             "choose other labelled ones, which a method shares with its baseline, and not with "
@@ -237,7 +238,7 @@ def _gain(method: str, cells: Sequence[CellResult], baseline: Sequence[CellResul
     if method == BASELINE:
         return ""
     difference = difference_of(cells, baseline, "macro_auc")
-    return f"**{_shown(difference)}**" if difference.is_real else _shown(difference)
+    return _shown(difference)
 
 
 def _shown(difference: Difference) -> str:

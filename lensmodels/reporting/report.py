@@ -159,7 +159,7 @@ def _of_pretraining(run: Path) -> list[wording.Sentence]:
 
 
 def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
-    """Puts several runs side by side on a page, and says which differences are real.
+    """Puts several runs side by side on a page, with the differences of their scores.
 
     Differences are by paired bootstrap, where the runs were tested on the same images.
 
@@ -236,7 +236,7 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
                 "less": names[second],
                 "difference": value,
                 "ci95": interval.as_list(),
-                "is_real": interval.excludes_zero,
+                "excludes_zero": interval.excludes_zero,
             }
             for (first, second), (value, interval) in paired.items()
         ],
@@ -502,7 +502,7 @@ def _difference_cell(
     return {
         "value": wording.signed(value, digits),
         "interval": wording.span(interval.as_list(), digits),
-        "is_real": interval.excludes_zero,
+        "excludes_zero": interval.excludes_zero,
     }
 
 
@@ -514,8 +514,8 @@ def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> l
         found = [
             PageFigure(
                 "Scores",
-                "Each run with its own 95% interval. Intervals that overlap can still belong to a "
-                "difference that is real: the paired differences above decide.",
+                "Each run with its own 95% interval over test images. The paired differences above "
+                "are sharper, as both runs saw the same images.",
                 png_of(plots.draw_scores(measured)),
             )
         ]

@@ -240,7 +240,7 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
 def difference_sentence(
     task: str, name: str, reference: str, difference: float, interval: Interval
 ) -> Sentence:
-    """Whether a run is better than another, in words.
+    """Which of two trainings scores better, in words.
 
     Args:
         task: of both.
@@ -258,7 +258,7 @@ def difference_sentence(
         text = f"{name} and {reference} cannot be told apart on these images ({numbers})."
     else:
         word = "better" if gain > 0 else "worse"
-        text = f"{name} is {word} than {reference}, and the difference is real ({numbers})."
+        text = f"This training of {name} scores {word} than this one of {reference} ({numbers})."
     return Sentence(text)
 
 
@@ -291,6 +291,6 @@ TASK_NOTES = {
 
 PAIRING_NOTE = (
     "The paired bootstrap draws the same images for both runs, so that what is easy or hard for "
-    "both drops out of the difference. Of twenty differences that are not there, one will seem "
-    "real at 95%."
+    "both drops out of the difference. One training on each side cannot tell methods apart: for "
+    "that, train each three times or more with other seeds, as `lensmodels study` does."
 )

@@ -38,7 +38,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero is outside: a difference that is real."""
+        """Whether zero is outside."""
         return self.low > 0 or self.high < 0
 
     def as_list(self) -> list[float]:

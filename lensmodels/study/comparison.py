@@ -1,26 +1,24 @@
 """Cells compared: means over seeds with intervals, rows beside their baselines and the study.
 
-An interval is over what could have come out otherwise: the test images, by the bootstrap, and,
-where there are several seeds, the training, by the scatter of the seeds and Student's t. Both are
-added in quadrature. Two sets of cells are compared on the same resamples of the images, and seed by
-seed over the seeds that both have, which then share the labelled images, too.
+Statistics are those of `lensmodels.statistics`: cells of the same seed share the labelled images
+and are compared in pairs; cells that share a pretraining are not independent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from lensmodels.errors import LensmodelsError
-from lensmodels.statistics import bootstrap
-from lensmodels.statistics.bootstrap import FloatArray, Interval
+from lensmodels.statistics.bootstrap import Interval
+from lensmodels.statistics.multiple_testing import significant
+from lensmodels.statistics.paired import Difference, Trainings, difference, mean_interval
 from lensmodels.study.grid import BASELINE, LONG_BASELINE, Grid
 from lensmodels.study.results import SCORES, CellResult
 from lensmodels.tasks import TaskName
@@ -66,37 +64,6 @@ class Score:
     interval: Interval
     seeds: int
     minutes: float
-
-
-LEAST_SEEDS = 3
-"""Trainings on both sides, below which a difference is one of these trainings, not of methods."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A set of cells less another, on the same images.
-
-    Attributes:
-        mean: of the score, first less second.
-        interval: 95%, over images and seeds.
-        is_better: whether the mean is to the side of the first.
-        seeds: that both have; of the side that has fewer, where they share none.
-    """
-
-    mean: float
-    interval: Interval
-    is_better: bool
-    seeds: int
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the interval excludes zero, for these trainings or for the methods."""
-        return self.interval.excludes_zero
-
-    @property
-    def is_real(self) -> bool:
-        """Whether it would be there with other images and other seeds."""
-        return self.is_clear and self.seeds >= LEAST_SEEDS
 
 
 def score_name(task: TaskName) -> str:
@@ -147,20 +114,18 @@ def mixed_pretrainings(results: Iterable[CellResult]) -> list[str]:
 
 def score_of(cells: Sequence[CellResult], by: str) -> Score:
     """Mean of a score over cells of several seeds, with its interval."""
-    values, resampled = _measured(cells, by)
-    interval = _interval(values.mean(), resampled.mean(axis=0), _standard_error(values))
-    if cells[0].cell.task == "classification":
-        interval = Interval(interval.low, min(interval.high, 1.0))  # Student knows of no end
+    trainings = _trainings(cells, by)
+    high = 1.0 if cells[0].cell.task == "classification" else math.inf
     return Score(
-        float(values.mean()),
-        interval,
+        float(trainings.values.mean()),
+        mean_interval(trainings, 0.0, high),
         len(cells),
         float(np.mean([cell.minutes for cell in cells])),
     )
 
 
 def difference_of(first: Sequence[CellResult], second: Sequence[CellResult], by: str) -> Difference:
-    """First less second, with its interval; over the seeds that both have, where there are any.
+    """First less second; over the seeds that both have, where there are any.
 
     Raises:
         LensmodelsError: where they were not tested on the same images.
@@ -171,56 +136,34 @@ def difference_of(first: Sequence[CellResult], second: Sequence[CellResult], by:
                 f"{first[0].cell.name} and {cell.cell.name} were tested on different images and "
                 "cannot be compared; give each archive a folder of its own."
             )
-    shared = {cell.cell.seed for cell in first} & {cell.cell.seed for cell in second}
-    if shared:
-        first, second = (
-            sorted((cell for cell in cells if cell.cell.seed in shared), key=_seed_of)
-            for cells in (first, second)
-        )
-    ours, our_resamples = _measured(first, by)
-    theirs, their_resamples = _measured(second, by)
-    mean = ours.mean() - theirs.mean()
-    if shared:
-        error, freedom = _standard_error(ours - theirs)
-    else:
-        (our_error, one), (their_error, other) = map(_standard_error, (ours, theirs))
-        error, freedom = math.hypot(our_error, their_error), min(one, other)
-    resampled = our_resamples.mean(axis=0) - their_resamples.mean(axis=0)
-    higher_is_better = first[0].cell.task == "classification"
-    return Difference(
-        float(mean),
-        _interval(mean, resampled, (error, freedom)),
-        bool((mean > 0) == higher_is_better),
-        min(len(first), len(second)),
-    )
+    return difference(_trainings(first, by), _trainings(second, by))
+
+
+def is_better(gain: Difference, task: TaskName) -> bool:
+    """Whether a difference is to the side of the first: a higher AUC, a smaller error."""
+    return gain.mean > 0 if task == "classification" else gain.mean < 0
 
 
 def _seed_of(result: CellResult) -> int:
     return result.cell.seed
 
 
-def _measured(cells: Sequence[CellResult], by: str) -> tuple[FloatArray, FloatArray]:
-    """A score of each cell, (cells,), and of each resample of its images, (cells, resamples)."""
-    found = [cell.scores[by] for cell in cells]
-    return np.array([each.value for each in found]), np.stack([each.resamples for each in found])
-
-
-def _standard_error(values: FloatArray) -> tuple[float, int]:
-    """Of a mean over seeds, and its degrees of freedom; none of either for one seed."""
-    if len(values) < 2:
-        return 0.0, 0
-    return float(values.std(ddof=1) / math.sqrt(len(values))), len(values) - 1
-
-
-def _interval(mean: float, resampled: FloatArray, seeds: tuple[float, int]) -> Interval:
-    """95% interval of a mean, from resamples of the images and the error from the seeds."""
-    tail = 0.5 * (1 - bootstrap.LEVEL)
-    low, high = np.nanquantile(resampled, [tail, 1 - tail])
-    error, freedom = seeds
-    spread = float(student_t.ppf(1 - tail, freedom) * error) if freedom else 0.0
-    return Interval(
-        float(mean - math.hypot(mean - low, spread)), float(mean + math.hypot(high - mean, spread))
+def _trainings(cells: Sequence[CellResult], by: str) -> Trainings:
+    """A score of cells that differ in their seed, and perhaps in their pretraining."""
+    return Trainings(
+        [cell.cell.seed for cell in cells],
+        [_pretraining_of(cell) for cell in cells],
+        np.array([cell.scores[by].value for cell in cells]),
+        np.stack([cell.scores[by].resamples for cell in cells]),
     )
+
+
+def _pretraining_of(cell: CellResult) -> Hashable:
+    """What tells a cell's pretraining from others: what its log ended with; its seed for none."""
+    pretraining = cell.record.get("pretraining")
+    if pretraining is None:
+        return cell.cell.seed
+    return tuple(sorted(pretraining["figures"].items()))
 
 
 @dataclass(frozen=True)
@@ -317,3 +260,9 @@ def compare_rows(
         )
         for row in grid.rows
     ]
+
+
+def significant_gains(rows: Sequence[ComparedRow]) -> list[tuple[bool, bool]]:
+    """Which differences of a table of rows are significant: from each baseline, row by row."""
+    flags = significant([gain for row in rows for gain in (row.gain, row.long_gain)])
+    return list(zip(flags[::2], flags[1::2], strict=True))

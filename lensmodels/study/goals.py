@@ -10,9 +10,12 @@ from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.study.comparison import (
     ComparedRow,
     compare_rows,
+    is_better,
+    significant_gains,
 )
 from lensmodels.study.grid import Grid
 from lensmodels.study.results import NEAR, CellResult
+from lensmodels.tasks import TaskName
 
 BELOW_PUBLISHED = 0.005
 """Macro AUC that a pretrained row may be below the published one: noise and encoder differ."""
@@ -69,14 +72,23 @@ def classification_goals(rows: Sequence[ComparedRow]) -> Iterator[Goal]:
     )
 
 
-def gain_goal(rows: Sequence[ComparedRow], what: str) -> Goal:
-    """Whether pretraining is better than the supervised baseline, and the difference real.
+def gain_goal(rows: Sequence[ComparedRow], what: str, task: TaskName) -> Goal:
+    """Whether pretraining is significantly better than the supervised baseline.
 
     Args:
-        rows: of one share of the labels, or of the axion mass.
+        rows: of one table.
         what: in words.
+        task: of the rows.
     """
-    return _goal(what, [(row, row.gain.is_real and row.gain.is_better) for row in rows if row.gain])
+    flags = significant_gains(rows)
+    return _goal(
+        what,
+        [
+            (row, is_significant and is_better(row.gain, task))
+            for row, (is_significant, _) in zip(rows, flags, strict=True)
+            if row.gain
+        ],
+    )
 
 
 def axion_mass_goals(
@@ -88,7 +100,7 @@ def axion_mass_goals(
         rows, rows_near: RMSE over the whole prior, and around 1e-23 eV.
         spec_sha256: of the archive.
     """
-    yield gain_goal(rows, "RMSE below the supervised one, a real difference")
+    yield gain_goal(rows, "RMSE significantly below the supervised one", "axion-mass")
     limit = information_limit(spec_sha256)
     if limit is None:
         return
@@ -115,7 +127,7 @@ def all_goals(grid: Grid, results: Sequence[CellResult], model: str) -> list[Goa
     found = list(classification_goals(compare_rows(grid, mine, model=model, task="classification")))
     for share in few_label_shares(mine):
         rows = compare_rows(grid, mine, model=model, task="classification", labels=share)
-        found.append(gain_goal(rows, few_labels_goal(share)))
+        found.append(gain_goal(rows, few_labels_goal(share), "classification"))
     of_mass = [each for each in mine if each.cell.task == "axion-mass"]
     if of_mass:
         rows, rows_near = (
@@ -134,7 +146,7 @@ def few_label_shares(results: Sequence[CellResult]) -> list[float]:
 
 def few_labels_goal(share: float) -> str:
     """What is to be reached with a share of the labels, in words."""
-    return f"Better than supervised with {share:.0%} of the labels, a real difference"
+    return f"Significantly better than supervised with {share:.0%} of the labels"
 
 
 def _goal(what: str, rows: Sequence[tuple[ComparedRow, bool]]) -> Goal:

@@ -21,23 +21,23 @@ from lensmodels.reporting import plots, style
 from lensmodels.reporting.page import PageFigure, png_of, render, write_text
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.reporting.wording import (
-    PAIRING_NOTE,
     TASK_NOTES,
     Sentence,
     signed,
     span,
 )
+from lensmodels.statistics.multiple_testing import LEVEL, MIN_TRAININGS
+from lensmodels.statistics.paired import Difference
 from lensmodels.study import figures
 from lensmodels.study.comparison import (
-    LEAST_SEEDS,
     ComparedRow,
-    Difference,
     Score,
     compare_rows,
     mixed_pretrainings,
     score_name,
     score_of,
     select,
+    significant_gains,
 )
 from lensmodels.study.goals import (
     Goal,
@@ -60,35 +60,33 @@ _DIGITS: dict[TaskName, int] = {"classification": 5, "axion-mass": 3}
 _TEMPLATES = Path(__file__).with_name("templates")
 
 _NOTES = (
-    "A figure is the mean over the seeds of the finetuning, whose number stands beside it, with a "
-    "95% interval: over test images by a bootstrap of 1,000 resamples within each class, and, "
-    "where there are several seeds, over trainings by their scatter and Student's t, added in "
-    "quadrature. With one seed the interval knows of the images only. The pretraining is one and "
-    "the same for all seeds of a row, so that its own luck is not in the interval.",
-    f"A difference counts as real where its interval excludes zero and both sides have "
-    f"{LEAST_SEEDS} seeds or more. Seeds of the same number share the labelled images and their "
-    "order, and are compared one by one, over those that both sides have.",
+    "A score is the mean over the seeds, whose number stands beside it, with a 95% interval: over "
+    "test images by a bootstrap of 1,000 resamples within each class, and over trainings by their "
+    "scatter and Student's t, added in quadrature.",
+    f"A difference is significant (bold) if its p value is at most {LEVEL} after Holm's correction "
+    f"over its table, and both sides have {MIN_TRAININGS} independent trainings or more. Trainings "
+    "that began with the same pretraining are not independent. Cells of the same seed share the "
+    "labelled images and their order, and are compared in pairs.",
     "The supervised baseline has the encoder, views, schedule and number of steps of the "
-    "finetuning, from random weights. The one of equal compute goes on for as many steps more as "
-    "the dearest pretraining of that encoder costs, counted in forward and backward passes.",
-    "The published figures are those of Deshmukh, Sachdev, Gleyzer & Toomey, NeurIPS ML4PS 2023, "
+    "finetuning, from random weights. The one of equal compute has as many steps more as the most "
+    "expensive pretraining of that encoder costs, counted in forward and backward passes.",
+    "The published scores are those of Deshmukh, Sachdev, Gleyzer & Toomey, NeurIPS ML4PS 2023, "
     "on other simulations of the same two models; they have no intervals.",
-    PAIRING_NOTE,
 )
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """A cell of a table: a value, what stands below it, and whether it is a real difference."""
+    """A cell of a table: a value, its interval, and whether it is a significant difference."""
 
     value: str
     interval: str = ""
-    is_real: bool = False
+    is_significant: bool = False
 
     @property
     def markdown(self) -> str:
-        """As Markdown; what is real is bold."""
-        value = f"**{self.value}**" if self.is_real else self.value
+        """As Markdown; what is significant is bold."""
+        value = f"**{self.value}**" if self.is_significant else self.value
         return f"{value} ({self.interval})" if self.interval else value
 
 
@@ -238,13 +236,11 @@ def _score(score: Score | None, digits: int) -> TableCell:
     return TableCell(f"{score.mean:.{digits}f}", f"{ends}; {seeds}")
 
 
-def _difference(difference: Difference | None, digits: int) -> TableCell:
+def _difference(difference: Difference | None, digits: int, is_significant: bool) -> TableCell:
     if difference is None:
         return TableCell("")
     return TableCell(
-        signed(difference.mean, digits),
-        span(difference.interval.as_list(), digits),
-        difference.is_real,
+        signed(difference.mean, digits), span(difference.interval.as_list(), digits), is_significant
     )
 
 
@@ -252,23 +248,23 @@ _COMPARED = (
     "supervised",
     "equal compute",
     "pretrained",
-    "less supervised",
-    "less equal compute",
+    "minus supervised",
+    "minus equal compute",
 )
 
 
-def _compared(row: ComparedRow, digits: int) -> list[TableCell]:
-    """The cells below `_COMPARED`."""
+def _compared(row: ComparedRow, digits: int, flags: tuple[bool, bool]) -> list[TableCell]:
+    """The cells below `_COMPARED`; the flags say which differences are significant."""
     return [
         _score(row.baseline, digits),
         _score(row.long_baseline, digits),
         _score(row.ours, digits),
-        _difference(row.gain, digits),
-        _difference(row.long_gain, digits),
+        _difference(row.gain, digits, flags[0]),
+        _difference(row.long_gain, digits, flags[1]),
     ]
 
 
-def _less(score: Score | None, published: float | None) -> TableCell:
+def _minus(score: Score | None, published: float | None) -> TableCell:
     if score is None or published is None:
         return TableCell("")
     return TableCell(signed(score.mean - published, 3))
@@ -293,37 +289,37 @@ def _classification(
             "encoder",
             "published supervised",
             "supervised",
-            "less published",
+            "minus published",
             "equal compute",
             "published pretrained",
             "pretrained",
-            "less published",
-            "less supervised",
-            "less equal compute",
+            "minus published",
+            "minus supervised",
+            "minus equal compute",
         ],
         [
             [
                 *_name(row),
                 _published(row.study.supervised if row.study else None),
                 _score(row.baseline, digits),
-                _less(row.baseline, row.study.supervised if row.study else None),
+                _minus(row.baseline, row.study.supervised if row.study else None),
                 _score(row.long_baseline, digits),
                 _published(row.study.finetuned if row.study else None),
                 _score(row.ours, digits),
-                _less(row.ours, row.study.finetuned if row.study else None),
-                _difference(row.gain, digits),
-                _difference(row.long_gain, digits),
+                _minus(row.ours, row.study.finetuned if row.study else None),
+                _difference(row.gain, digits, flags[0]),
+                _difference(row.long_gain, digits, flags[1]),
             ]
-            for row in rows
+            for row, flags in zip(rows, significant_gains(rows), strict=True)
         ],
     )
     section = Section(
         f"Classes, model {model}",
         f"Which substructure a lens has, from {full_labels.metrics['n_labels']:,} images with "
-        f"labels; tested on {full_labels.metrics['n_test']:,} others. Shaded or in bold are real "
-        f"differences. {_encoders_in_words(grid)}",
+        f"labels; tested on {full_labels.metrics['n_test']:,} others. Bold: significant after "
+        f"Holm's correction. {_encoders_in_words(grid)}",
         [table],
-        [*_goals(classification_goals(rows)), *_in_words(rows, "classification")],
+        [*_goals(classification_goals(rows)), _summary(rows)],
     )
     full = partial(select, results, model=model, task="classification")
     for encoder in grid.encoders:
@@ -378,11 +374,13 @@ def _few_labels(
             Table(
                 f"Macro AUC with {share:.0%} of the labels",
                 ["method", "encoder", *_COMPARED],
-                [[*_name(row), *_compared(row, digits)] for row in rows],
+                [
+                    [*_name(row), *_compared(row, digits, flags)]
+                    for row, flags in zip(rows, significant_gains(rows), strict=True)
+                ],
             )
         )
-        section.sentences += _goals([gain_goal(rows, few_labels_goal(share))])
-        section.sentences += _in_words(rows, "classification", f"With {share:.0%} of the labels, ")
+        section.sentences += _goals([gain_goal(rows, few_labels_goal(share), "classification")])
     for encoder in grid.encoders:
         curves = {}
         for method, of_encoder in _lines(grid):
@@ -436,8 +434,8 @@ def _axion_mass(
             title,
             ["method", "encoder", *_COMPARED, ratio],
             [
-                [*_name(row), *_compared(row, digits), _ratio(row.ours, references[ratio])]
-                for row in compared
+                [*_name(row), *_compared(row, digits, flags), _ratio(row.ours, references[ratio])]
+                for row, flags in zip(compared, significant_gains(compared), strict=True)
             ],
         )
         for title, ratio, compared in (
@@ -460,8 +458,7 @@ def _axion_mass(
         tables,
         [
             *_goals(goals),
-            *_in_words(rows, "axion-mass"),
-            *_in_words(rows_near, "axion-mass", "Around 1e-23 eV, "),
+            _summary(rows),
         ],
     )
     for encoder in grid.encoders:
@@ -511,29 +508,11 @@ def _goals(goals: Iterable[Goal]) -> Iterator[Sentence]:
         yield Sentence(goal.sentence, is_warning=bool(goal.missed))
 
 
-def _in_words(rows: Sequence[ComparedRow], task: TaskName, where: str = "") -> Iterator[Sentence]:
-    """Which differences are real."""
-    digits = _DIGITS[task]
-    for row in rows:
-        for gain, reference in (
-            (row.gain, _NAMES[BASELINE].lower()),
-            (row.long_gain, "supervised of equal compute"),
-        ):
-            if gain is None:
-                continue
-            name = f"{METHOD_NAMES[row.method]} ({row.encoder})"
-            numbers = (
-                f"{signed(gain.mean, digits)} in {_SCORE_NAMES[task].split(',')[0]}, "
-                f"{span(gain.interval.as_list(), digits)}"
-            )
-            verdict = "better" if gain.is_better else "worse"
-            if gain.is_real:
-                text = f"{name} is {verdict} than {reference} ({numbers})."
-            elif gain.is_clear:
-                text = (
-                    f"{name} came out {verdict} than {reference} ({numbers}), from too few seeds "
-                    "to say that it is."
-                )
-            else:
-                text = f"{name} and {reference} cannot be told apart ({numbers})."
-            yield Sentence(where + text)
+def _summary(rows: Sequence[ComparedRow]) -> Sentence:
+    """How many differences from the baselines are significant."""
+    flags = [flag for pair in significant_gains(rows) for flag in pair]
+    trainings = [gain.trainings for row in rows for gain in (row.gain, row.long_gain) if gain]
+    text = f"{sum(flags)} of {len(trainings)} differences from a baseline are significant"
+    if trainings and max(trainings) < MIN_TRAININGS:
+        text += f": none rests on {MIN_TRAININGS} independent pretrainings"
+    return Sentence(f"{text}.")

@@ -5,9 +5,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lensmodels.errors import LensmodelsError
+from lensmodels.statistics.multiple_testing import significant
 from lensmodels.study.comparison import (
     compare_row,
     difference_of,
+    is_better,
     mixed_pretrainings,
     score_of,
 )
@@ -64,17 +66,27 @@ def test_one_seed_knows_of_the_images_only():
     assert one.interval.low == pytest.approx(0.5) and one.interval.high == pytest.approx(0.5)
 
 
-def test_a_clear_difference_is_real_from_three_seeds_on():
+def test_a_difference_is_significant_from_three_independent_trainings_on():
     better = [classified("byol", 2.5, seed) for seed in range(3)]
     worse = [classified("supervised", 1.0, seed + 10) for seed in range(3)]
-    found = difference_of(better, worse, "macro_auc")
-    assert found.is_real and found.is_better and found.mean > 0
+    gain = difference_of(better, worse, "macro_auc")
+    assert significant([gain]) == [True]
+    assert gain.mean > 0 and is_better(gain, "classification")
     back = difference_of(worse, better, "macro_auc")
-    assert back.is_real and not back.is_better
+    assert significant([back]) == [True] and not is_better(back, "classification")
     one = difference_of(better[:1], worse, "macro_auc")
-    assert one.is_clear and not one.is_real and one.seeds == 1
+    assert one.interval.excludes_zero and one.trainings == 1 and significant([one]) == [False]
     nothing = difference_of(better, better, "macro_auc")
-    assert not nothing.is_clear and nothing.mean == 0
+    assert nothing.mean == 0 and nothing.p_value == 1
+
+
+def test_trainings_of_one_pretraining_are_not_independent():
+    better = [classified("byol", 2.5, seed) for seed in range(3)]
+    worse = [classified("supervised", 1.0, seed) for seed in range(3)]
+    for cell in better:
+        cell.record["pretraining"] = {"figures": {"train_loss": 0.1}}
+    gain = difference_of(better, worse, "macro_auc")
+    assert gain.interval.excludes_zero and gain.trainings == 1 and significant([gain]) == [False]
 
 
 def test_what_seeds_share_drops_out_of_their_difference():
@@ -83,9 +95,9 @@ def test_what_seeds_share_drops_out_of_their_difference():
     second = [
         weighed(0.0, offset=offset + 0.01, seed=seed) for seed, offset in enumerate((0.1, 0.5, 0.9))
     ]
-    assert difference_of(second, first, "rmse").is_real
+    assert significant([difference_of(second, first, "rmse")]) == [True]
     others = [weighed(0.0, offset=offset + 0.01, seed=7) for offset in (0.1, 0.5, 0.9)]
-    assert not difference_of(others, first, "rmse").is_clear
+    assert not difference_of(others, first, "rmse").interval.excludes_zero
 
 
 def test_seeds_that_one_side_lacks_are_left_out_of_a_difference():
@@ -95,9 +107,9 @@ def test_seeds_that_one_side_lacks_are_left_out_of_a_difference():
         weighed(0.0, offset=offset + 0.01, seed=seed) for seed, offset in ((1, 0.5), (2, 0.9))
     ]
     found = difference_of(second, first, "rmse")
-    assert found.mean == pytest.approx(0.01) and found.seeds == 2
+    assert found.mean == pytest.approx(0.01) and found.trainings == 2
     alone = difference_of(second[:1], first, "rmse")
-    assert alone.mean == pytest.approx(0.01) and alone.seeds == 1 and not alone.is_real
+    assert alone.mean == pytest.approx(0.01) and alone.trainings == 1
 
 
 def test_no_interval_of_an_auc_passes_one():
@@ -115,7 +127,7 @@ def test_two_pretrainings_of_one_row_are_named():
 
 def test_a_smaller_error_is_better():
     found = difference_of([weighed(0.1)], [weighed(0.3)], "rmse")
-    assert found.is_better and found.mean < 0 and found.is_clear
+    assert is_better(found, "axion-mass") and found.mean < 0 and found.interval.excludes_zero
 
 
 def test_other_images_are_not_compared():
@@ -140,7 +152,7 @@ def test_a_row_has_what_was_run():
         results, model="B", method="byol", encoder="r", stands_for="resnet50",
         task="classification",
     )  # fmt: skip
-    assert row.gain and row.gain.is_better
+    assert row.gain and is_better(row.gain, "classification")
     assert row.long_baseline is None and row.long_gain is None
     assert row.study and row.study.finetuned == 0.960
     few = compare_row(
