@@ -335,7 +335,10 @@ def study_report(folder: Path, grid: str, out: Path | None) -> None:
 @study.command("collect")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Table to write."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=".parquet to write, or to add to.",
 )
 def study_collect(folders: tuple[Path, ...], out: Path) -> None:
     """Merge the results of several folders into one Parquet table of cells.
@@ -343,8 +346,10 @@ def study_collect(folders: tuple[Path, ...], out: Path) -> None:
     Cells are added to those of --out where it exists. Predictions are kept of the first seed of
     each row of the axion mass, for the figure of them.
     """
-    from lensmodels.study.results import collect, read_results, tables_of
+    from lensmodels.study.results import collect, is_table, read_results, tables_of
+    from lenssim.storage.output_paths import check_output
 
+    check_output(out, (".parquet",), is_table, overwrite=True)  # its cells are kept
     tables = [*([out] if out.exists() else []), *map(tables_of, folders)]
     results = {each.cell: each for table in tables for each in read_results(table)}
     shown = [cell for cell in results if cell.task == "axion-mass" and cell.seed == 0]

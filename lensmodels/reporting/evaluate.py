@@ -12,10 +12,8 @@ from lensmodels.image_files import check_is_archive
 from lensmodels.reporting.figures import draw_figures
 from lensmodels.reporting.report import write_report
 from lensmodels.runs import CONFIG, LOGS, read_config
+from lensmodels.runs.folder import DESCRIBED
 from lenssim.storage.output_paths import check_output_folder
-
-DESCRIBED = "tested-run.txt"
-"""File of a folder that holds a test and no run: where the run is."""
 
 
 def evaluate(

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.testing import Tested
 from lensmodels.reporting import plots, style
+from lensmodels.reporting.captions import FIGURES
 from lensmodels.reporting.embedding_map import map_embeddings
 from lensmodels.runs import LOGS
 
@@ -22,7 +23,8 @@ STAGES = ("pretrain", "finetune")
 def draw_figures(run: Path, tested: Tested, metrics: Mapping[str, Any]) -> None:
     """Draws every figure of a run that there is something to show for.
 
-    Figures of an earlier evaluation are removed, so that none is left that is not of this one.
+    Figures of an earlier evaluation are removed, so that none is left that is not of this one;
+    other files in the folder stay.
 
     Args:
         run: folder of the run.
@@ -31,8 +33,8 @@ def draw_figures(run: Path, tested: Tested, metrics: Mapping[str, Any]) -> None:
     """
     folder = run / PLOTS
     folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.png"):
-        old.unlink()
+    for name in FIGURES:
+        (folder / f"{name}.png").unlink(missing_ok=True)
     table = tested.table
     with style.house_style():
         if metrics["task"] == "classification":

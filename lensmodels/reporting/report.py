@@ -23,13 +23,16 @@ from lensmodels.evaluation.summary import labels_of, log_mass_error, probabiliti
 from lensmodels.methods.probes import has_collapsed
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.reporting import plots, style, wording
+from lensmodels.reporting.captions import FIGURES
 from lensmodels.reporting.figures import PLOTS, read_logs
 from lensmodels.reporting.page import PageFigure, png_of, render, write_text
-from lensmodels.runs import RunConfig, read_config
+from lensmodels.runs import CONFIG, RunConfig, read_config
 from lensmodels.statistics import bootstrap
 from lenssim.configuration.yaml_reading import format_yaml
+from lenssim.storage.output_paths import check_output_folder
 
 REPORT = "report.html"
+COMPARISON = "comparison.json"
 
 _TRUTH = ["split", "class", "sample", "label", "axion_mass", "substructure_snr"]
 
@@ -52,60 +55,6 @@ class EvaluatedRun:
     def is_averaged(self) -> bool:
         """Whether its test took the mean over the symmetries of each image."""
         return bool(self.metrics.get("average_symmetries", False))
-
-
-_FIGURES: dict[str, tuple[str, str]] = {
-    "predicted_mass": (
-        "Predicted against true mass",
-        "Each test image with an axion vortex. The closer to the diagonal, the better; dashed, one "
-        "standard deviation of the best estimate without bias. Where these part, the mass is no "
-        "longer in the image, and predictions gather at the mean of what is left.",
-    ),
-    "rmse_by_mass": (
-        "Error by mass",
-        "RMSE in bins of a quarter dex, with 95% intervals. Dashed, the Cramér-Rao bound; grey, "
-        "the best estimate that knows the prior.",
-    ),
-    "roc": (
-        "ROC curves",
-        "Share of a class that is found, against the share of all other images taken for it by "
-        "mistake. The axis of the mistakes is logarithmic: on the left is what matters for a "
-        "search in which most lenses are of another class.",
-    ),
-    "confusion": (
-        "Confusion",
-        "Rows are the truth, columns what the model takes for most probable: share of the row, and "
-        "number of images.",
-    ),
-    "auc_by_snr": (
-        "By signal to noise",
-        "AUC of images with substructure against those without, in bins of about equal count in "
-        "the S/N of the substructure. A detector that is limited by the noise rises with S/N; one "
-        "that does not has something else to learn.",
-    ),
-    "calibration": (
-        "Calibration",
-        "Whether the model's own statements of confidence hold: on the diagonal, as often as "
-        "stated; below it, less often.",
-    ),
-    "embedding": (
-        "Embedding",
-        "The encoder's features of test images, laid out so that neighbours stay neighbours. "
-        "Distances between clusters and axes mean nothing. Classes that are apart can be told by a "
-        "linear head; a gradient in mass means that the mass is encoded.",
-    ),
-    "mistakes": (
-        "Worst mistakes",
-        "The test images that the model was most wrong about, in an asinh stretch, with the S/N of "
-        "their substructure. Low S/N is noise; high S/N is something that was not learned.",
-    ),
-    "training": (
-        "Training",
-        "Loss and scores by epoch. A validation loss that rises while that of training falls is "
-        "overfitting; a spread of the embedding that goes to zero is collapse.",
-    ),
-}
-"""Figures of a run in the order of the page: heading and caption."""
 
 
 def write_report(run: Path) -> Path:
@@ -158,6 +107,13 @@ def _of_pretraining(run: Path) -> list[wording.Sentence]:
     ]
 
 
+def _is_comparison(folder: Path) -> bool:
+    """Whether a folder is one that `compare` wrote, by its comparison.json."""
+    values = json.loads((folder / COMPARISON).read_text())
+    is_ours = isinstance(values, dict) and set(values) == {"score", "runs", "differences"}
+    return is_ours and not (folder / CONFIG).exists()
+
+
 def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
     """Puts several runs side by side on a page, with the differences of their scores.
 
@@ -173,11 +129,12 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
         The path of the page.
 
     Raises:
-        UsageError: where there is one run only, they are of different tasks, or one was not
-            evaluated.
+        UsageError: where there is one run only, they are of different tasks, one was not
+            evaluated, or `out` holds a report or comparison of another origin, such as a run's.
     """
     if len(runs) < 2:
         raise UsageError("Name at least two runs to compare.")
+    check_output_folder(Path(out), (COMPARISON, REPORT), _is_comparison)
     evaluated = [read_evaluated(run) for run in runs]
     tasks = {each.metrics["task"] for each in evaluated}
     if len(tasks) > 1:
@@ -241,7 +198,7 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
             for (first, second), (value, interval) in paired.items()
         ],
     }
-    write_text(Path(out) / "comparison.json", json.dumps(compared, indent=1) + "\n")
+    write_text(Path(out) / COMPARISON, json.dumps(compared, indent=1) + "\n")
     return write_text(Path(out) / REPORT, page)
 
 
@@ -354,7 +311,7 @@ def _cards(metrics: Mapping[str, Any], limit: Any) -> list[dict[str, str]]:
 
 def _run_figures(run: EvaluatedRun) -> list[PageFigure]:
     found = []
-    for name, (heading, caption) in _FIGURES.items():
+    for name, (heading, caption) in FIGURES.items():
         file = run.folder / PLOTS / f"{name}.png"
         if file.exists():
             found.append(PageFigure(heading, caption, file.read_bytes()))
@@ -527,10 +484,10 @@ def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> l
             limit = information_limit(specifications.pop()) if len(specifications) == 1 else None
             overlay = plots.draw_rmse_by_mass(measured, limit)
             name = "rmse_by_mass"
-        heading, caption = _FIGURES[name]
+        heading, caption = FIGURES[name]
         found.append(PageFigure(heading, caption, png_of(overlay)))
     own = "confusion" if classification else "predicted_mass"
-    heading, caption = _FIGURES[own]
+    heading, caption = FIGURES[own]
     for name, run in zip(names, runs, strict=True):
         file = run.folder / PLOTS / f"{own}.png"
         if file.exists():

@@ -50,12 +50,23 @@ from lensmodels.study.goals import (
 from lensmodels.study.grid import BASELINE, BASELINES, LONG_BASELINE, Grid
 from lensmodels.study.results import NEAR, CellResult, read_results, tables_of
 from lensmodels.tasks import TaskName
+from lenssim.storage.output_paths import check_output_folder
 
 _NAMES = METHOD_NAMES | {LONG_BASELINE: "Supervised, equal compute"}
 
 _SCORE_NAMES: dict[TaskName, str] = {"classification": "macro AUC", "axion-mass": "RMSE, dex"}
 
 _DIGITS: dict[TaskName, int] = {"classification": 5, "axion-mass": 3}
+
+REPORT = "report.md"
+PAGE = "report.html"
+FIGURES = "figures"
+
+_KINDS = ("auc_by_snr_", "cost_", "labels_", "figure_2_")
+"""What the names of the figures begin with."""
+
+_TITLE = "The study's grid on our archives"
+_HEADING = f"# {_TITLE}"
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -137,13 +148,15 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
         The path of the page.
 
     Raises:
-        UsageError: where there are no results.
+        UsageError: where there are no results, or `out` holds a report of another origin.
         LensmodelsError: where one is damaged, or cells were tested on different images.
     """
+    drawn = [f"{FIGURES}/{file.name}" for file in _figure_files(out)]
+    check_output_folder(out, (REPORT, PAGE, *drawn), _is_report)
     results = read_results(tables_of(folder))
     if not results:
         raise UsageError(f"{folder} holds no results; make them with `lensmodels study`.")
-    pictures = _Pictures(out / "figures")
+    pictures = _Pictures()
     with style.house_style():
         sections = list(_sections(grid, results, pictures))
     sections += _cautions(results)
@@ -155,33 +168,49 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
     page = render(
         "study.html",
         templates=_TEMPLATES,
-        title="The study's grid on our archives",
+        title=_TITLE,
         subtitle=subtitle,
         sections=sections,
         methods=[*_NOTES, *task_notes],
         version=results[0].record["versions"]["lenssim"],
     )
-    text = [f"# The study's grid on our archives\n\n{subtitle}"]
+    text = [f"{_HEADING}\n\n{subtitle}"]
     text += [section.markdown for section in sections]
     text += ["## How the figures are made", *_NOTES]
-    write_text(out / "report.md", "\n\n".join(text) + "\n")
-    return write_text(out / "report.html", page)
+    write_text(out / REPORT, "\n\n".join(text) + "\n")  # first: it says that the folder is ours
+    pictures.write(out)
+    return write_text(out / PAGE, page)
+
+
+def _is_report(folder: Path) -> bool:
+    """Whether a folder holds a report that `write_study_report` wrote, by its report.md."""
+    return (folder / REPORT).read_text(encoding="utf-8").startswith(f"{_HEADING}\n")
 
 
 class _Pictures:
-    """Writes figures as PNGs, in place of an earlier report's, and gives them to the page."""
+    """Keeps figures as PNGs, to be written together, and gives them to the page."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for file in folder.glob("*.png"):
-            file.unlink()
+    def __init__(self) -> None:
+        self._pngs: dict[str, bytes] = {}
 
     def add(self, name: str, heading: str, caption: str, figure: Figure) -> PageFigure:
-        """A figure under a name."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        content = png_of(figure)
-        (self.folder / f"{name}.png").write_bytes(content)
-        return PageFigure(heading, caption, content)
+        """A figure under a name, which begins with one of `_KINDS`."""
+        assert name.startswith(_KINDS)
+        self._pngs[name] = png_of(figure)
+        return PageFigure(heading, caption, self._pngs[name])
+
+    def write(self, out: Path) -> None:
+        """Writes the figures in place of those of an earlier report; other files stay."""
+        for file in _figure_files(out):
+            file.unlink()
+        for name, content in self._pngs.items():
+            (out / FIGURES).mkdir(parents=True, exist_ok=True)
+            (out / FIGURES / f"{name}.png").write_bytes(content)
+
+
+def _figure_files(out: Path) -> list[Path]:
+    """Files in the folder of a report that have the names of its figures."""
+    return [file for file in (out / FIGURES).glob("*.png") if file.name.startswith(_KINDS)]
 
 
 def _sections(grid: Grid, results: Sequence[CellResult], pictures: _Pictures) -> Iterator[Section]:

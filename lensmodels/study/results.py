@@ -248,6 +248,12 @@ _SCHEMA = pa.schema(
 )
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a table of results, by its columns."""
+    own = {"name", "model", "method", "encoder", "task", "record"}
+    return path.is_file() and own <= set(pq.read_schema(path).names)
+
+
 def read_results(path: Path) -> list[CellResult]:
     """Every cell of a table, or of all tables in a folder, in the order of their names.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lensmodels.errors import UsageError
 from lensmodels.runs import CHECKPOINTS, ENCODER, MODEL, RunConfig, read_config, write_config
+from lensmodels.runs.folder import check_run_folder
 from lensmodels.training.processes import rank_zero
 from lenssim.configuration.differences import differences
 
@@ -37,12 +38,13 @@ def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) ->
 
     Raises:
         UsageError: where the folder holds a run and `resume` is not asked for, or holds a run of
-            other settings.
+            other settings, or files of another origin under the names of a run's.
     """
     config = config.model_copy()  # what is measured is filled in, and is of this run
     if not rank_zero():
         return config
     if not any((run / trace).exists() for trace in (ENCODER, MODEL, CHECKPOINTS)):
+        check_run_folder(run)
         write_config(run, config)
         return config
     if not resume:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from lenssim.errors import UsageError
@@ -72,18 +72,35 @@ def check_not_empty(path: str | os.PathLike[str]) -> None:
         raise UsageError("The path is empty: name a file or folder, or check an unset variable.")
 
 
-def check_output_folder(path: Path) -> None:
-    """Refuse an output folder that is a file or a broken link, or lies below one.
+def check_output_folder(
+    path: Path,
+    names: Collection[str] = (),
+    is_earlier_output: Callable[[Path], bool] | None = None,
+) -> None:
+    """Refuse an output folder that cannot be one, or where files of another origin are in the way.
+
+    Args:
+        path: folder that is to be written into; other files may be in it.
+        names: files and folders in it that are to be written.
+        is_earlier_output: whether an existing folder with some of these names is an earlier output
+            of the same command, judged by its content. An OSError or ValueError counts as no.
 
     Raises:
-        UsageError: naming the file or the link, or if the path cannot be looked at.
+        UsageError: if the path is a file or a broken link, lies below one, or cannot be looked at,
+            or if the folder holds one of the names and is not an earlier output.
     """
     try:
         check_no_broken_link(path)
         _check_no_file_above(path)
         check_no_file(path)
+        in_the_way = [name for name in names if os.path.lexists(path / name)]
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from None
+    if in_the_way and not (is_earlier_output and _recognises(is_earlier_output, path)):
+        raise UsageError(
+            f"{path} holds {' and '.join(in_the_way)} of another origin, which would be replaced: "
+            "choose another --out."
+        )
 
 
 def check_no_broken_link(path: Path) -> None:

@@ -20,6 +20,7 @@ from lensmodels.methods import Pretraining, Supervised
 from lensmodels.reporting import embedding_map
 from lensmodels.reporting.evaluate import evaluate
 from lensmodels.runs import load_model, read_config, save_encoder, write_measured
+from lensmodels.runs.folder import RUN_FILES
 from lensmodels.settings import config_from_words
 from lensmodels.training import InterruptedTrainingError
 
@@ -80,6 +81,7 @@ def whole(lenses, tmp_path_factory):
 def test_a_run_holds_all_that_is_promised(whole):
     for name in ("config.yaml", "encoder.safetensors", "model.safetensors"):
         assert (whole / name).is_file()
+    assert {path.name for path in whole.iterdir()} <= set(RUN_FILES)
     config = read_config(whole)
     assert config.measured.sizes == {"train": 108, "labelled": 108, "validation": 12, "test": 24}
     contract = config.measured.contract

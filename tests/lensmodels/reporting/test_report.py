@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 
 from lensmodels.errors import UsageError
+from lensmodels.reporting.captions import FIGURES as CAPTIONS
 from lensmodels.reporting.evaluate import evaluate
 from lensmodels.reporting.report import compare, paired_differences, read_evaluated, write_report
 from lensmodels.runs import read_config, write_config
+from lensmodels.runs.folder import RUN_FILES
+from lenssim import errors
 
 HOSTILE = '"><script>alert(1)</script><img src="http://example.org/x.png" onerror="alert(2)">'
 
@@ -217,3 +220,39 @@ def test_a_browser_shows_every_figure(run, tmp_path):
     from matplotlib.image import imread
 
     assert imread(picture)[1200:, :, :3].std() > 0.02
+
+
+def test_an_evaluated_run_consists_of_the_files_of_a_run(run):
+    assert {path.name for path in run.iterdir()} <= set(RUN_FILES)
+    assert {path.stem for path in (run / "plots").iterdir()} <= set(CAPTIONS)
+
+
+def test_evaluating_again_leaves_pictures_of_another_origin(make_run):
+    run = make_run()
+    (run / "plots").mkdir()
+    (run / "plots" / "mine.png").write_bytes(b"mine")
+    (run / "plots" / "rmse_by_mass.png").write_bytes(b"of an earlier task")
+    evaluate(run)
+    assert (run / "plots" / "mine.png").read_bytes() == b"mine"
+    assert not (run / "plots" / "rmse_by_mass.png").exists()
+
+
+@pytest.mark.parametrize("name", ["report.html", "comparison.json"])
+def test_a_comparison_replaces_no_file_of_another_origin(run, name, tmp_path):
+    (tmp_path / name).write_text('{"mine": true}')
+    with pytest.raises(errors.UsageError, match=f"{name} of another origin"):
+        compare([run, run], tmp_path)
+    assert (tmp_path / name).read_text() == '{"mine": true}'
+
+
+def test_a_comparison_does_not_replace_the_report_of_a_run(run):
+    before = (run / "report.html").read_bytes()
+    with pytest.raises(errors.UsageError, match="another origin"):
+        compare([run, run], run)
+    assert (run / "report.html").read_bytes() == before
+
+
+def test_a_comparison_is_replaced_by_the_next(run, tmp_path):
+    for _ in range(2):
+        compare([run, run], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "comparison.json"}

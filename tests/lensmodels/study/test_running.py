@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -234,6 +235,38 @@ def test_collected_cells_have_the_scores_of_their_predictions(whole, tmp_path):
     )
     reports = [(folder / "report.md").read_text() for folder, _ in (first, second)]
     assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.html", "figures/cost_B.png"])
+def test_a_report_replaces_no_file_of_another_origin(whole, name, tmp_path):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    result = run("report", whole, "--grid", "smoke", "--out", tmp_path)
+    assert result.exit_code == 2 and f"{name} of another origin" in result.output
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+    assert file.read_text() == "mine"
+
+
+def test_a_report_is_replaced_by_the_next_beside_other_pictures(whole, tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mine.png").write_text("mine")
+    for _ in range(2):
+        assert run("report", whole, "--grid", "smoke", "--out", tmp_path).exit_code == 0
+        (tmp_path / "figures" / "cost_A.png").write_text("of a model no longer among the results")
+    assert run("report", whole, "--grid", "smoke", "--out", tmp_path).exit_code == 0
+    assert (tmp_path / "figures" / "mine.png").read_text() == "mine"
+    assert not (tmp_path / "figures" / "cost_A.png").exists()
+
+
+@pytest.mark.parametrize("name", ["cells.csv", "mine.parquet"])
+def test_cells_are_collected_into_parquet_tables_of_results_only(whole, name, tmp_path):
+    table = tmp_path / name
+    pd.DataFrame({"mine": [1]}).to_parquet(table)
+    before = table.read_bytes()
+    result = run("collect", whole, "--out", table)
+    assert result.exit_code == 2 and "Traceback" not in result.output
+    assert table.read_bytes() == before
 
 
 def test_a_damaged_result_is_named(whole, tmp_path):
