@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lensmodels.errors import DataError
 
-LEAST_VARIANCE = 1e-7
+MIN_VARIANCE = 1e-7
 """Variance that a component is never below, as a share of the largest: rounding errors are not
 brought to the variance of light."""
 
@@ -96,7 +96,7 @@ class Whitening(nn.Module):
         mean, variances, components = symmetric_components(images[:, 0], count + 1)
         noise = variances[-1].clamp_min(0)
         signal = (variances[:-1] - noise).clamp_min(0)
-        gain = signal.sqrt() / variances[:-1].clamp_min(LEAST_VARIANCE * variances[0])
+        gain = signal.sqrt() / variances[:-1].clamp_min(MIN_VARIANCE * variances[0])
         # of all pixels together, as the train images come out
         variance = (gain.square() * variances[:-1]).sum() / num_pix**2
         rounding = torch.finfo(images.dtype).eps * images.square().sum() / len(images)

@@ -33,7 +33,7 @@ SNR_BINS = 8
 SCATTER_BIN = 50
 """Test images whose scatter is the uncertainty of a prediction like theirs: good to a tenth."""
 
-LEAST_IN_BIN = 10
+MIN_IN_BIN = 10
 """Images below which a bin of S/N says nothing."""
 
 
@@ -188,13 +188,13 @@ def snr_bins(snr: FloatArray, substructured: NDArray[np.bool_], bins: int = SNR_
     Args:
         snr: S/N of the substructure, (n,).
         substructured: which images have any, (n,).
-        bins: at most; fewer where they would hold less than `LEAST_IN_BIN` images.
+        bins: at most; fewer where they would hold less than `MIN_IN_BIN` images.
 
     Returns:
         The bins, rising; none where there are too few images.
     """
     chosen = np.flatnonzero(substructured)
-    bins = min(bins, len(chosen) // LEAST_IN_BIN)
+    bins = min(bins, len(chosen) // MIN_IN_BIN)
     ranked = chosen[np.argsort(snr[chosen], kind="stable")]
     parts = np.array_split(ranked, bins) if bins else []
     edges = [float(snr[part[0]]) for part in parts] + [float(snr[ranked[-1]])] if bins else []

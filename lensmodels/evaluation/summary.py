@@ -122,7 +122,7 @@ def auc_by_snr(
             members = each.members
             if name != "all":
                 members = members[labels[members] == CLASSES.index(name)]
-                if len(members) < metrics.LEAST_IN_BIN:
+                if len(members) < metrics.MIN_IN_BIN:
                     continue
             chosen = np.concatenate([members, empty])
             positive = np.arange(len(chosen)) < len(members)

@@ -31,7 +31,7 @@ class StageSettings(BaseModel):
     warmup: float = Field(0.1, ge=0, le=1)
 
 
-LEAST_TEMPERATURE = 1e-3
+MIN_TEMPERATURE = 1e-3
 """Of a softmax: below it, there is one winner and nothing to learn from."""
 
 
@@ -68,7 +68,7 @@ class ContrastiveSettings(StageSettings):
             temperature weighs more.
     """
 
-    temperature: float = Field(0.1, ge=LEAST_TEMPERATURE, allow_inf_nan=False)
+    temperature: float = Field(0.1, ge=MIN_TEMPERATURE, allow_inf_nan=False)
 
 
 class DINOSettings(AveragingSettings):
@@ -81,8 +81,8 @@ class DINOSettings(AveragingSettings):
             kinds of lens in ten thousand images.
     """
 
-    student_temperature: float = Field(0.1, ge=LEAST_TEMPERATURE, allow_inf_nan=False)
-    teacher_temperature: float = Field(0.07, ge=LEAST_TEMPERATURE, allow_inf_nan=False)
+    student_temperature: float = Field(0.1, ge=MIN_TEMPERATURE, allow_inf_nan=False)
+    teacher_temperature: float = Field(0.07, ge=MIN_TEMPERATURE, allow_inf_nan=False)
     prototypes: int = Field(1024, ge=2)
 
 

@@ -16,7 +16,7 @@ COMPONENTS = 50
 
 NEIGHBOURS = 15
 
-LEAST_MAPPED = 10
+MIN_MAPPED = 10
 """Images below which there is no map to draw."""
 
 
@@ -39,7 +39,7 @@ def map_embeddings(embeddings: NDArray[np.floating], *, seed: int = 0) -> Embedd
     Returns:
         The map, or None where there are too few embeddings, or they are all the same.
     """
-    if len(embeddings) < LEAST_MAPPED or np.ptp(embeddings, axis=0).max() == 0:
+    if len(embeddings) < MIN_MAPPED or np.ptp(embeddings, axis=0).max() == 0:
         return None
     components = min(COMPONENTS, *embeddings.shape)
     reduced = PCA(components, random_state=seed).fit_transform(embeddings)

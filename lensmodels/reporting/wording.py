@@ -27,7 +27,7 @@ class Sentence:
 _CHANCE = 0.5
 """AUC of a coin."""
 
-_LEAST_R2 = 0.05
+_MIN_R2 = 0.05
 """Share of the variance below which a regression has found the mean, and no more."""
 
 _LEAK = 0.95
@@ -217,7 +217,7 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
                 "variance of log mass that is predicted; the mean of all masses would get 0."
             )
         )
-        if metrics["r2"] < _LEAST_R2:
+        if metrics["r2"] < _MIN_R2:
             found.append(
                 Sentence("It has learned little more than the mean of all masses.", is_warning=True)
             )

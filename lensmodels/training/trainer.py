@@ -28,7 +28,7 @@ from lensmodels.training.progress import EpochLines, ProgressBar
 
 StageName = Literal["pretrain", "finetune"]
 
-_LEAST_VALIDATION = 2
+_MIN_VALIDATION = 2
 
 _LOOKS = 20
 """Times that a stage is validated and saved, at most: an epoch of few labels takes a moment."""
@@ -67,7 +67,7 @@ def fit_stage(
     settings: Any = getattr(config, stage)
     every = max(1, settings.epochs // _LOOKS)
     checkpoint = KeepCheckpoint(run / CHECKPOINTS / f"{stage}.ckpt", every)
-    has_validation = data.sizes["validation"] >= _LEAST_VALIDATION
+    has_validation = data.sizes["validation"] >= _MIN_VALIDATION
     resumed = checkpoint.file if checkpoint.file.exists() else None
     means, throughput = EpochMeans(), Throughput()
     # in this order: what is logged comes before what shows it

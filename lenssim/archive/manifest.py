@@ -60,7 +60,7 @@ class FileRecord(_Record):
         return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-MAXIMUM_COUNT = 10**8
+MAX_COUNT = 10**8
 """Images in a group; more than that is a mistake, or meant to exhaust a reader's memory."""
 
 
@@ -69,8 +69,8 @@ class GroupRecord(_Record):
 
     split: Split
     substructure_class: SubstructureClass = Field(alias="class")
-    count: int = Field(ge=1, le=MAXIMUM_COUNT)
-    shard_size: int = Field(ge=1, le=MAXIMUM_COUNT)
+    count: int = Field(ge=1, le=MAX_COUNT)
+    shard_size: int = Field(ge=1, le=MAX_COUNT)
     """Images in a file, but for the last one."""
     formats: tuple[Format, ...] = ("zarr",)
 

@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenssim.archive.manifest import MAXIMUM_COUNT, SHARDS, GroupRecord
+from lenssim.archive.manifest import MAX_COUNT, SHARDS, GroupRecord
 from lenssim.archive.schema import COLUMNS, columns_of
 from lenssim.errors import ArchiveError
 
 Bytes = NDArray[np.uint8]
 
-_DIGITS = len(str(MAXIMUM_COUNT - 1))
+_DIGITS = len(str(MAX_COUNT - 1))
 _CHECKSUM_FIELD = slice(148, 154)
 _PIXELS = np.dtype("<f4")
 

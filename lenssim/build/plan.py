@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from lenssim.archive.manifest import IMAGES, MAXIMUM_COUNT, SHARDS, GroupRecord, Manifest
+from lenssim.archive.manifest import IMAGES, MAX_COUNT, SHARDS, GroupRecord, Manifest
 from lenssim.archive.ownership import read_own_manifest
 from lenssim.archive.schema import FORMATS, Format
 from lenssim.archive.writer import (
@@ -155,8 +155,8 @@ def _check_request(
     shard_size: int,
 ) -> None:
     for split, count in counts.items():
-        if not 0 <= count <= MAXIMUM_COUNT:
-            raise UsageError(f"{split} = {count} must be between 0 and {MAXIMUM_COUNT} images.")
+        if not 0 <= count <= MAX_COUNT:
+            raise UsageError(f"{split} = {count} must be between 0 and {MAX_COUNT} images.")
     if not formats or not set(formats) <= set(FORMATS):
         raise UsageError(f"formats = {list(formats)} must be some of {', '.join(FORMATS)}.")
     if not any(counts.values()):

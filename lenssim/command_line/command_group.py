@@ -1,6 +1,6 @@
 """What every command line here does with an error.
 
-Exit codes: 0 done, 1 the work failed, 2 the words were wrong. An error is one sentence on stderr;
+Exit codes: 0 done, 1 the work failed, 2 usage error. An error is one sentence on stderr;
 `--debug` shows the traceback. A warning is one sentence on stderr, too.
 """
 
@@ -15,8 +15,8 @@ import click
 from lenssim.command_line.terminal import escape_what_cannot_be_encoded
 from lenssim.errors import LenssimError, LenssimWarning, UsageError
 
-FAILED = 1
-WRONG_WORDS = 2
+EXIT_FAILED = 1
+EXIT_USAGE = 2
 
 
 class _NoEmptyValues(click.Command):
@@ -73,12 +73,12 @@ class CommandGroup(click.Group):
             raise  # the reader of a pipe has seen enough, as in `| head`: click ends in silence
         except KeyboardInterrupt as stopped:
             click.echo(str(stopped) or "Stopped.", err=True)
-            sys.exit(FAILED)
+            sys.exit(EXIT_FAILED)
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
             click.echo(f"Error: {self._sentence(error)}", err=True)
-            sys.exit(WRONG_WORDS if isinstance(error, UsageError) else FAILED)
+            sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the program; the text of --help may be what cannot be written."""
@@ -88,7 +88,7 @@ class CommandGroup(click.Group):
             if "--debug" in sys.argv:
                 raise
             click.echo(f"Error: {self._sentence(error)}", err=True)
-            sys.exit(FAILED)
+            sys.exit(EXIT_FAILED)
 
     def _sentence(self, error: Exception) -> str:
         """What to tell the user about an error."""

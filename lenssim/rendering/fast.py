@@ -54,9 +54,9 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
     mass_x, mass_y = system.subhalo_x, system.subhalo_y
     mass_theta_e_squared = system.subhalo_theta_e**2
     vortex_theta_e = system.vortex_theta_e
-    beads = spec.substructure.axion.point_masses
-    if vortex_theta_e > 0 and beads is not None:
-        mass_x, mass_y, mass_theta_e_squared = vortex_as_point_masses(system, beads)
+    point_masses = spec.substructure.axion.point_masses
+    if vortex_theta_e > 0 and point_masses is not None:
+        mass_x, mass_y, mass_theta_e_squared = vortex_as_point_masses(system, point_masses)
         vortex_theta_e = 0.0
     return RayTracer(
         theta_e=system.lens_theta_e,

@@ -45,7 +45,7 @@ REMAINDER = 5e-10
 _BLOCK = 1 << (LEVELS - 1)
 """Tiles along each side of the largest squares."""
 
-_LEAST_DISTANCE = 1.8
+_MIN_DISTANCE = 1.8
 """Distance of a halo from the centre of a square, in half-sides, below which it is near it."""
 
 _NEAR = len(ORDERS)
@@ -141,7 +141,7 @@ def _sum_halo_into_squares(
         How many there are then.
     """
     combined = np.empty((2, PIECES, COEFFICIENTS))
-    least = (_LEAST_DISTANCE - math.sqrt(2.0)) * 0.5 * tile_size
+    least = (_MIN_DISTANCE - math.sqrt(2.0)) * 0.5 * tile_size
     greatest = math.hypot(halo[0], halo[1]) + math.sqrt(2.0) * (half_width + _BLOCK * tile_size)
     combine_tables(halo, tables, least * least, greatest * greatest, combined)
     scratch = np.empty((6, TERMS * TERMS))
@@ -194,7 +194,7 @@ def _least_order(distance, half, theta_e_squared):
     measured on point masses, whose field is the roughest.
     """
     choice = _NEAR
-    if distance > _LEAST_DISTANCE * half:
+    if distance > _MIN_DISTANCE * half:
         allowed = REMAINDER * distance / (4.0 * theta_e_squared)
         ratio = 0.5 * half / (distance - half)
         fourth = ratio * ratio * ratio * ratio

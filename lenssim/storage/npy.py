@@ -20,10 +20,10 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-MAXIMUM_SIZE = 32_000_000
+MAX_SIZE = 32_000_000
 """Bytes of a file; an image is a hundredth of it."""
 
-MAXIMUM_INSTRUCTIONS = 10_000
+MAX_INSTRUCTIONS = 10_000
 """Of a pickle; an array of two objects takes a hundred."""
 
 _NUMBER = re.compile(r"[<>|=]?(f[248]|[iu][1248])")
@@ -168,8 +168,8 @@ def read_npy(content: bytes) -> NDArray[Any] | list[Any]:
     Raises:
         UnsafeFileError: where it holds anything else, or is damaged.
     """
-    if len(content) > MAXIMUM_SIZE:
-        raise UnsafeFileError(f"it is larger than {MAXIMUM_SIZE} bytes")
+    if len(content) > MAX_SIZE:
+        raise UnsafeFileError(f"it is larger than {MAX_SIZE} bytes")
     stream = io.BytesIO(content)
     try:
         version = npy_format.read_magic(stream)
@@ -225,7 +225,7 @@ def _scan(pickled: bytes) -> None:
     try:
         for count, (instruction, argument, _) in enumerate(pickletools.genops(pickled), 1):
             last = instruction.name
-            if count > MAXIMUM_INSTRUCTIONS:
+            if count > MAX_INSTRUCTIONS:
                 raise UnsafeFileError("its pickle holds far more than an image")
             if last not in _INSTRUCTIONS:
                 raise UnsafeFileError(f"its pickle holds the instruction {last}")

@@ -54,7 +54,7 @@ from lenssim.build.run import work_on_groups
 from lenssim.errors import ImportFileError, UsageError
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
 from lenssim.storage.location import Location
-from lenssim.storage.npy import MAXIMUM_SIZE, UnsafeFileError, read_npy
+from lenssim.storage.npy import MAX_SIZE, UnsafeFileError, read_npy
 from lenssim.version import VERSION
 
 _SIMULATED_PIX = 64
@@ -304,8 +304,8 @@ def convert_shard(
 def _content(path: Path) -> bytes:
     """Content of a file that is no larger than an image can be."""
     try:
-        if path.stat().st_size > MAXIMUM_SIZE:
-            raise ImportFileError(f"{path} is no image: it is larger than {MAXIMUM_SIZE} bytes.")
+        if path.stat().st_size > MAX_SIZE:
+            raise ImportFileError(f"{path} is no image: it is larger than {MAX_SIZE} bytes.")
         return path.read_bytes()
     except OSError as error:
         raise ImportFileError(f"{path} cannot be read: {error.strerror}.") from None
