@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from lenssim.command_line.terminal import escape_what_cannot_be_encoded
+from lenssim.command_line.terminal import escape_what_cannot_be_encoded, undecoded_arguments
 from lenssim.errors import LenssimError, LenssimWarning, UsageError
 
 EXIT_FAILED = 1
@@ -95,6 +95,11 @@ class CommandGroup(click.Group):
         if isinstance(error, LenssimError):
             return str(error)
         advice = f"Run again with {self.name} --debug for more."
+        if isinstance(error, UnicodeEncodeError) and (names := undecoded_arguments()):
+            return (
+                f"{', '.join(names)} cannot be expressed in {sys.getfilesystemencoding()}, the "
+                "encoding of this locale; set PYTHONUTF8=1, or choose a path of plain letters."
+            )
         if isinstance(error, MemoryError):
             return f"There is not enough memory; use fewer workers or a smaller batch. {advice}"
         if isinstance(error, OSError) and error.strerror:

@@ -20,6 +20,16 @@ def escape_what_cannot_be_encoded() -> None:
             stream.reconfigure(errors=_ESCAPING)
 
 
+def undecoded_arguments() -> list[str]:
+    """Arguments of this program that are not text in the locale's encoding."""
+    return [text for text in sys.argv[1:] if any(_is_undecoded(character) for character in text)]
+
+
+def _is_undecoded(character: str) -> bool:
+    """Whether a character is how Python keeps a byte of a file name that is not text."""
+    return "\udc80" <= character <= "\udcff"
+
+
 def _escape(error: UnicodeError) -> tuple[bytes, int]:
     """Handler of encoding errors; see `codecs.register_error`."""
     if not isinstance(error, UnicodeEncodeError):
@@ -27,7 +37,7 @@ def _escape(error: UnicodeError) -> tuple[bytes, int]:
     characters = error.object[error.start : error.end]
     written = b"".join(
         character.encode("utf-8", "surrogateescape")
-        if "\udc80" <= character <= "\udcff"  # how Python keeps such a byte
+        if _is_undecoded(character)
         else character.encode("ascii", "backslashreplace")
         for character in characters
     )

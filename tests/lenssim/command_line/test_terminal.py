@@ -34,6 +34,26 @@ def test_info_shows_an_archive_whose_path_the_terminal_cannot_write(
     assert b"largi: model B" in done.stdout
 
 
+REFUSE = """
+from lenssim.command_line.command_group import CommandGroup
+import click
+group = CommandGroup("program")
+@group.command()
+@click.argument("path")
+def save(path):
+    path.encode("utf-8")
+group()
+"""
+
+
+def test_a_path_that_the_locale_cannot_express_is_one_sentence():
+    done = run(ASCII[1], "-c", REFUSE, "save", "élargi")
+    assert done.returncode == 1
+    [line] = done.stderr.decode().splitlines()
+    assert "largi cannot be expressed in ascii, the encoding of this locale" in line
+    assert "set PYTHONUTF8=1" in line
+
+
 @pytest.mark.parametrize("settings", ASCII)
 def test_characters_that_an_encoding_lacks_are_escaped_and_bytes_of_names_kept(settings):
     done = run(settings, "-c", PRINT)
