@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError, create_model
 
@@ -18,8 +18,12 @@ from lensmodels.methods.settings import (
 )
 from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
+from lensmodels.tasks.needs import check_needs
 from lensmodels.views import default_recipe, plain_recipe, read_recipe
 from lenssim.configuration.key_values import alternatives, parse_key_value, set_key
+
+if TYPE_CHECKING:
+    from lenssim.archive import Archive
 
 SCALING_WORDS = ("scaling", "softening", "components")
 """Words of how images are scaled."""
@@ -56,6 +60,8 @@ _KEYS = {
 def config_from_words(words: Mapping[str, Any]) -> RunConfig:
     """Settings of a run: the method's defaults, changed by what was said.
 
+    The classes and the size of the images are the archive's.
+
     Args:
         words: values of `_KEYS`; `seed`, of everything; `lr`, of every stage; `views`, a file;
             `encoder_settings`, in place of those of the encoder; `pretrained_as`, the settings of
@@ -63,14 +69,17 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
 
     Raises:
         UsageError: naming the key, the value and what is allowed.
+        DataError: where the archive cannot be read, or does not state what the task needs.
     """
+    archive, num_pix = _read_archive(words["data"])
+    classes = [name for name in CLASSES if archive.manifest.group(f"train/{name}")]
     method = words.get("method", "supervised")
     stage = PRETRAINING_DEFAULTS.get(method, StageSettings(epochs=0))
     values: dict[str, Any] = {
         "method": method,
         "encoder": words.get("encoder_settings", EncoderSettings()).model_dump(mode="json"),
-        "task": TaskSettings().model_dump(mode="json"),
-        "data": {"url": words["data"]},
+        "task": TaskSettings().model_dump(mode="json", exclude={"classes"}),
+        "data": {"url": words["data"], "num_pix": num_pix},
         "pretrain": stage.model_dump(),
         "finetune": SUPERVISED_DEFAULTS.model_dump(),
         "finetune_views": plain_recipe(default_recipe("supervised")),
@@ -78,7 +87,7 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
     if method in PRETRAINING_DEFAULTS:
         recipe = read_recipe(words["views"]) if "views" in words else default_recipe(method)
         values["pretrain_views"] = plain_recipe(recipe)
-        values["pretrain_classes"] = _train_classes(words["data"])
+        values["pretrain_classes"] = classes or list(CLASSES)
     elif "views" in words:
         values["finetune_views"] = plain_recipe(read_recipe(words["views"]))
     start: RunConfig | None = words.get("pretrained_as")
@@ -95,10 +104,18 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
             values["pretrain"]["learning_rate"] = words["lr"]
     for override in words.get("overrides", ()):
         _override(values, override, is_pretrained=start is not None)
-    if "classes" in values["data"]:
-        raise UsageError("data.classes cannot be set: the classes are the task's; choose a --task.")
-    set_key(values, "data.classes", TaskSettings(name=values["task"]["name"]).classes)
-    return _validated(values)
+    data, task = values["data"], values["task"]
+    if isinstance(data, dict) and "classes" in data:
+        raise UsageError(
+            "data.classes cannot be set: the classes are the task's; choose a --task, or set "
+            "task.classes."
+        )
+    if isinstance(task, dict) and task.get("name") == "classification" and len(classes) > 1:
+        task.setdefault("classes", classes)
+    config = _validated(values)
+    check_needs(config.task, archive)
+    of_task = config.data.model_copy(update={"classes": config.task.classes})
+    return config.model_copy(update={"data": of_task})
 
 
 def _validated(values: Mapping[str, Any]) -> RunConfig:
@@ -133,15 +150,15 @@ def _schema(method: str) -> type[RunConfig]:
     return create_model("MethodRunConfig", __base__=RunConfig, pretrain=(kind, ...))
 
 
-def _train_classes(url: str) -> list[str]:
-    """Classes that an archive has train images of."""
+def _read_archive(url: str) -> tuple[Archive, int]:
+    """An archive, and the side of its images in pixels."""
     from lenssim.archive import ArchiveError, open_archive
 
     try:
-        manifest = open_archive(url).manifest
+        archive = open_archive(url)
+        return archive, archive.manifest.frame.num_pix
     except ArchiveError as error:
         raise DataError(str(error)) from None
-    return [name for name in CLASSES if manifest.group(f"train/{name}")] or list(CLASSES)
 
 
 def _override(values: dict[str, Any], override: str, *, is_pretrained: bool) -> None:

@@ -71,8 +71,8 @@ class LensDataModule(lightning.LightningDataModule):
         if frame.num_pix != settings.num_pix:
             raise DataError(
                 f"{archive.location} has images of {frame.num_pix} pixels a side, where "
-                f"{settings.num_pix} are expected; use an archive of that size, or train on this "
-                f"one with --set data.num_pix={frame.num_pix}."
+                f"{settings.num_pix} are expected: use an archive of that size, or train a model "
+                "on this one."
             )
         self._source = _open_source(archive, groups, settings)
         self._runs = _cut_into_parts(groups, self._source, settings)
@@ -218,9 +218,14 @@ def _groups(archive: Archive, settings: DataSettings) -> list[str]:
         if not missing:
             groups += names.values()
         elif len(missing) < len(names):
+            advice = (
+                f"add them with `lenssim generate --class {missing[0]}`"
+                if archive.manifest.imported is None
+                else "import it with a --split that leaves some"
+            )
             raise DataError(
-                f"{archive.location} has no {split} images of class {' and '.join(missing)}; add "
-                f"them with `lenssim generate --class {missing[0]}`."
+                f"{archive.location} has no {split} images of class {' and '.join(missing)}; "
+                f"{advice}."
             )
     if not groups:
         held = ", ".join(group.name for group in archive.manifest.groups) or "no complete group"

@@ -48,7 +48,8 @@ class DataSettings(BaseModel):
             None.
         components: principal components that a whitened image keeps. They must hold what the
             images differ in, to below the noise: priors wider than model A's and B's need more.
-        num_pix: pixels a side that are expected; an archive of another size is refused.
+        num_pix: pixels a side that are expected; an archive of another size is refused. The
+            commands take it from the archive.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

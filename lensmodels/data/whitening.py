@@ -148,13 +148,17 @@ def symmetric_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
             centre = (centre + centre.T) / 2
             folded = folded - centre
             mean = rows.T @ centre @ columns
-        covariance = _second_moment(folded)
-        if rows is columns:
-            covariance = (covariance + _transposed(covariance, len(rows))) / 2
-        else:  # odd in rows and even in columns is the same, transposed
-            other = _second_moment((columns @ images @ rows.T).transpose(1, 2))
-            covariance = (covariance + other) / 2
-        found, vectors = torch.linalg.eigh(covariance.double())
+        # odd in rows and even in columns is the same as even and odd, transposed
+        other = (folded if rows is columns else columns @ images @ rows.T).transpose(1, 2)
+        if 2 * len(images) < len(rows) * len(columns):
+            found, vectors = _components_of_few(torch.cat([folded, other]))
+        else:
+            covariance = _second_moment(folded)
+            if rows is columns:
+                covariance = (covariance + _transposed(covariance, len(rows))) / 2
+            else:
+                covariance = (covariance + _second_moment(other)) / 2
+            found, vectors = torch.linalg.eigh(covariance.double())
         # no sector can hold more of the leading ones than are asked for
         found, vectors = found.flip(0)[:count], vectors.flip(1)[:, :count]
         quarter = vectors.T.float().reshape(-1, len(rows), len(columns))
@@ -175,6 +179,23 @@ def _parity_bases(size: int) -> tuple[Tensor, Tensor]:
     half, middle = size // 2, slice(size // 2, (size + 1) // 2)
     root = 2**0.5
     return torch.cat([sums[:half] / root, identity[middle]]), differences[:half] / root
+
+
+def _components_of_few(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues that can differ from zero, and eigenvectors, of a second moment.
+
+    The matrix of the scalar products of n images has the same eigenvalues as their second moment,
+    and is the smaller one where they have more than n pixels.
+
+    Args:
+        images: (n, height, width).
+
+    Returns:
+        In double precision, ascending: (n,) and (height * width, n).
+    """
+    flat = images.flatten(1).double()
+    found, weights = torch.linalg.eigh(flat @ flat.T / len(flat))
+    return found, torch.nn.functional.normalize(flat.T @ weights, dim=0)
 
 
 def _second_moment(images: Tensor) -> Tensor:

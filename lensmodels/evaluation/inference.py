@@ -15,7 +15,7 @@ from lensmodels.data import CLASSES, ClassName, DataSettings, LensDataModule
 from lensmodels.errors import DataError, UsageError
 from lensmodels.evaluation.guard import ImageGuard
 from lensmodels.runs import MODEL, RunConfig, load_encoder, load_model
-from lenssim.archive import ArchiveError, Manifest, open_archive
+from lenssim.archive import Archive, ArchiveError, Manifest, open_archive
 
 
 def choose_device(name: str) -> torch.device:
@@ -42,16 +42,21 @@ def progress(total: int, about: str) -> tqdm:
     return tqdm(total=total, desc=about, unit=" images", unit_scale=False, disable=None)
 
 
-def read_manifest(url: str) -> Manifest:
-    """The manifest of an archive.
+def read_archive(url: str) -> Archive:
+    """An archive.
 
     Raises:
         DataError: where there is none, or it cannot be read.
     """
     try:
-        return open_archive(url).manifest
+        return open_archive(url)
     except ArchiveError as error:
         raise DataError(str(error)) from None
+
+
+def read_manifest(url: str) -> Manifest:
+    """The manifest of an archive; errors are those of `read_archive`."""
+    return read_archive(url).manifest
 
 
 def guarded_archive(

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lensmodels.data import CLASSES
 from lensmodels.errors import UsageError
 from lensmodels.evaluation import inference
 from lensmodels.evaluation.guard import ImageGuard
@@ -22,7 +21,7 @@ from lensmodels.evaluation.outputs import (
     is_prediction,
     write_predictions,
 )
-from lensmodels.evaluation.summary import PROBABILITIES, true_log_mass
+from lensmodels.evaluation.summary import classes_of, probabilities_of, true_log_mass
 from lensmodels.image_files import Input, InputKind, classify_input, read_images
 from lensmodels.runs import RunConfig, load_model, read_config
 from lenssim.storage.output_paths import check_output
@@ -96,8 +95,8 @@ def predict(
             tables.append(pd.DataFrame({**known, "warnings": warned}))
     table = pd.concat(tables, ignore_index=True)
     if config.task.name == "classification":
-        probable = table[PROBABILITIES].to_numpy().argmax(axis=1)
-        table.insert(2, "class", np.array(CLASSES)[probable])
+        probable = probabilities_of(table).argmax(axis=1)
+        table.insert(2, "class", np.array(classes_of(table))[probable])
     elif "log10_mass_sigma" not in table:
         table = _with_tested_scatter(run, table)
     table["warnings"] = table.pop("warnings")  # behind what was predicted

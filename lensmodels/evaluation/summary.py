@@ -9,15 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lensmodels.data import CLASSES
+from lensmodels.data import CLASSES, ClassName
 from lensmodels.evaluation import metrics
 from lensmodels.statistics import bootstrap
 from lensmodels.tasks import TaskName
-
-PROBABILITIES = [f"p_{name}" for name in CLASSES]
-"""Columns of the predicted probabilities, in the order of the labels."""
-
-NO_SUBSTRUCTURE = CLASSES.index("no_sub")
 
 RESOLVED = -23.0
 """log10(m / eV) below which a vortex is longer than its Einstein radius, so that its length, and
@@ -29,9 +24,33 @@ def labels_of(table: pd.DataFrame) -> NDArray[np.int64]:
     return table["label"].to_numpy(np.int64)
 
 
+def classes_of(table: pd.DataFrame | pd.Series) -> tuple[ClassName, ...]:
+    """Classes whose probabilities a table or a row of it has, in the order of their labels."""
+    return tuple(name for name in CLASSES if f"p_{name}" in table)
+
+
 def probabilities_of(table: pd.DataFrame) -> NDArray[np.float64]:
     """Predicted probabilities, (n, classes)."""
-    return table[PROBABILITIES].to_numpy(np.float64)
+    return table[[f"p_{name}" for name in classes_of(table)]].to_numpy(np.float64)
+
+
+def true_columns(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Column of `probabilities_of` that is of the true class of each image, (n,)."""
+    own = [CLASSES.index(name) for name in classes_of(table)]
+    return np.searchsorted(own, labels_of(table))
+
+
+def unknown_columns(table: pd.DataFrame) -> list[str]:
+    """What is not known of any test image that has it: "substructure_snr", "axion_mass"."""
+    having = {
+        "substructure_snr": table["class"] != "no_sub",
+        "axion_mass": table["class"] == "axion",
+    }
+    return [
+        name
+        for name, chosen in having.items()
+        if chosen.any() and not table.loc[chosen, name].notna().any()
+    ]
 
 
 def true_log_mass(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -64,12 +83,13 @@ def summarise(
 
 
 def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:
-    labels, probabilities = labels_of(table), probabilities_of(table)
+    classes = classes_of(table)
+    labels, probabilities = true_columns(table), probabilities_of(table)
     areas = metrics.one_vs_rest_auc(labels, probabilities)
     macro = metrics.macro_mean(areas)
     right = (probabilities.argmax(axis=1) == labels).astype(float)
     statistics = {"accuracy": bootstrap.weighted_mean(right)}
-    for label, (name, area) in enumerate(zip(CLASSES, areas, strict=True)):
+    for label, (name, area) in enumerate(zip(classes, areas, strict=True)):
         if area is not None:
             statistics[name] = bootstrap.weighted_auc(labels == label, probabilities[:, label])
     if macro is not None:
@@ -84,12 +104,12 @@ def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str,
     reliability = metrics.reliability(labels, probabilities)
     return {
         "macro_auc": macro,
-        "auc": dict(zip(CLASSES, areas, strict=True)),
+        "auc": dict(zip(classes, areas, strict=True)),
         "accuracy": metrics.accuracy(labels, probabilities),
         "ci95": {
             "macro_auc": found["macro_auc"].as_list() if macro is not None else None,
             "accuracy": found["accuracy"].as_list(),
-            "auc": {name: found[name].as_list() if name in found else None for name in CLASSES},
+            "auc": {name: found[name].as_list() if name in found else None for name in classes},
         },
         "confusion": metrics.confusion_matrix(labels, probabilities).tolist(),
         "expected_calibration_error": reliability.expected_calibration_error,
@@ -104,21 +124,24 @@ def auc_by_snr(
     """How well substructure is told from none, by how much of it there is to see.
 
     In each bin of S/N, the images with substructure against all without, ranked by 1 - p_no_sub:
-    both classes together ("all"), and each by itself where the bin has enough of it.
+    all classes together ("all"), and each of several by itself where the bin has enough of it.
+    Images of unknown S/N are left out.
 
     Returns:
         One entry a bin and class: low, high (S/N), class, count, auc, ci95; none where there are
-        no images without substructure.
+        no images without substructure, or no S/N is known.
     """
+    names = [name for name in classes_of(table) if name != "no_sub"]
     labels = labels_of(table)
+    has_substructure = labels != CLASSES.index("no_sub")
+    empty = np.flatnonzero(~has_substructure)
+    if "p_no_sub" not in table or not len(empty):
+        return []
     evidence = 1 - table["p_no_sub"].to_numpy(np.float64)
     snr = table["substructure_snr"].to_numpy(np.float64)
-    empty = np.flatnonzero(labels == NO_SUBSTRUCTURE)
-    if not len(empty):
-        return []
     rows = []
-    for each in metrics.snr_bins(snr, labels != NO_SUBSTRUCTURE):
-        for name in ("all", *CLASSES[:NO_SUBSTRUCTURE]):
+    for each in metrics.snr_bins(snr, has_substructure & np.isfinite(snr)):
+        for name in ("all", *(names if len(names) > 1 else ())):
             members = each.members
             if name != "all":
                 members = members[labels[members] == CLASSES.index(name)]

@@ -19,15 +19,17 @@ from lensmodels.errors import DataError, LensmodelsError
 from lensmodels.evaluation import inference
 from lensmodels.evaluation.guard import ImageGuard
 from lensmodels.evaluation.summary import (
-    PROBABILITIES,
-    labels_of,
+    classes_of,
     log_mass_error,
     probabilities_of,
     summarise,
+    true_columns,
+    unknown_columns,
 )
 from lensmodels.model import LensModel
 from lensmodels.runs import RunConfig, load_model, read_config
 from lensmodels.tasks import TaskName
+from lensmodels.tasks.needs import check_needs
 from lenssim.archive import Manifest
 from lenssim.storage.atomic import replacing
 
@@ -89,14 +91,17 @@ def score(
 
     Raises:
         UsageError: where there is no trained model, or no such device.
-        DataError: where the archive has no test images of the task, or they cannot be read.
+        DataError: where the archive has no test images of the task, they cannot be read, or it does
+            not state what the predictions are compared with.
         LensmodelsError: where the model predicts nothing that is a number.
     """
     run = Path(run)
     config = read_config(run)
     model = load_model(run, inference.choose_device(device), average_symmetries=average_symmetries)
     url = data or config.data.url
-    manifest = inference.read_manifest(url)
+    archive = inference.read_archive(url)
+    check_needs(config.task, archive, ("test",))
+    manifest = archive.manifest
     guard = ImageGuard(config)
     tested = run_test(
         model, config, url, manifest, batch_size=batch_size, guard=guard, cache_dir=cache_dir
@@ -109,6 +114,7 @@ def score(
         "n_test": len(tested.table),
         "average_symmetries": average_symmetries,
         **summarise(config.task.name, tested.table, seed=seed),
+        "unknown": unknown_columns(tested.table),
         "data": describe_data(url, manifest),
         "version": config.version,
     }
@@ -238,7 +244,7 @@ def _badness(task: TaskName, table: pd.DataFrame) -> NDArray[np.float64]:
     """How wrong each prediction is, (n,): for a class, what it gave to others; 0 where right."""
     if task == "axion-mass":
         return np.abs(log_mass_error(table))
-    labels, probabilities = labels_of(table), probabilities_of(table)
+    labels, probabilities = true_columns(table), probabilities_of(table)
     wrong = probabilities.argmax(axis=1) != labels
     return np.where(wrong, 1 - probabilities[np.arange(len(table)), labels], 0.0)
 
@@ -272,7 +278,7 @@ def _warnings(
 
 def _predicted(task: TaskName, table: pd.DataFrame) -> list[str]:
     if task == "classification":
-        return PROBABILITIES
+        return [f"p_{name}" for name in classes_of(table)]
     return [name for name in ("log10_mass", "log10_mass_sigma") if name in table]
 
 

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_curve
 
 from lensmodels.data import CLASSES
 from lensmodels.evaluation.information import InformationLimit
-from lensmodels.evaluation.summary import PROBABILITIES, labels_of, true_log_mass
+from lensmodels.evaluation.summary import classes_of, labels_of, true_log_mass
 from lensmodels.reporting import style
 from lensmodels.reporting.embedding_map import EmbeddingMap
 
@@ -41,12 +41,11 @@ def draw_roc(table: pd.DataFrame, metrics: Metrics) -> Figure:
     axes = figure.subplots()
     labels = labels_of(table)
     floor = 0.5 / max(1, len(table))
-    for label, name in enumerate(CLASSES):
-        area = metrics["auc"][name]
+    for name, area in metrics["auc"].items():
         if area is None:
             continue
         false, true, _ = roc_curve(
-            labels == label, table[PROBABILITIES[label]], drop_intermediate=False
+            labels == CLASSES.index(name), table[f"p_{name}"], drop_intermediate=False
         )
         axes.plot(
             np.maximum(false, floor),
@@ -85,7 +84,7 @@ def draw_confusion(metrics: Metrics) -> Figure:
         axes.text(
             column, row + 0.2, f"{count:,}", ha="center", va="center", color=colour, fontsize=9
         )
-    names = [style.CLASS_NAMES[name].replace(" ", "\n") for name in CLASSES]
+    names = [style.CLASS_NAMES[name].replace(" ", "\n") for name in metrics["auc"]]
     style.without_grid(axes)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
@@ -100,7 +99,8 @@ def draw_auc_by_snr(metrics: Metrics) -> Figure:
     figure = style.new_figure()
     axes = figure.subplots()
     colours = style.CLASS_COLOURS | {"all": style.INK}
-    names = style.CLASS_NAMES | {"all": "both"}
+    kinds = [name for name in metrics["auc"] if name != "no_sub"]
+    names = style.CLASS_NAMES | {"all": "both" if len(kinds) > 1 else style.CLASS_NAMES[kinds[0]]}
     for name in ("all", *CLASSES):
         thin = {} if name == "all" else {"fmt": "o--", "linewidth": 1.2}
         _snr_curve(axes, metrics, name, colours[name], names[name], **thin)
@@ -166,7 +166,7 @@ def draw_reliability(metrics: Metrics) -> Figure:
     spread = np.sqrt(np.maximum(right * (1 - right), 1 / (4 * count)) / count)
     ends = np.clip(np.stack([right - 1.96 * spread, right + 1.96 * spread], axis=1), 0, 1)
     style.with_error_bars(upper, confidence, right, ends, colour=style.ACCENT, label="this model")
-    upper.set(xlim=(1 / len(CLASSES) - 0.02, 1.02), ylim=(0, 1.04))
+    upper.set(xlim=(1 / len(metrics["auc"]) - 0.02, 1.02), ylim=(0, 1.04))
     upper.set_ylabel("share that is right")
     upper.legend(loc="upper left")
     lower.bar(confidence, count, width=0.055, color=style.ACCENT, alpha=0.55)
@@ -397,7 +397,7 @@ def draw_embedding(mapped: EmbeddingMap, table: pd.DataFrame) -> Figure:
     positions, labels = mapped.positions, labels_of(table)
     masses = true_log_mass(table)
     has_mass = np.isfinite(masses)
-    several = len(np.unique(labels)) > 1
+    several = len(np.unique(labels)) > 1 or not has_mass.any()
     panels = several + bool(has_mass.any())
     figure = style.new_figure(4.6 * panels, 4.3)
     axes = iter(figure.subplots(1, panels, squeeze=False)[0])
@@ -463,16 +463,17 @@ def sky_stretch(images: FloatArray) -> Normalize:
 
 
 def _caption(row: pd.Series) -> str:
-    snr = f"S/N {row['substructure_snr']:.0f}"
+    snr = row["substructure_snr"]
+    seen = f", S/N {snr:.0f}" if np.isfinite(snr) and row.get("class") != "no_sub" else ""
     if "log10_mass" in row:
         true = float(np.log10(row["axion_mass"]))
         said = f"{row['log10_mass']:.2f}"
         if "log10_mass_sigma" in row:
             said += rf" $\pm$ {row['log10_mass_sigma']:.2f}"
-        return f"true {true:.2f}, {snr}\nsaid {said}"
-    probabilities = row[PROBABILITIES].to_numpy(np.float64)
-    said = CLASSES[int(probabilities.argmax())]
-    seen = "" if row["class"] == "no_sub" else f", {snr}"
+        return f"true {true:.2f}{seen}\nsaid {said}"
+    classes = classes_of(row)
+    probabilities = row[[f"p_{name}" for name in classes]].to_numpy(np.float64)
+    said = classes[int(probabilities.argmax())]
     return (
         f"is {style.CLASS_NAMES[row['class']]}{seen}\n"
         f"said {style.CLASS_NAMES[said]} ({probabilities.max():.2f})"

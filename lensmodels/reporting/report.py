@@ -16,10 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lensmodels.data import CLASSES
 from lensmodels.errors import UsageError
 from lensmodels.evaluation.information import information_limit
-from lensmodels.evaluation.summary import labels_of, log_mass_error, probabilities_of
+from lensmodels.evaluation.summary import (
+    labels_of,
+    log_mass_error,
+    probabilities_of,
+    true_columns,
+)
 from lensmodels.methods.probes import has_collapsed
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.reporting import plots, style, wording
@@ -74,10 +78,14 @@ def write_report(run: Path) -> Path:
     page = render(
         "run.html",
         title=f"{method}, {config.encoder.name}: {task}",
-        subtitle=f"{evaluated.name}, tested on {metrics['n_test']:,} images of model "
-        f"{metrics['data']['model']} ({metrics['data']['url']})",
+        subtitle=f"{evaluated.name}, tested on {metrics['n_test']:,} images of "
+        f"{_data_name(metrics)} ({metrics['data']['url']})",
         cards=_cards(metrics, limit),
-        sentences=[*wording.sentences(metrics, limit), *_of_pretraining(Path(run))],
+        sentences=[
+            *wording.sentences(metrics, limit),
+            *wording.unknown_sentences(metrics),
+            *_of_pretraining(Path(run)),
+        ],
         figures=_run_figures(evaluated),
         table=_table(metrics),
         facts=_facts(evaluated),
@@ -167,6 +175,8 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
                 is_warning=True,
             )
         )
+    unknown = dict.fromkeys(name for each in evaluated for name in each.metrics.get("unknown", ()))
+    words += wording.unknown_sentences({"unknown": list(unknown)})
     page = render(
         "compare.html",
         title=f"{len(evaluated)} runs compared",
@@ -239,13 +249,26 @@ def paired_differences(runs: Sequence[EvaluatedRun], *, seed: int = 0) -> Differ
         if (second, first) in found:
             value, interval = found[second, first]
             found[first, second] = -value, bootstrap.Interval(-interval.high, -interval.low)
-        elif same_images(runs[first].predictions, runs[second].predictions):
+        elif _are_of_same_images(runs[first], runs[second]):
             strata = labels_of(runs[first].predictions)
             once = np.ones((1, len(strata)))
             one, other = statistics[first], statistics[second]
             value = float(one(once)[0] - other(once)[0])
             found[first, second] = value, bootstrap.paired_interval(one, other, strata, seed=seed)
     return found
+
+
+def _are_of_same_images(first: EvaluatedRun, second: EvaluatedRun) -> bool:
+    """Whether two runs were tested on the same images, in the same order.
+
+    Imported images without S/N and mass are told apart by the checksum of their archive alone.
+    """
+    if not same_images(first.predictions, second.predictions):
+        return False
+    known = first.predictions[["axion_mass", "substructure_snr"]].notna()
+    if known.any(axis=None):
+        return True
+    return bool(first.metrics["data"]["sha256"] == second.metrics["data"]["sha256"])
 
 
 def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
@@ -259,7 +282,7 @@ def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
 def _score(run: EvaluatedRun) -> bootstrap.Statistic:
     if run.metrics["task"] == "classification":
         table = run.predictions
-        return bootstrap.weighted_macro_auc(labels_of(table), probabilities_of(table))
+        return bootstrap.weighted_macro_auc(true_columns(table), probabilities_of(table))
     return bootstrap.weighted_rms(log_mass_error(run.predictions))
 
 
@@ -333,7 +356,7 @@ def _table(metrics: Mapping[str, Any]) -> dict[str, Any]:
                     _share(counts[label, label], counts[label].sum()),
                     _share(counts[label, label], counts[:, label].sum()),
                 ]
-                for label, name in enumerate(CLASSES)
+                for label, name in enumerate(metrics["auc"])
             ],
         }
     return {
@@ -378,11 +401,17 @@ def _facts(run: EvaluatedRun) -> list[tuple[str, str]]:
         ),
         ("tested on", f"{data['url']}, test split, {metrics['n_test']:,} images{averaged}"),
         ("data model", f"{data['model']}, seed {data['seed']}"),
-        ("specification, SHA-256", data["spec_sha256"]),
+        ("specification, SHA-256", data["spec_sha256"] or "none: the images were imported"),
         ("data, SHA-256", data["sha256"]),
         ("seed", str(config.seed)),
         ("software", f"lensmodels {metrics['version']}"),
     ]
+
+
+def _data_name(metrics: Mapping[str, Any]) -> str:
+    """Name of the data set of a test: a model's, or what was imported."""
+    data = metrics["data"]
+    return f"{'model ' if data['spec_sha256'] else ''}{data['model']}"
 
 
 def _settings(config: RunConfig) -> str:
@@ -390,7 +419,7 @@ def _settings(config: RunConfig) -> str:
 
 
 def _tested_on(run: EvaluatedRun) -> str:
-    return f"{run.metrics['n_test']:,} test images of model {run.metrics['data']['model']}"
+    return f"{run.metrics['n_test']:,} test images of {_data_name(run.metrics)}"
 
 
 def _distinct_names(runs: Sequence[EvaluatedRun]) -> list[str]:
@@ -476,16 +505,16 @@ def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> l
                 png_of(plots.draw_scores(measured)),
             )
         ]
-        if classification:
-            overlay = plots.draw_auc_by_snr_of_runs(measured)
-            name = "auc_by_snr"
-        else:
+        name = None
+        if not classification:
             specifications = {run.metrics["data"]["spec_sha256"] for run in runs}
             limit = information_limit(specifications.pop()) if len(specifications) == 1 else None
-            overlay = plots.draw_rmse_by_mass(measured, limit)
-            name = "rmse_by_mass"
-        heading, caption = FIGURES[name]
-        found.append(PageFigure(heading, caption, png_of(overlay)))
+            overlay, name = plots.draw_rmse_by_mass(measured, limit), "rmse_by_mass"
+        elif any(run.metrics["auc_by_snr"] for run in runs):
+            overlay, name = plots.draw_auc_by_snr_of_runs(measured), "auc_by_snr"
+        if name is not None:
+            heading, caption = FIGURES[name]
+            found.append(PageFigure(heading, caption, png_of(overlay)))
     own = "confusion" if classification else "predicted_mass"
     heading, caption = FIGURES[own]
     for name, run in zip(names, runs, strict=True):

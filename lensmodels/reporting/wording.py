@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from lensmodels.data import CLASSES
 from lensmodels.evaluation.information import InformationLimit
 from lensmodels.reporting.style import CLASS_NAMES
 from lensmodels.statistics.bootstrap import Interval
@@ -106,7 +105,7 @@ def _classification(metrics: Metrics) -> list[Sentence]:
         if metrics["ci95"]["macro_auc"][0] <= _CHANCE:
             found.append(Sentence("It is no better than chance.", is_warning=True))
     defined = {name: area for name, area in metrics["auc"].items() if area is not None}
-    if len(defined) > 1:
+    if len(defined) > 1 and len(metrics["auc"]) > 2:  # of two classes, both areas are the same
         best, worst = max(defined, key=defined.__getitem__), min(defined, key=defined.__getitem__)
         found.append(
             Sentence(
@@ -143,6 +142,18 @@ def _classification(metrics: Metrics) -> list[Sentence]:
     return found
 
 
+def unknown_sentences(metrics: Metrics) -> list[Sentence]:
+    """What a report leaves out because the archive does not know it."""
+    return [Sentence(_LEFT_OUT[name]) for name in metrics.get("unknown", ())]
+
+
+_LEFT_OUT = {
+    "substructure_snr": "The archive does not state the S/N of the substructure: scores and "
+    "mistakes are shown without it.",
+    "axion_mass": "The archive does not state the axion masses: nothing is shown by mass.",
+}
+
+
 def _most_frequent_confusion(metrics: Metrics) -> str:
     counts = np.array(metrics["confusion"])
     text = (
@@ -153,9 +164,10 @@ def _most_frequent_confusion(metrics: Metrics) -> str:
     if not wrong.any():
         return f"{text}: there is no mistake."
     true, said = np.unravel_index(wrong.argmax(), wrong.shape)
+    names = [CLASS_NAMES[name] for name in metrics["auc"]]
     return (
-        f"{text}; the most frequent mistake is {CLASS_NAMES[CLASSES[true]]} taken for "
-        f"{CLASS_NAMES[CLASSES[said]]} ({wrong[true, said]:,} images, "
+        f"{text}; the most frequent mistake is {names[true]} taken for {names[said]} "
+        f"({wrong[true, said]:,} images, "
         f"{wrong[true, said] / counts[true].sum():.1%} of that class)."
     )
 
@@ -173,6 +185,8 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
             Sentence(
                 "What the images can tell at best is not known for this specification; "
                 "experiments/information.py computes it."
+                if metrics["data"]["spec_sha256"]
+                else "What the images can tell at best is not known, as they were imported."
             )
         )
     elif ends[1] < _LEAK * limit.limit:

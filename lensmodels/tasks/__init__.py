@@ -2,6 +2,7 @@
 
 settings         which task
 choice           the task that settings name
+needs            what a task needs to know of the images of an archive
 base             what a task has to say
 classification   which substructure class
 axion_mass       log10 of the axion mass in eV

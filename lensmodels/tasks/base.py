@@ -51,4 +51,4 @@ class Task(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Settings and constants, for a YAML or JSON file."""
-        return {"settings": self.settings.model_dump()}
+        return {"settings": self.settings.model_dump(mode="json")}

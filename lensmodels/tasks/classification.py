@@ -1,4 +1,4 @@
-"""Which substructure class: three neurons, cross-entropy."""
+"""Which substructure class: one neuron a class, cross-entropy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lensmodels.data import CLASSES, Batch
 from lensmodels.tasks.base import Task
-from lensmodels.tasks.settings import TaskName
+from lensmodels.tasks.settings import TaskName, TaskSettings
 
 
 def macro_auc(probabilities: Tensor, labels: Tensor) -> float:
@@ -33,20 +33,35 @@ def macro_auc(probabilities: Tensor, labels: Tensor) -> float:
 
 
 class Classification(Task):
-    """Probabilities of axion, cdm and no_sub."""
+    """Probabilities of the classes of the task: of axion, cdm and no_sub, or of two of them.
+
+    Args:
+        settings: which classes.
+    """
 
     name: TaskName = "classification"
-    output_size = len(CLASSES)
+
+    def __init__(self, settings: TaskSettings) -> None:
+        super().__init__(settings)
+        self.output_size = len(self.classes)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy."""
-        return functional.cross_entropy(outputs, batch["label"])
+        return functional.cross_entropy(outputs, self._neurons(batch["label"]))
 
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
-        """Probability of each class: p_axion, p_cdm, p_no_sub, each (n,)."""
+        """Probability of each class, as in p_axion, p_cdm, p_no_sub, each (n,)."""
         probabilities = torch.softmax(outputs.float(), dim=1)
-        return {f"p_{name}": probabilities[:, label] for label, name in enumerate(CLASSES)}
+        return {f"p_{name}": probabilities[:, neuron] for neuron, name in enumerate(self.classes)}
 
     def score(self, outputs: Tensor, batch: Batch) -> dict[str, float]:
         """val_macro_auc."""
-        return {"val_macro_auc": macro_auc(torch.softmax(outputs.float(), 1), batch["label"])}
+        probabilities = torch.softmax(outputs.float(), 1)
+        return {"val_macro_auc": macro_auc(probabilities, self._neurons(batch["label"]))}
+
+    def _neurons(self, labels: Tensor) -> Tensor:
+        """Neuron of the class of each label of an archive, (n,)."""
+        if self.classes == CLASSES:
+            return labels
+        own = torch.tensor([CLASSES.index(name) for name in self.classes], device=labels.device)
+        return torch.searchsorted(own, labels)

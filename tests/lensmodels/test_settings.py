@@ -1,7 +1,9 @@
 """Settings: a method's defaults, changed by what was said."""
 
 import pytest
+import yaml
 
+import lenssim
 from lensmodels.errors import DataError, UsageError
 from lensmodels.runs import read_config, write_config
 from lensmodels.settings import config_from_words
@@ -91,6 +93,10 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
         ({"overrides": ["data.url.x=1"]}, r"'data\.url' is a value, not a section"),
         ({"overrides": ["seed=[1"]}, "--set seed is not valid YAML"),
         ({"overrides": ["data.classes=[axion]"]}, "choose a --task"),
+        ({"overrides": ["task.classes=[cdm]"]}, r"task\.classes = .*two classes at least"),
+        ({"task": "axion-mass", "overrides": ["task.classes=[cdm]"]}, "only images of class axion"),
+        ({"overrides": ["data=3"]}, "data = 3"),
+        ({"overrides": ["task=3"]}, "task = 3"),
         ({"overrides": ["views.7.noise=3"]}, r"views\.7\.noise"),
         ({"overrides": ["views.0.noise=[2, 1]"]}, "lower bound"),
         ({"overrides": ["finetune_views.0.count=2"]}, "one view"),
@@ -115,3 +121,31 @@ def test_what_cannot_be_is_named(lenses, words, message):
 def test_data_that_are_not_there_are_named(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         config_from_words({"data": str(tmp_path / "nowhere"), "method": "byol"})
+
+
+def test_classes_and_size_are_those_of_the_archive(tmp_path):
+    options = {"train": 2, "test": 1, "overrides": ["instrument.num_pix=32"]}
+    lenssim.generate("B", ["axion", "no_sub"], out=tmp_path / "two", **options)
+    config = config_from_words({"data": str(tmp_path / "two"), "method": "byol"})
+    assert config.task.classes == config.data.classes == ("axion", "no_sub")
+    assert config.pretrain_classes == ("axion", "no_sub")
+    assert config.data.num_pix == 32
+    assert config_from_words(
+        {"data": str(tmp_path / "two"), "task": "axion-mass"}
+    ).data.classes == ("axion",)
+
+
+def test_some_of_the_classes_can_be_chosen(lenses):
+    words = {"data": str(lenses), "overrides": ["task.classes=[no_sub, axion]"]}
+    config = config_from_words(words)
+    assert config.task.classes == config.data.classes == ("axion", "no_sub")
+
+
+def test_settings_of_version_0_1_0_are_of_all_classes(lenses, tmp_path):
+    """Its config.yaml has no task.classes."""
+    config = config_from_words({"data": str(lenses)})
+    write_config(tmp_path, config)
+    values = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert values["task"].pop("classes") == ["axion", "cdm", "no_sub"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    assert read_config(tmp_path) == config

@@ -283,8 +283,9 @@ def test_a_frozen_encoder_with_batch_norms_stays_so_after_ctrl_c(lenses, tmp_pat
 def test_a_missing_class_is_found_before_the_pretraining(tmp_path):
     archive = tmp_path / "two"
     lenssim.generate("B", ["axion", "no_sub"], out=archive, train=20, test=4)
+    asked = ["task.classes=[cdm, no_sub]"]
     with pytest.raises(DataError, match="no train images of class cdm"):
-        training.train(settings(archive, method="simsiam"), tmp_path / "run")
+        training.train(settings(archive, method="simsiam", overrides=asked), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

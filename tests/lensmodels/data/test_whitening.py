@@ -42,6 +42,23 @@ def test_components_are_those_of_the_images_under_all_symmetries(size):
     assert torch.allclose(rebuilt.double(), covariance, atol=1e-3)
 
 
+@pytest.mark.parametrize("size", [16, 17])
+def test_components_of_few_images_are_found_from_their_scalar_products(size):
+    images = family(3, size)
+    count = 24  # all that three images and their mirror images can span
+    mean, variances, components = symmetric_components(images[:, 0], count)
+    every = all_symmetries(images)[:, 0].double()
+    assert torch.allclose(mean.double(), every.mean(0), atol=1e-5)
+    flat = (every - every.mean(0)).flatten(1)
+    covariance = flat.T @ flat / len(flat)
+    expected = torch.linalg.eigvalsh(covariance).flip(0)[:count]
+    assert torch.allclose(variances.double(), expected, rtol=1e-5, atol=3e-7 * float(expected[0]))
+    rebuilt = components.T @ torch.diag(variances) @ components
+    assert torch.allclose(rebuilt.double(), covariance, atol=1e-3)
+    loud = components[variances > 1e-5 * variances[0]]
+    assert torch.allclose(loud @ loud.T, torch.eye(len(loud)), atol=1e-4)
+
+
 def test_components_far_above_the_noise_come_out_alike_and_noise_fades():
     images = family()
     whitening = Whitening.measure(images, 40)

@@ -1,13 +1,15 @@
 """The figures show what they say."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
 from lensmodels.evaluation.information import information_limit
-from lensmodels.evaluation.summary import summarise
-from lensmodels.reporting import embedding_map, plots, style
+from lensmodels.evaluation.summary import summarise, unknown_columns
+from lensmodels.reporting import embedding_map, plots, style, wording
 from lenssim import load_spec
 
 
@@ -61,6 +63,58 @@ def test_auc_rises_with_snr_in_the_figures_of_a_detector_limited_by_noise(classi
 def test_without_the_empty_class_there_is_no_auc_by_snr(classified):
     some = classified[classified["label"] != 2]
     assert summarise("classification", some, resamples=20)["auc_by_snr"] == []
+
+
+def test_images_of_unknown_snr_are_left_out_of_its_bins(classified):
+    known = classified.index % 2 == 0
+    half = classified.assign(substructure_snr=classified["substructure_snr"].where(known))
+    rows = summarise("classification", half, resamples=20)["auc_by_snr"]
+    assert sum(row["count"] for row in rows if row["class"] == "all") == 100
+    unknown = classified.assign(substructure_snr=np.nan)
+    metrics = summarise("classification", unknown, resamples=20)
+    assert metrics["auc_by_snr"] == []
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_what_is_not_known_is_named_where_images_have_it(classified):
+    assert unknown_columns(classified) == []
+    bare = classified.assign(substructure_snr=np.nan, axion_mass=np.nan)
+    assert unknown_columns(bare) == ["substructure_snr", "axion_mass"]
+    assert unknown_columns(bare[bare["class"] != "axion"]) == ["substructure_snr"]
+    assert unknown_columns(bare[bare["class"] == "no_sub"]) == []
+
+
+def test_two_classes_have_the_figures_of_two(classified):
+    two = classified[classified["class"] != "axion"].drop(columns="p_axion")
+    metrics = summarise("classification", two, resamples=20)
+    assert list(metrics["auc"]) == ["cdm", "no_sub"]
+    assert np.array(metrics["confusion"]).shape == (2, 2)
+    assert metrics["accuracy"] > 0.5
+    assert {row["class"] for row in metrics["auc_by_snr"]} == {"all"}
+    for figure in (plots.draw_roc(two, metrics), plots.draw_auc_by_snr(metrics)):
+        [legend] = [text.get_text() for text in figure.axes[0].get_legend().get_texts()][:1]
+        assert legend.startswith("CDM subhalos")
+    labels = plots.draw_confusion(metrics).axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == ["CDM\nsubhalos", "no\nsubstructure"]
+    described = {**metrics, "task": "classification", "n_test": 200}
+    text = " ".join(each.text for each in wording.sentences(described, None))
+    assert "axion" not in text
+    assert "stands out best" not in text
+
+
+def test_the_map_of_one_class_without_masses_is_drawn(classified):
+    one = classified[classified["class"] == "cdm"]
+    mapped = embedding_map.EmbeddingMap(np.zeros((len(one), 2)), "t-SNE")
+    [axes] = plots.draw_embedding(mapped, one).axes
+    assert axes.get_title() == "t-SNE, by class"
+
+
+def test_captions_leave_an_unknown_snr_out(classified):
+    bare = classified.assign(substructure_snr=np.nan).iloc[[0, 150, 250]]
+    figure = plots.draw_mistakes(np.random.default_rng(0).random((3, 16, 16)), bare)
+    captions = " ".join(axes.get_title() for axes in figure.axes)
+    assert "nan" not in captions
+    assert "S/N" not in captions
 
 
 def test_the_roc_names_every_class_that_is_there(classified):

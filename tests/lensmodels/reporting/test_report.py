@@ -159,6 +159,30 @@ def test_runs_on_other_images_are_not_paired(make_run, tmp_path):
     assert json.loads((tmp_path / "compared" / "comparison.json").read_text())["differences"] == []
 
 
+def _without_facts(make_run, name, archive):
+    """A run that was tested on imported images of which nothing but the class is known."""
+    made = make_run(name=name)
+    evaluate(made)
+    table = pd.read_csv(made / "predictions.csv")
+    table = table.assign(substructure_snr=np.nan, axion_mass=np.nan)
+    table.to_csv(made / "predictions.csv", index=False)
+    metrics = json.loads((made / "metrics.json").read_text())
+    metrics |= {"auc_by_snr": [], "unknown": ["substructure_snr", "axion_mass"]}
+    metrics["data"] |= {"sha256": archive, "spec_sha256": None}
+    (made / "metrics.json").write_text(json.dumps(metrics))
+    return made
+
+
+def test_images_of_which_nothing_is_known_are_told_apart_by_their_archive(make_run, tmp_path):
+    same = [_without_facts(make_run, name, "a" * 64) for name in ("one", "two")]
+    other = _without_facts(make_run, "other", "b" * 64)
+    page = compare([*same, other], tmp_path / "compared").read_text()
+    assert "other cannot be compared with one image by image" in page
+    assert "two cannot be compared" not in page
+    assert "does not state the S/N" in page
+    assert "<h3>By signal to noise" not in page
+
+
 def test_an_impossibly_good_mass_is_called_a_leak(make_run):
     made = _with_masses(make_run, 0.05, "leak")
     metrics = json.loads((made / "metrics.json").read_text())

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from lensmodels.tasks import Classification, TaskSettings, macro_auc, task_from_dict
 
@@ -38,3 +39,29 @@ def test_a_sample_of_one_class_has_no_auc():
 
 def test_it_comes_back_from_its_dictionary():
     assert isinstance(task_from_dict(TASK.to_dict()), Classification)
+
+
+def test_two_classes_have_two_neurons_in_the_order_of_their_labels():
+    task = Classification(TaskSettings(classes=("no_sub", "cdm")))
+    assert task.output_size == 2
+    outputs = torch.tensor([[9.0, 0], [0, 9], [9, 0]])
+    found = task.predictions(outputs)
+    assert list(found) == ["p_cdm", "p_no_sub"]
+    assert [int(values.argmax()) for values in found.values()] == [0, 1]
+    batch = {"label": torch.tensor([1, 2, 1])}
+    assert task.loss(outputs, batch) < 1e-3
+    assert task.score(outputs, batch) == {"val_macro_auc": 1.0}
+    assert task.loss(-outputs, batch) > 8
+    again = task_from_dict(task.to_dict())
+    assert again.classes == ("cdm", "no_sub")
+
+
+def test_settings_know_which_classes_a_task_can_have():
+    assert TaskSettings().classes == ("axion", "cdm", "no_sub")
+    assert TaskSettings(name="axion-mass").classes == ("axion",)
+    for values, message in {
+        ("classification", ("cdm",)): "two classes at least",
+        ("axion-mass", ("axion", "cdm")): "only images of class axion",
+    }.items():
+        with pytest.raises(ValidationError, match=message):
+            TaskSettings(name=values[0], classes=values[1])
