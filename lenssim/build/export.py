@@ -49,7 +49,10 @@ def export(
             shards = range(layout.record.shards)
             groups.append((layout, [shard for shard in shards if shard not in done]))
         task = partial(export_shard, archive.location.absolute_url)
-        with executor(task, workers, scheduler, doing="exporting", phase=phase) as run:
+        folder = archive.location.local_folder
+        with executor(
+            task, workers, scheduler, folder=folder, doing="exporting", phase=phase
+        ) as run:
             work_on_groups(archive.location, archive.manifest, groups, run, progress)
         return describe(url, phase)
 

@@ -96,9 +96,14 @@ class Location:
         return isinstance(self._fs, LocalFileSystem)
 
     @property
+    def local_folder(self) -> str | None:
+        """Absolute path of a folder of this machine; None where it is remote."""
+        return self._root if self.is_local else None
+
+    @property
     def absolute_url(self) -> str:
         """The same location for another process, whose working folder may be another one."""
-        return self._root if self.is_local else self.url
+        return self.local_folder or self.url
 
     def path(self, relative: str) -> str:
         """Full path or URL of a file in it."""

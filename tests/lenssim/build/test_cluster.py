@@ -11,7 +11,8 @@ import pytest
 
 import lenssim
 from lenssim.archive.manifest import read_manifest
-from lenssim.build.execution import ClusterError
+from lenssim.build.cluster import ClusterError, check_machine, run_task
+from lenssim.errors import ArchiveError
 from lenssim.storage.location import Location
 
 SMALL = {"chunk_size": 16, "shard_size": 16}
@@ -81,8 +82,8 @@ def start_cluster(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("lenssim.build.execution.WORKER_TIMEOUT", 3.0)
-    monkeypatch.setattr("lenssim.build.execution._WORKER_CHECK_INTERVAL", 0.3)
+    monkeypatch.setattr("lenssim.build.cluster.WORKER_TIMEOUT", 3.0)
+    monkeypatch.setattr("lenssim.build.cluster._WORKER_CHECK_INTERVAL", 0.3)
 
 
 def test_a_relative_folder_is_that_of_the_command_and_not_of_the_worker(
@@ -113,7 +114,7 @@ def test_a_scheduler_without_workers_is_given_up_and_nothing_is_overwritten(
 
 
 def test_workers_may_come_later_than_the_command(tmp_path, start_cluster, monkeypatch):
-    monkeypatch.setattr("lenssim.build.execution._WORKER_CHECK_INTERVAL", 0.1)
+    monkeypatch.setattr("lenssim.build.cluster._WORKER_CHECK_INTERVAL", 0.1)
     cluster = start_cluster(0)
     phases = []
 
@@ -154,11 +155,48 @@ def test_workers_without_lenssim_are_named_before_anything_is_written(tmp_path, 
     assert not (tmp_path / "a").exists()
 
 
+def test_workers_that_do_not_see_the_folder_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "node7")
+    with pytest.raises(ClusterError, match=f"on node7 does not see {tmp_path}/a: choose an --out"):
+        check_machine(lenssim.__version__, f"{tmp_path}/a")
+    check_machine(lenssim.__version__, str(tmp_path))
+    check_machine(lenssim.__version__, None)
+
+
+def test_a_refusal_by_a_worker_comes_back_without_its_causes(tmp_path):
+    class UnpicklableError(Exception):
+        def __init__(self, first, second):
+            super().__init__(first)
+
+    def task(_):
+        try:
+            raise UnpicklableError(1, 2)
+        except UnpicklableError as error:
+            raise ArchiveError("a sentence.") from error
+
+    with pytest.raises(ArchiveError, match=r"^a sentence\.$") as caught:
+        run_task(lenssim.__version__, str(tmp_path), task, 0)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_a_failed_write_on_a_worker_is_the_sentence_of_the_archive(
+    tmp_path, start_cluster, monkeypatch
+):
+    """The error on the worker has causes of zarr's that cannot be sent."""
+    cluster = start_cluster(1)
+    options = {"scheduler": cluster.address}
+    make(tmp_path, seed=1, **options)
+    monkeypatch.setattr("lenssim.build.run.create_group", lambda *_: None)
+    with pytest.raises(ArchiveError, match="cannot be written") as caught:
+        make(tmp_path, seed=2, overwrite=True, **options)
+    assert "\n" not in str(caught.value)
+
+
 def test_workers_of_another_version_are_named_before_anything_is_written(
     tmp_path, start_cluster, monkeypatch
 ):
     cluster = start_cluster(1)
-    monkeypatch.setattr("lenssim.build.execution.VERSION", "9.9.9")
+    monkeypatch.setattr("lenssim.build.cluster.VERSION", "9.9.9")
     with pytest.raises(ClusterError, match=r"has lenssim \d.*, and this run has 9\.9\.9"):
         make(tmp_path / "a", scheduler=cluster.address)
     assert not (tmp_path / "a").exists()
@@ -188,7 +226,7 @@ def test_a_cluster_gives_the_same_files_and_survives_a_lost_worker(tmp_path):
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr("lenssim.build.execution.CONNECT_TIMEOUT", "500ms")
+    monkeypatch.setattr("lenssim.build.cluster.CONNECT_TIMEOUT", "500ms")
     with pytest.raises(ClusterError, match="No dask scheduler answers"):
         make(tmp_path / "a", scheduler="tcp://127.0.0.1:9")
     assert not (tmp_path / "a").exists()
