@@ -15,7 +15,6 @@ import math
 from typing import Any
 
 import torch
-import yaml
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
@@ -25,6 +24,7 @@ from lensmodels.data.scaling import COMPONENTS, InputScaling
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.reporting.measurements import results_folder
 from lensmodels.views import turn
+from lenssim.configuration.yaml_reading import parse_yaml
 
 RESULTS_FILE = results_folder() / "diagnosis.jsonl"
 
@@ -59,7 +59,7 @@ def trained(settings: argparse.Namespace) -> list[dict[str, float]]:
     """Figures of every epoch of a training."""
     torch.manual_seed(0)
     (images, labels), (test_images, test_labels) = prepared(settings)
-    arguments = yaml.safe_load(settings.arguments)
+    arguments = parse_yaml(settings.arguments, "--arguments")
     encoder = Encoder(EncoderSettings(name=settings.encoder, arguments=arguments), images.shape[-1])
     model = torch.nn.Sequential(encoder, torch.nn.Linear(encoder.num_features, 3))
     steps = settings.epochs * (len(images) // settings.batch_size)

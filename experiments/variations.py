@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from lensmodels.errors import LensmodelsError
@@ -34,6 +33,7 @@ from lensmodels.study.comparison import (
 from lensmodels.study.grid import BASELINE, CellBlock
 from lensmodels.study.results import CellResult, collect, read_results
 from lensmodels.training import InterruptedTrainingError
+from lenssim.configuration.yaml_reading import read_yaml
 
 FOLDER = results_folder() / "variations"
 UNCHANGED = results_folder() / "laptop"
@@ -84,8 +84,8 @@ class Variation(BaseModel):
 
 def variations() -> dict[str, Variation]:
     """What variations.yaml lists, by name."""
-    text = Path(__file__).with_suffix(".yaml").read_text()
-    return {name: Variation.model_validate(each) for name, each in yaml.safe_load(text).items()}
+    values = read_yaml(Path(__file__).with_suffix(".yaml"))
+    return {name: Variation.model_validate(each) for name, each in values.items()}
 
 
 @click.group()
