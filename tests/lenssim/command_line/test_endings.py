@@ -16,7 +16,7 @@ GENERATE = [*LENSSIM, "generate", "--class", "cdm", "--test", "0", "--workers", 
 HEAVY = ("zarr", "xarray", "pandas", "dask", "numba", "scipy", "astropy", "matplotlib")
 
 
-def wait_until(is_true, seconds=120):
+def wait_until(is_true, seconds=240):
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline
