@@ -13,6 +13,8 @@ from lenssim import observation
 from lenssim.build.execution import Phase
 from lenssim.population import GroupStreams, LensSystem, draw_system
 from lenssim.rendering import EngineName, engine, kernels_are_compiled
+from lenssim.rendering.optics import point_spreads
+from lenssim.rendering.point_spread import PointSpread
 from lenssim.spec import (
     Instrument,
     Sampling,
@@ -86,6 +88,7 @@ def render(
     engine_name: EngineName = "fast",
     *,
     sampling: Sampling | None = None,
+    psf: PointSpread | None = None,
 ) -> FloatArray:
     """Noise-free images of systems, as the instrument sees them.
 
@@ -94,16 +97,20 @@ def render(
         spec: its instrument, sampling and flux factor.
         engine_name: "fast" or "lenstronomy".
         sampling: how to integrate over pixels; the specification's own where not given.
+        psf: of all images, taken into the integral over pixels; the specification's own where not
+            given.
 
     Returns:
         e-/s, shape (num_pix, num_pix) for one system or (n, num_pix, num_pix) for a sequence,
         axes (sample, y, x).
     """
     if isinstance(systems, LensSystem):
-        return render([systems], spec, engine_name, sampling=sampling)[0]
+        return render([systems], spec, engine_name, sampling=sampling, psf=psf)[0]
     noise, kernel = _optics(spec.instrument)
-    fluxes = engine(engine_name)(systems, spec, sampling or spec.sampling, noise)
-    images: FloatArray = observation.convolve(fluxes, kernel)
+    psfs = point_spreads(spec.instrument, systems) if psf is None else [psf] * len(systems)
+    images = engine(engine_name)(systems, spec, sampling or spec.sampling, noise, psfs)
+    if psfs is None:
+        images = observation.convolve(images, kernel)
     images *= spec.observation.flux_factor
     return images
 

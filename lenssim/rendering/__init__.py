@@ -7,6 +7,9 @@ halo_field           the same of extended subhalos, by tile_polynomials
 power_law_rays       an elliptical power law over many positions
 ray_tracing          all together: surface brightness at positions in the image
 quadrature           its integral over pixels, adaptive or on a regular grid
+subcell_moments      what a PSF needs of the brightness in parts of pixels
+point_spread         PSFs; psf_file reads one, optics gives that of an image
+psf_convolution      PSF and integral over pixels together, from these moments
 contract             what an engine takes and gives
 fast, reference      the two engines: the kernels above, and lenstronomy
 engines              the engines by name

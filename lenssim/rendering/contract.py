@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.population import LensSystem
+from lenssim.rendering.point_spread import PointSpread
 from lenssim.spec import Sampling, Specification
 
 EngineName = Literal["fast", "lenstronomy"]
@@ -26,7 +27,7 @@ class PixelNoise(NamedTuple):
 
 
 class Engine(Protocol):
-    """Renders systems: the flux that falls on each pixel, before the PSF and without noise."""
+    """Renders systems: the flux that falls on each pixel, without noise."""
 
     def __call__(
         self,
@@ -34,6 +35,7 @@ class Engine(Protocol):
         spec: Specification,
         sampling: Sampling,
         noise: PixelNoise,
+        psfs: Sequence[PointSpread] | None = None,
     ) -> NDArray[np.float64]:
         """Pixel fluxes.
 
@@ -42,6 +44,8 @@ class Engine(Protocol):
             spec: its instrument, and how its vortex is made.
             sampling: how to integrate over pixels, the specification's own as a rule.
             noise: what an adaptive tolerance is measured in.
+            psfs: PSF of each system, taken into the integral over pixels; where not given, the
+                fluxes are those before any PSF.
 
         Returns:
             e-/s, shape (n, num_pix, num_pix), axes (sample, y, x), the last two both rising.

@@ -10,13 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.population import LensSystem, vortex_as_point_masses
+from lenssim.profiles.elliptical_power_law import angular_series
+from lenssim.profiles.multipole import multipole_components
+from lenssim.profiles.tnfw_table import HALO_COLUMNS, tnfw_halos, tnfw_tables
 from lenssim.rendering.compilation import kernel
 from lenssim.rendering.contract import PixelNoise
 from lenssim.rendering.deflection import axis_ratio_and_angle
-from lenssim.rendering.quadrature import adaptive_pixel_fluxes, regular_pixel_fluxes
-from lenssim.rendering.ray_tracing import NUMBERS, RayTracer, with_masses
+from lenssim.rendering.point_spread import PointSpread
+from lenssim.rendering.psf_convolution import MOMENTS, convolve_moments, reach, subcells
+from lenssim.rendering.quadrature import (
+    adaptive_moments,
+    adaptive_pixel_fluxes,
+    regular_moments,
+    regular_pixel_fluxes,
+)
+from lenssim.rendering.ray_tracing import NUMBERS, RayTracer, with_arrays
 from lenssim.rendering.source import sersic_amplitude, sersic_b
+from lenssim.rendering.subcell_moments import stencil_weights
 from lenssim.spec import Sampling, Specification
+
+_EMPTY = np.empty(0)
+_NO_HALOS = np.empty((0, HALO_COLUMNS))
 
 # Most images of a data set share these: numpy takes longer for one number than the look-up does.
 
@@ -53,11 +67,30 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
     half_y = 0.5 * system.vortex_length * math.sin(system.vortex_angle)
     mass_x, mass_y = system.subhalo_x, system.subhalo_y
     mass_theta_e_squared = system.subhalo_theta_e**2
+    halos, halo_theta_e_squared = _NO_HALOS, _EMPTY
+    if system.subhalo_r_s.size > 0:
+        halos = tnfw_halos(
+            mass_x, mass_y, system.subhalo_r_s, system.subhalo_truncation, mass_theta_e_squared
+        )
+        halo_theta_e_squared = mass_theta_e_squared
+        mass_x, mass_y, mass_theta_e_squared = _EMPTY, _EMPTY, _EMPTY
     vortex_theta_e = system.vortex_theta_e
     point_masses = spec.substructure.axion.point_masses
     if vortex_theta_e > 0 and point_masses is not None:
         mass_x, mass_y, mass_theta_e_squared = vortex_as_point_masses(system, point_masses)
         vortex_theta_e = 0.0
+    m3_cos, m3_sin = _multipole(3, system.lens_m3_amplitude, system.lens_m3_angle, system)
+    m4_cos, m4_sin = _multipole(4, system.lens_m4_amplitude, system.lens_m4_angle, system)
+    light_amplitude, light_b = 0.0, 1.0
+    if math.isfinite(system.lens_light_magnitude):
+        light_amplitude, light_b = _source_profile(
+            system.lens_light_magnitude - spec.instrument.zero_point,
+            system.lens_light_r_sersic,
+            system.lens_light_n_sersic,
+        )
+    series = _EMPTY
+    if system.lens_slope != 2.0:
+        series = angular_series(axis_ratio, system.lens_slope)
     return RayTracer(
         theta_e=system.lens_theta_e,
         axis_ratio=axis_ratio,
@@ -65,6 +98,13 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
         sin_phi=math.sin(phi),
         gamma1=system.lens_gamma1,
         gamma2=system.lens_gamma2,
+        lens_x=system.lens_x,
+        lens_y=system.lens_y,
+        slope=system.lens_slope,
+        m3_cos=m3_cos,
+        m3_sin=m3_sin,
+        m4_cos=m4_cos,
+        m4_sin=m4_sin,
         vortex_theta_e=vortex_theta_e,
         vortex_half_x=half_x,
         vortex_half_y=half_y,
@@ -78,25 +118,57 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
         b=b,
         source_e1=system.source_e1,
         source_e2=system.source_e2,
+        light_amplitude=light_amplitude,
+        light_r_sersic=system.lens_light_r_sersic,
+        light_n_sersic=system.lens_light_n_sersic,
+        light_b=light_b,
+        light_e1=system.lens_light_e1,
+        light_e2=system.lens_light_e2,
         mass_x=mass_x,
         mass_y=mass_y,
         mass_theta_e_squared=mass_theta_e_squared,
+        series=series,
+        halos=halos,
+        halo_theta_e_squared=halo_theta_e_squared,
+        tables=tnfw_tables(),
     )
 
 
+def _multipole(
+    order: int, amplitude: float, angle: float, system: LensSystem
+) -> tuple[float, float]:
+    """`multipole_components` of a system as plain numbers."""
+    if amplitude == 0.0:
+        return 0.0, 0.0
+    cosine, sine = multipole_components(order, amplitude, angle, system.lens_theta_e)
+    return float(cosine), float(sine)
+
+
 def pixel_fluxes(
-    systems: Sequence[LensSystem], spec: Specification, sampling: Sampling, noise: PixelNoise
+    systems: Sequence[LensSystem],
+    spec: Specification,
+    sampling: Sampling,
+    noise: PixelNoise,
+    psfs: Sequence[PointSpread] | None = None,
 ) -> NDArray[np.float64]:
-    """Renders systems, all in one call of a kernel; see `contract.Engine`."""
+    """Renders systems; see `contract.Engine`."""
     tracers = [ray_tracer(system, spec) for system in systems]
+    if psfs is not None:
+        return _convolved_fluxes(tracers, psfs, spec, sampling, noise)
     instrument = spec.instrument
     fluxes = np.empty((len(tracers), instrument.num_pix, instrument.num_pix))
     _render(
         np.array([tracer[:NUMBERS] for tracer in tracers]),
-        np.cumsum([0, *(tracer.mass_x.size for tracer in tracers)]),
+        _first([tracer.mass_x for tracer in tracers]),
         np.concatenate([tracer.mass_x for tracer in tracers]),
         np.concatenate([tracer.mass_y for tracer in tracers]),
         np.concatenate([tracer.mass_theta_e_squared for tracer in tracers]),
+        _first([tracer.series for tracer in tracers]),
+        np.concatenate([tracer.series for tracer in tracers]),
+        _first([tracer.halos for tracer in tracers]),
+        np.concatenate([tracer.halos for tracer in tracers]),
+        np.concatenate([tracer.halo_theta_e_squared for tracer in tracers]),
+        tnfw_tables(),
         instrument.pixel_scale,
         sampling.subsamples or 0,
         sampling.tolerance or 0.0,
@@ -106,21 +178,58 @@ def pixel_fluxes(
     return fluxes
 
 
+def _first(arrays: list[NDArray[np.float64]]) -> NDArray[np.int64]:
+    """Index of the first row of each array, and of the end, when they are joined."""
+    return np.cumsum([0, *(len(array) for array in arrays)])
+
+
+def _convolved_fluxes(
+    tracers: Sequence[RayTracer],
+    psfs: Sequence[PointSpread],
+    spec: Specification,
+    sampling: Sampling,
+    noise: PixelNoise,
+) -> NDArray[np.float64]:
+    """Images with the PSF of each taken into the integral over its pixels."""
+    num_pix, pixel_scale = spec.instrument.num_pix, spec.instrument.pixel_scale
+    images = np.empty((len(tracers), num_pix, num_pix))
+    for image, tracer, psf in zip(images, tracers, psfs, strict=True):
+        cells = sampling.subsamples or subcells(psf, pixel_scale)
+        side = num_pix + 2 * reach(psf, pixel_scale)
+        moments = np.empty((MOMENTS, cells, cells, side, side))
+        if sampling.tolerance is None:
+            regular_moments(tracer, pixel_scale, moments)
+        else:
+            weights = stencil_weights(cells, pixel_scale)
+            adaptive_moments(tracer, pixel_scale, sampling.tolerance, *noise, weights, moments)
+        image[:] = convolve_moments(moments, psf, num_pix, pixel_scale)
+    return images
+
+
 @kernel
 def _render(
-    numbers, first, mass_x, mass_y, mass_theta_e_squared, pixel_scale, subsamples, tolerance,
-    noise, fluxes,
+    numbers, first_mass, mass_x, mass_y, mass_theta_e_squared, first_term, series, first_halo,
+    halos, halo_theta_e_squared, tables, pixel_scale, subsamples, tolerance, noise, fluxes,
 ):  # fmt: skip
     """Renders one system after another into `fluxes`, shape (n, num_pix, num_pix).
 
     System i has the numbers of its `RayTracer` in numbers[i], and its point masses between
-    first[i] and first[i + 1]. With no `subsamples`, the integration is adaptive.
+    first_mass[i] and first_mass[i + 1], likewise the series of its lens and its halos. With no
+    `subsamples`, the integration is adaptive.
     """
     num_pix = fluxes.shape[1]
     for i in range(numbers.shape[0]):
-        masses = slice(first[i], first[i + 1])
-        tracer = with_masses(
-            numbers[i], mass_x[masses], mass_y[masses], mass_theta_e_squared[masses]
+        masses = slice(first_mass[i], first_mass[i + 1])
+        own_halos = slice(first_halo[i], first_halo[i + 1])
+        tracer = with_arrays(
+            numbers[i],
+            mass_x[masses],
+            mass_y[masses],
+            mass_theta_e_squared[masses],
+            series[first_term[i] : first_term[i + 1]],
+            halos[own_halos],
+            halo_theta_e_squared[own_halos],
+            tables,
         )
         if subsamples > 0:
             fluxes[i] = regular_pixel_fluxes(tracer, num_pix, pixel_scale, subsamples)

@@ -16,8 +16,9 @@ import math
 import numpy as np
 
 from lenssim.rendering.compilation import inlined, kernel
-from lenssim.rendering.ray_tracing import BLOCK, surface_brightness
-from lenssim.rendering.substructure_field import TILE, substructure_field
+from lenssim.rendering.ray_tracing import BLOCK, lens_field, surface_brightness
+from lenssim.rendering.subcell_moments import add_weighted_nodes, fill_smooth_moments
+from lenssim.rendering.substructure_field import TILE
 
 BORDER = 2
 """Pixels around the image that the fourth differences reach into."""
@@ -48,7 +49,7 @@ def regular_pixel_fluxes(tracer, num_pix, pixel_scale, subsamples):
     Returns:
         Fluxes, unit of the tracer's amplitude times arcsec^2, shape (num_pix, num_pix), (y, x).
     """
-    field = substructure_field(tracer, num_pix, pixel_scale, 0)
+    field = lens_field(tracer, num_pix, pixel_scale, 0)
     fluxes = np.zeros((num_pix, num_pix))
     per_row = num_pix * subsamples
     step = pixel_scale / subsamples
@@ -64,6 +65,33 @@ def regular_pixel_fluxes(tracer, num_pix, pixel_scale, subsamples):
         for column in range(per_row):
             fluxes[row // subsamples, column // subsamples] += brightness[column]
     return fluxes * (step * step)
+
+
+@kernel
+def regular_moments(tracer, pixel_scale, moments):
+    """Fluxes of sub-cells with one sample each, at the centre; higher moments are zero.
+
+    Args:
+        tracer: a `RayTracer`.
+        pixel_scale: arcsec.
+        moments: receives the moments, shape (6, s, s, n, n), see `psf_convolution`.
+    """
+    cells = moments.shape[1]
+    num_pix = moments.shape[3]
+    field = lens_field(tracer, num_pix, pixel_scale, 0)
+    moments[:] = 0.0
+    step = pixel_scale / cells
+    first = -0.5 * num_pix * pixel_scale + 0.5 * step
+    x = first + step * np.arange(num_pix * cells)
+    y = np.empty(x.shape[0])
+    brightness = np.empty(x.shape[0])
+    for row in range(x.shape[0]):
+        y[:] = first + row * step
+        surface_brightness(x, y, tracer, field, brightness)
+        for column in range(x.shape[0]):
+            moments[0, row % cells, column % cells, row // cells, column // cells] = (
+                brightness[column] * step * step
+            )
 
 
 @kernel
@@ -142,7 +170,7 @@ def _mark_neighbours(marked, row, column):
 def _singular_pixels(tracer, num_pix, pixel_scale):
     """Pixels that hold the lens centre or a piece of the vortex, whatever their samples say."""
     marked = np.zeros((num_pix, num_pix), dtype=np.bool_)
-    _mark_around(marked, 0.0, 0.0, pixel_scale)
+    _mark_around(marked, tracer.lens_x, tracer.lens_y, pixel_scale)
     if tracer.vortex_theta_e > 0.0:
         half = math.hypot(tracer.vortex_half_x, tracer.vortex_half_y)
         # beyond the image there is nothing to mark, however long the line
@@ -264,7 +292,45 @@ def adaptive_pixel_fluxes(
         fluxes: e-/s, shape (num_pix, num_pix), (y, x).
         evaluations: how many rays were traced.
     """
-    field = substructure_field(tracer, num_pix, pixel_scale, BORDER)
+    no_weights = np.empty((3, 0, 5))
+    no_moments = np.empty((6, 0, 0, num_pix, num_pix))
+    return _integrate(
+        tracer, num_pix, pixel_scale, tolerance, background_variance, exposure_time,
+        no_weights, no_moments,
+    )  # fmt: skip
+
+
+@kernel
+def adaptive_moments(
+    tracer, pixel_scale, tolerance, background_variance, exposure_time, weights, moments
+):
+    """Moments of the brightness in the sub-cells of pixels, to a tolerance as pixel fluxes.
+
+    Args:
+        tracer, pixel_scale, tolerance, background_variance, exposure_time: as in
+            `adaptive_pixel_fluxes`.
+        weights: `stencil_weights` of s sub-cells.
+        moments: receives the moments, shape (6, s, s, n, n), see `psf_convolution`.
+
+    Returns:
+        How many rays were traced.
+    """
+    _, evaluations = _integrate(
+        tracer, moments.shape[3], pixel_scale, tolerance, background_variance, exposure_time,
+        weights, moments,
+    )  # fmt: skip
+    return evaluations
+
+
+@kernel
+def _integrate(
+    tracer, num_pix, pixel_scale, tolerance, background_variance, exposure_time, weights, moments
+):
+    """Pixel fluxes and, where there are sub-cells, their moments; returns fluxes and evaluations.
+
+    Rough pixels are integrated from their sub-cells on, or as a whole where there are none.
+    """
+    field = lens_field(tracer, num_pix, pixel_scale, BORDER)
     side = num_pix + 2 * BORDER
     rows, columns = _tile_order(side)
     samples = _centre_samples(tracer, field, rows, columns, side, pixel_scale)
@@ -279,9 +345,14 @@ def adaptive_pixel_fluxes(
     area = pixel_scale * pixel_scale
     fluxes = np.empty((num_pix, num_pix))
     pixel_error = np.empty(num_pix * num_pix)
-    cell_x = np.empty(num_pix * num_pix)
-    cell_y = np.empty(num_pix * num_pix)
-    cell_pixel = np.empty(num_pix * num_pix, dtype=np.int64)
+    has_subcells = moments.shape[1] > 0
+    subcells = max(moments.shape[1], 1)
+    cell_size = pixel_scale / subcells
+    if has_subcells:
+        fill_smooth_moments(samples, weights, moments)
+    cell_x = np.empty(num_pix * num_pix * subcells * subcells)
+    cell_y = np.empty(cell_x.shape[0])
+    cell_pixel = np.empty(cell_x.shape[0], dtype=np.int64)
     cells = 0
     roughness = np.empty((num_pix, num_pix))
     for row in range(num_pix):
@@ -302,22 +373,28 @@ def adaptive_pixel_fluxes(
         if roughness[row, column] <= 1.0 and not marked[row, column]:
             continue
         fluxes[row, column] = 0.0
-        cell_x[cells] = (column - 0.5 * (num_pix - 1)) * pixel_scale
-        cell_y[cells] = (row - 0.5 * (num_pix - 1)) * pixel_scale
-        cell_pixel[cells] = row * num_pix + column
-        cells += 1
+        moments[:, :, :, row, column] = 0.0
+        x = (column - 0.5 * (num_pix - 1)) * pixel_scale
+        y = (row - 0.5 * (num_pix - 1)) * pixel_scale
+        for cell in range(subcells * subcells):
+            cell_x[cells] = x + (cell % subcells - 0.5 * (subcells - 1)) * cell_size
+            cell_y[cells] = y + (cell // subcells - 0.5 * (subcells - 1)) * cell_size
+            cell_pixel[cells] = row * num_pix + column
+            cells += 1
 
     evaluations += _integrate_cells(
-        tracer, field, strong, pixel_scale, cell_x, cell_y, cell_pixel, cells, pixel_error, fluxes
-    )
+        tracer, field, strong, pixel_scale, cell_size, cell_x, cell_y, cell_pixel, cells,
+        pixel_error, fluxes, has_subcells, moments,
+    )  # fmt: skip
     return fluxes, evaluations
 
 
 @kernel
 def _integrate_cells(
-    tracer, field, strong, pixel_scale, pixel_x, pixel_y, pixels, count, pixel_error, fluxes
-):
-    """Integrates whole pixels cell by cell, cutting each cell in four until it is resolved.
+    tracer, field, strong, pixel_scale, cell_size, pixel_x, pixel_y, pixels, count,
+    pixel_error, fluxes, has_subcells, moments,
+):  # fmt: skip
+    """Integrates pixels cell by cell, cutting each cell in four until it is resolved.
 
     Cells wait on a stack, and the topmost are traced together; those of one pixel lie side by
     side, so a batch falls into few tiles.
@@ -325,10 +402,12 @@ def _integrate_cells(
     Args:
         tracer, field, strong: as elsewhere in this module.
         pixel_scale: arcsec.
-        pixel_x, pixel_y, pixels: centres and flat indices of the pixels, of which the first
-            `count` are valid.
+        cell_size: of the cells to begin with, pixels or sub-cells, arcsec.
+        pixel_x, pixel_y, pixels: centres of these cells and flat indices of their pixels, of which
+            the first `count` are valid.
         pixel_error: error allowed in each pixel, e-/s, flat.
         fluxes: the image that receives the fluxes, e-/s.
+        has_subcells, moments: whether to add the light to the moments of sub-cells, and these.
 
     Returns:
         How many rays were traced.
@@ -341,7 +420,7 @@ def _integrate_cells(
     cell_pixel = np.empty(capacity, dtype=np.int64)
     cell_x[:count] = pixel_x[:count]
     cell_y[:count] = pixel_y[:count]
-    cell_half[:count] = 0.5 * pixel_scale
+    cell_half[:count] = 0.5 * cell_size
     cell_pixel[:count] = pixels[:count]
     smallest = 0.5 * pixel_scale / 2.0**MAXIMUM_DEPTH
     flat = fluxes.reshape(fluxes.size)
@@ -380,6 +459,11 @@ def _integrate_cells(
             )
             if resolved or half <= smallest:
                 flat[taken_pixel[cell]] += mean * cell_area
+                if has_subcells:
+                    add_weighted_nodes(
+                        moments, pixel_scale, taken_pixel[cell], taken_x[cell], taken_y[cell],
+                        x, y, values, cell_area, cell * _NODES,
+                    )  # fmt: skip
                 continue
             for quarter in range(4):
                 cell_x[count] = taken_x[cell] + (0.5 if quarter & 1 else -0.5) * half

@@ -8,10 +8,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.profiles.multipole import multipole
 from lenssim.rendering import deflection, source
 from lenssim.rendering.compilation import inlined, kernel
 from lenssim.rendering.exponential import exponential
-from lenssim.rendering.substructure_field import subtract_substructure
+from lenssim.rendering.halo_field import HaloField, halo_field, subtract_halos
+from lenssim.rendering.power_law_rays import SCRATCH_ROWS, power_law_deflections
+from lenssim.rendering.substructure_field import (
+    SubstructureField,
+    substructure_field,
+    subtract_substructure,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -20,7 +27,9 @@ class RayTracer(NamedTuple):
     """One lensed source in the form that the kernels take: plain numbers and contiguous arrays.
 
     Lengths are in arcsec, `amplitude` is the surface brightness at `r_sersic`. A `vortex_theta_e`
-    of zero means no vortex, empty mass arrays mean no point masses.
+    of zero means no vortex, a `light_amplitude` of zero a dark lens, empty arrays no masses and no
+    halos. `series` is `angular_series` of the lens, `halos` and `tables` are those of
+    `lenssim.profiles.tnfw_table`; multipoles are given by `multipole_components`.
     """
 
     theta_e: float
@@ -29,6 +38,13 @@ class RayTracer(NamedTuple):
     sin_phi: float
     gamma1: float
     gamma2: float
+    lens_x: float
+    lens_y: float
+    slope: float
+    m3_cos: float
+    m3_sin: float
+    m4_cos: float
+    m4_sin: float
     vortex_theta_e: float
     vortex_half_x: float
     vortex_half_y: float
@@ -42,24 +58,63 @@ class RayTracer(NamedTuple):
     b: float
     source_e1: float
     source_e2: float
+    light_amplitude: float
+    light_r_sersic: float
+    light_n_sersic: float
+    light_b: float
+    light_e1: float
+    light_e2: float
     mass_x: FloatArray
     mass_y: FloatArray
     mass_theta_e_squared: FloatArray
+    series: FloatArray
+    halos: FloatArray
+    halo_theta_e_squared: FloatArray
+    tables: FloatArray
 
 
-NUMBERS = len(RayTracer._fields) - 3
+NUMBERS = RayTracer._fields.index("mass_x")
 """Fields of a `RayTracer` before its arrays."""
 
 
 @inlined
-def with_masses(numbers, mass_x, mass_y, mass_theta_e_squared):
-    """The `RayTracer` of its numbers, in the order of its fields, and its point masses."""
+def with_arrays(
+    numbers, mass_x, mass_y, mass_theta_e_squared, series, halos, halo_theta_e_squared, tables
+):
+    """The `RayTracer` of its numbers, in the order of its fields, and its arrays."""
     return RayTracer(
         numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
         numbers[7], numbers[8], numbers[9], numbers[10], numbers[11], numbers[12], numbers[13],
-        numbers[14], numbers[15], numbers[16], numbers[17], numbers[18],
-        mass_x, mass_y, mass_theta_e_squared,
+        numbers[14], numbers[15], numbers[16], numbers[17], numbers[18], numbers[19],
+        numbers[20], numbers[21], numbers[22], numbers[23], numbers[24], numbers[25],
+        numbers[26], numbers[27], numbers[28], numbers[29], numbers[30], numbers[31],
+        mass_x, mass_y, mass_theta_e_squared, series, halos, halo_theta_e_squared, tables,
     )  # fmt: skip
+
+
+class LensField(NamedTuple):
+    """Deflection of the substructure of an image, tile by tile; built by `lens_field`."""
+
+    masses: SubstructureField
+    halos: HaloField
+
+
+@kernel
+def lens_field(tracer, num_pix, pixel_scale, border):
+    """Sums the substructure of a system into the tiles of an image.
+
+    Args:
+        tracer: a `RayTracer`.
+        num_pix: pixels on a side.
+        pixel_scale: arcsec.
+        border: pixels around the image where rays are traced too.
+    """
+    return LensField(
+        substructure_field(tracer, num_pix, pixel_scale, border),
+        halo_field(
+            tracer.halos, tracer.halo_theta_e_squared, tracer.tables, num_pix, pixel_scale, border
+        ),
+    )
 
 
 BLOCK = 512
@@ -75,7 +130,7 @@ def surface_brightness(x, y, tracer, field, out):
     Args:
         x, y: image-plane positions, arcsec, shape (n,).
         tracer: a `RayTracer`.
-        field: its `SubstructureField`.
+        field: its `LensField`.
         out: receives the surface brightness, unit of `tracer.amplitude`, shape (n,).
     """
     beta_x = np.empty(BLOCK)
@@ -86,6 +141,10 @@ def surface_brightness(x, y, tracer, field, out):
         count = end - start
         _trace(x[start:end], y[start:end], tracer, field, beta_x[:count], beta_y[:count])
         _profile(beta_x[:count], beta_y[:count], tracer, bits[:count], out[start:end])
+        if tracer.light_amplitude > 0.0:
+            _add_lens_light(
+                x[start:end], y[start:end], tracer, bits[:count], beta_x[:count], out[start:end]
+            )
 
 
 @kernel
@@ -106,28 +165,101 @@ def _profile(beta_x, beta_y, tracer, bits, out):
 
 
 @kernel
+def _add_lens_light(x, y, tracer, bits, scratch, out):
+    """Adds the light of the lens at image-plane positions to `out`."""
+    for i in range(out.shape[0]):
+        radius = source.elliptical_radius(
+            x[i] - tracer.lens_x, y[i] - tracer.lens_y, tracer.light_e1, tracer.light_e2
+        )
+        scratch[i] = source.sersic_exponent(
+            radius, tracer.light_r_sersic, tracer.light_n_sersic, tracer.light_b
+        )
+    exponential(scratch, bits)
+    for i in range(out.shape[0]):
+        out[i] += tracer.light_amplitude * scratch[i]
+
+
+@kernel
 def _trace(x, y, tracer, field, beta_x, beta_y):
     """Source-plane positions of rays, arcsec, into (beta_x, beta_y); at most `BLOCK` of them.
 
     One loop a component, so that those of plain arithmetic run in vector registers.
     """
     count = x.shape[0]
-    if tracer.axis_ratio == 1.0:
-        for i in range(count):
-            alpha_x, alpha_y = deflection.sis(x[i], y[i], tracer.theta_e)
-            beta_x[i] = x[i] - alpha_x
-            beta_y[i] = y[i] - alpha_y
+    if tracer.slope != 2.0:
+        _subtract_power_law(x, y, tracer, beta_x, beta_y)
     else:
-        for i in range(count):
-            alpha_x, alpha_y = deflection.sie(
-                x[i], y[i], tracer.theta_e, tracer.axis_ratio, tracer.cos_phi, tracer.sin_phi
-            )
-            beta_x[i] = x[i] - alpha_x
-            beta_y[i] = y[i] - alpha_y
+        _subtract_isothermal(x, y, tracer, beta_x, beta_y)
     if tracer.gamma1 != 0.0 or tracer.gamma2 != 0.0:
         for i in range(count):
             alpha_x, alpha_y = deflection.shear(x[i], y[i], tracer.gamma1, tracer.gamma2)
             beta_x[i] -= alpha_x
             beta_y[i] -= alpha_y
-    if field.tiles_on_a_side > 0:
-        subtract_substructure(x, y, tracer, field, beta_x, beta_y)
+    if tracer.m3_cos != 0.0 or tracer.m3_sin != 0.0:
+        for i in range(count):
+            alpha_x, alpha_y = multipole(
+                x[i] - tracer.lens_x, y[i] - tracer.lens_y, 3, tracer.m3_cos, tracer.m3_sin
+            )
+            beta_x[i] -= alpha_x
+            beta_y[i] -= alpha_y
+    if tracer.m4_cos != 0.0 or tracer.m4_sin != 0.0:
+        for i in range(count):
+            alpha_x, alpha_y = multipole(
+                x[i] - tracer.lens_x, y[i] - tracer.lens_y, 4, tracer.m4_cos, tracer.m4_sin
+            )
+            beta_x[i] -= alpha_x
+            beta_y[i] -= alpha_y
+    if field.masses.tiles_on_a_side > 0:
+        subtract_substructure(x, y, tracer, field.masses, beta_x, beta_y)
+    if field.halos.tiles_on_a_side > 0:
+        subtract_halos(x, y, field.halos, beta_x, beta_y)
+
+
+@kernel
+def _subtract_isothermal(x, y, tracer, beta_x, beta_y):
+    """Image-plane positions less the deflection of the isothermal halo, into (beta_x, beta_y)."""
+    is_centred = tracer.lens_x == 0.0 and tracer.lens_y == 0.0
+    if tracer.axis_ratio == 1.0 and is_centred:
+        # apart, because the compiler factors x out here: images of version 1.0.0 keep their bits
+        for i in range(x.shape[0]):
+            alpha_x, alpha_y = deflection.sis(x[i], y[i], tracer.theta_e)
+            beta_x[i] = x[i] - alpha_x
+            beta_y[i] = y[i] - alpha_y
+    elif tracer.axis_ratio == 1.0:
+        for i in range(x.shape[0]):
+            alpha_x, alpha_y = deflection.sis(
+                x[i] - tracer.lens_x, y[i] - tracer.lens_y, tracer.theta_e
+            )
+            beta_x[i] = x[i] - alpha_x
+            beta_y[i] = y[i] - alpha_y
+    else:
+        for i in range(x.shape[0]):
+            alpha_x, alpha_y = deflection.sie(
+                x[i] - tracer.lens_x,
+                y[i] - tracer.lens_y,
+                tracer.theta_e,
+                tracer.axis_ratio,
+                tracer.cos_phi,
+                tracer.sin_phi,
+            )
+            beta_x[i] = x[i] - alpha_x
+            beta_y[i] = y[i] - alpha_y
+
+
+@kernel
+def _subtract_power_law(x, y, tracer, beta_x, beta_y):
+    """Image-plane positions less the deflection of the power law, into (beta_x, beta_y)."""
+    count = x.shape[0]
+    scratch = np.empty((SCRATCH_ROWS, count))
+    relative = np.empty((2, count))
+    alpha = np.empty((2, count))
+    for i in range(count):
+        relative[0, i] = x[i] - tracer.lens_x
+        relative[1, i] = y[i] - tracer.lens_y
+    power_law_deflections(
+        relative[0], relative[1], tracer.theta_e, tracer.slope, tracer.axis_ratio,
+        tracer.cos_phi, tracer.sin_phi, tracer.series, scratch, alpha[0], alpha[1],
+    )  # fmt: skip
+    for i in range(count):
+        beta_x[i] = x[i] - alpha[0, i]
+        beta_y[i] = y[i] - alpha[1, i]

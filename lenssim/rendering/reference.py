@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,10 @@ from lenstronomy.SimulationAPI.sim_api import SimAPI
 from numpy.typing import NDArray
 
 from lenssim.population import LensSystem, vortex_as_point_masses
+from lenssim.profiles.tnfw import alpha_rs
 from lenssim.rendering.contract import PixelNoise
+from lenssim.rendering.point_spread import Gaussian, PointSpread
+from lenssim.rendering.psf_convolution import reach
 from lenssim.spec import Instrument, Sampling, Specification
 
 SUBSAMPLES = 16
@@ -66,24 +70,41 @@ def lens_components(
         system: what to render.
         vortex_point_masses: make the vortex of this many point masses, or None for the line.
     """
-    if system.lens_e1 == 0 and system.lens_e2 == 0:
-        models = ["SIS"]
-        parameters: list[dict[str, Any]] = [{"theta_E": system.lens_theta_e}]
+    halo: dict[str, Any] = {
+        "theta_E": system.lens_theta_e,
+        "center_x": system.lens_x,
+        "center_y": system.lens_y,
+    }
+    ellipticity = {"e1": system.lens_e1, "e2": system.lens_e2}
+    if system.lens_slope != 2:
+        models = ["EPL"]
+        parameters = [halo | ellipticity | {"gamma": system.lens_slope}]
+    elif system.lens_e1 == 0 and system.lens_e2 == 0:
+        models, parameters = ["SIS"], [halo]
     else:
-        models = ["SIE"]
-        parameters = [{"theta_E": system.lens_theta_e, "e1": system.lens_e1, "e2": system.lens_e2}]
+        models, parameters = ["SIE"], [halo | ellipticity]
     if system.lens_gamma1 != 0 or system.lens_gamma2 != 0:
         models.append("SHEAR")
         parameters.append({"gamma1": system.lens_gamma1, "gamma2": system.lens_gamma2})
-    x, y, theta_e = system.subhalo_x, system.subhalo_y, system.subhalo_theta_e
-    if system.vortex_theta_e > 0 and vortex_point_masses is not None:
-        x, y, theta_e_squared = vortex_as_point_masses(system, vortex_point_masses)
-        theta_e = np.sqrt(theta_e_squared)
-    models += ["POINT_MASS"] * len(x)
-    parameters += [
-        {"theta_E": radius, "center_x": centre_x, "center_y": centre_y}
-        for centre_x, centre_y, radius in zip(x, y, theta_e, strict=True)
-    ]
+    for order, amplitude, angle in (
+        (3, system.lens_m3_amplitude, system.lens_m3_angle),
+        (4, system.lens_m4_amplitude, system.lens_m4_angle),
+    ):
+        if amplitude != 0:
+            models.append("MULTIPOLE")
+            parameters.append(
+                {
+                    "m": order,
+                    "a_m": amplitude * system.lens_theta_e,
+                    "phi_m": angle,
+                    "center_x": system.lens_x,
+                    "center_y": system.lens_y,
+                    "r_E": system.lens_theta_e,
+                }
+            )
+    subhalo_models, subhalo_parameters = _subhalos(system, vortex_point_masses)
+    models += subhalo_models
+    parameters += subhalo_parameters
     settings: list[dict[str, Any]] = [{} for _ in models]
     if system.vortex_theta_e > 0 and vortex_point_masses is None:
         models.append("TABULATED_DEFLECTIONS")
@@ -100,6 +121,69 @@ def lens_components(
     return models, parameters, settings
 
 
+def _subhalos(
+    system: LensSystem, vortex_point_masses: int | None
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Subhalos, and a vortex made of point masses: model names and their parameters."""
+    if system.subhalo_r_s.size > 0:
+        strengths = alpha_rs(
+            system.subhalo_theta_e**2, system.subhalo_r_s, system.subhalo_truncation
+        )
+        return ["TNFW"] * len(strengths), [
+            {
+                "alpha_Rs": strength,
+                "Rs": r_s,
+                "r_trunc": truncation * r_s,
+                "center_x": x,
+                "center_y": y,
+            }
+            for strength, r_s, truncation, x, y in zip(
+                strengths,
+                system.subhalo_r_s,
+                system.subhalo_truncation,
+                system.subhalo_x,
+                system.subhalo_y,
+                strict=True,
+            )
+        ]
+    x, y, theta_e = system.subhalo_x, system.subhalo_y, system.subhalo_theta_e
+    if system.vortex_theta_e > 0 and vortex_point_masses is not None:
+        x, y, theta_e_squared = vortex_as_point_masses(system, vortex_point_masses)
+        theta_e = np.sqrt(theta_e_squared)
+    return ["POINT_MASS"] * len(x), [
+        {"theta_E": radius, "center_x": centre_x, "center_y": centre_y}
+        for centre_x, centre_y, radius in zip(x, y, theta_e, strict=True)
+    ]
+
+
+def lens_light(system: LensSystem) -> list[dict[str, Any]]:
+    """The light of the lens as lenstronomy takes it, with its magnitude; empty where it is dark."""
+    if not math.isfinite(system.lens_light_magnitude):
+        return []
+    return [
+        {
+            "magnitude": system.lens_light_magnitude,
+            "R_sersic": system.lens_light_r_sersic,
+            "n_sersic": system.lens_light_n_sersic,
+            "e1": system.lens_light_e1,
+            "e2": system.lens_light_e2,
+            "center_x": system.lens_x,
+            "center_y": system.lens_y,
+        }
+    ]
+
+
+def _psf_settings(psf: PointSpread, instrument: Instrument, subsamples: int) -> dict[str, Any]:
+    """Keyword arguments of lenstronomy's SingleBand for a PSF at the resolution of sub-samples."""
+    if isinstance(psf, Gaussian):
+        return {"psf_type": "GAUSSIAN", "seeing": psf.fwhm, "truncation": 5}
+    return {
+        "psf_type": "PIXEL",
+        "kernel_point_source": psf.samples(instrument.pixel_scale / subsamples),
+        "point_source_supersampling_factor": subsamples,
+    }
+
+
 def lenstronomy_image(
     system: LensSystem,
     spec: Specification,
@@ -107,6 +191,7 @@ def lenstronomy_image(
     *,
     convolved: bool = True,
     vortex_point_masses: int | None = None,
+    psf: PointSpread | None = None,
 ) -> NDArray[np.float64]:
     """Noise-free image by lenstronomy's SimAPI and ImageModel.
 
@@ -117,19 +202,27 @@ def lenstronomy_image(
         convolved: whether to apply the PSF, at pixel resolution as lenstronomy does by default.
         vortex_point_masses: make the vortex of this many point masses; where None, as the
             specification says.
+        psf: to convolve with at the resolution of the sub-samples, light from outside of the image
+            included; in place of the specification's at pixel resolution.
 
     Returns:
         e-/s, shape (num_pix, num_pix), axes (y, x).
     """
     beads = vortex_point_masses or spec.substructure.axion.point_masses
     models, lens_parameters, settings = lens_components(system, beads)
+    lights = lens_light(system)
+    border = 0 if psf is None else reach(psf, spec.instrument.pixel_scale)
+    band = single_band(spec.instrument)
+    if psf is not None:
+        band |= _psf_settings(psf, spec.instrument, subsamples)
     simulation = SimAPI(
-        num_pix=spec.instrument.num_pix,
-        kwargs_single_band=single_band(spec.instrument),
+        num_pix=spec.instrument.num_pix + 2 * border,
+        kwargs_single_band=band,
         kwargs_model={
             "lens_model_list": models,
             "lens_profile_kwargs_list": settings,
             "source_light_model_list": ["SERSIC_ELLIPSE"],
+            "lens_light_model_list": ["SERSIC_ELLIPSE"] * len(lights),
         },
     )
     source = {
@@ -141,21 +234,43 @@ def lenstronomy_image(
         "center_x": system.source_x,
         "center_y": system.source_y,
     }
-    _, source_parameters, _ = simulation.magnitude2amplitude(kwargs_source_mag=[source])
-    model = simulation.image_model_class(
-        {"supersampling_factor": subsamples, "supersampling_convolution": False}
+    light_parameters, source_parameters, _ = simulation.magnitude2amplitude(
+        kwargs_lens_light_mag=lights, kwargs_source_mag=[source]
     )
-    return model.image(lens_parameters, source_parameters, unconvolved=not convolved)
+    model = simulation.image_model_class(
+        {
+            "supersampling_factor": subsamples,
+            "supersampling_convolution": psf is not None,
+            # all of the kernel at the resolution of the sub-samples, not its inner pixels alone
+            "supersampling_kernel_size": None,
+        }
+    )
+    image = model.image(
+        lens_parameters, source_parameters, light_parameters, unconvolved=not convolved
+    )
+    inner = slice(border, border + spec.instrument.num_pix)
+    return image[inner, inner]
 
 
 def pixel_fluxes(
-    systems: Sequence[LensSystem], spec: Specification, sampling: Sampling, noise: PixelNoise
+    systems: Sequence[LensSystem],
+    spec: Specification,
+    sampling: Sampling,
+    noise: PixelNoise,
+    psfs: Sequence[PointSpread] | None = None,
 ) -> NDArray[np.float64]:
     """Renders systems on a regular grid of sub-samples; see `contract.Engine`.
 
     The grid is the sampling's where it names one, else `SUBSAMPLES`; `noise` is not needed.
     """
     subsamples = sampling.subsamples or SUBSAMPLES
+    if psfs is None:
+        return np.stack(
+            [lenstronomy_image(system, spec, subsamples, convolved=False) for system in systems]
+        )
     return np.stack(
-        [lenstronomy_image(system, spec, subsamples, convolved=False) for system in systems]
+        [
+            lenstronomy_image(system, spec, subsamples, psf=psf)
+            for system, psf in zip(systems, psfs, strict=True)
+        ]
     )
