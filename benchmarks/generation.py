@@ -10,6 +10,8 @@ Everything is a ratio against something else in the same run, interleaved with i
 3. `generate` with two workers, against rendering the same noise-free images on two threads: each
    class, and a whole archive of all three at its usual size, with the documents that end it.
 4. Peak memory of `generate` for two sizes of archive.
+5. Images a second on one core with the PSF within pixels, against lenstronomy with the sub-samples
+   that bring it as close to the truth as the fast engine is (equal_error.py).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from equal_error import fast_image, lenstronomy_with_psf, subsamples_of_equal_error
 
 import lenssim
 from lensmodels.reporting.measurements import results_folder, write
@@ -46,7 +49,9 @@ COMMAND_ROUNDS = 3
 USUAL = 35_000
 """Images of each class in an archive: 30,000 to train and 5,000 to test."""
 WHOLE = "all three, with card, picture and tables"
-PARTS = ("engines", "classes", "archive")
+PARTS = ("engines", "equal_error", "classes", "archive")
+EQUAL_ERROR_SYSTEMS = 10
+"""Systems of a class whose errors decide the sub-samples of lenstronomy."""
 SUBSAMPLES = 8
 
 MEMORY = """
@@ -97,6 +102,26 @@ def engines(spec: Specification, name: str, images: int) -> dict[str, float]:
             taken = seconds(lambda batch=batch, work=work: work(batch))
             times.setdefault(peer, []).append(1e3 * taken / len(batch))
     return {peer: float(np.median(values)) for peer, values in times.items()}
+
+
+def equal_error(spec: Specification, name: str, count: int) -> dict[str, float]:
+    """Milliseconds an image at the same error, PSF included, one core."""
+    systems = draw(spec, name, count)
+    subsamples, theirs, ours = subsamples_of_equal_error(systems, spec)
+    few = systems[:3]
+    times: list[tuple[float, float]] = []
+    for _ in range(COMMAND_ROUNDS):
+        fast = seconds(lambda: [fast_image(system, spec) for system in systems]) / len(systems)
+        peer = seconds(lambda: [lenstronomy_with_psf(system, spec, subsamples) for system in few])
+        times.append((1e3 * fast, 1e3 * peer / len(few)))
+    fast_ms, peer_ms = np.median(times, axis=0)
+    return {
+        "subsamples": subsamples,
+        "error of lenstronomy": theirs,
+        "error": ours,
+        "lenstronomy": float(peer_ms),
+        "fast": float(fast_ms),
+    }
 
 
 def equal_subsamples(spec: Specification, name: str) -> dict[str, float]:
@@ -257,6 +282,12 @@ def main() -> None:
     parser.add_argument("--archive", type=int, default=8192, help="for each class, whole command")
     parser.add_argument("--usual", type=int, default=USUAL, help="for each class, all three")
     parser.add_argument(
+        "--error-systems",
+        type=int,
+        default=EQUAL_ERROR_SYSTEMS,
+        help="for each class, whose errors decide the sub-samples of lenstronomy",
+    )
+    parser.add_argument(
         "--only", choices=PARTS, action="append", help="measure this part, and keep the others"
     )
     arguments = parser.parse_args()
@@ -266,6 +297,19 @@ def main() -> None:
     spec = lenssim.load_spec("B")
     if "engines" in parts:
         figures.update(engines_and_memory(arguments.images))
+    if "equal_error" in parts:
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(cores)})
+        figures["equal_error"] = [
+            {
+                "model": model,
+                "class": name,
+                **equal_error(lenssim.load_spec(model), name, arguments.error_systems),
+            }
+            for model in MODELS
+            for name in lenssim.CLASSES
+        ]
+        os.sched_setaffinity(0, cores)
     if "classes" in parts:
         figures["classes_s"] = [
             {"class": name, **whole_command(spec, [name], arguments.archive, COMMAND_ROUNDS)}
@@ -294,6 +338,22 @@ def main() -> None:
                         ratio(row, "lenstronomy, 100 point masses"),
                     ]
                     for row in speed
+                ],
+            ),
+            "## Equal error, PSF included, one core\n\nSub-samples with which lenstronomy is as "
+            "close to the truth as the fast engine, and how many times faster the latter is then.",
+            markdown_table(
+                ["model", "class", "sub-samples", "error", "error of lenstronomy", "faster"],
+                [
+                    [
+                        row["model"],
+                        row["class"],
+                        str(row["subsamples"]),
+                        f"{row['error']:.2f}",
+                        f"{row['error of lenstronomy']:.2f}",
+                        ratio(row, "lenstronomy"),
+                    ]
+                    for row in figures.get("equal_error", [])
                 ],
             ),
             "## Equal sub-samples (8x8), one core\n\nHow many times slower than the fast engine's "
