@@ -177,8 +177,13 @@ def train(
         resume: continue the run that is there.
 
     Returns:
-        The content of RUN/metrics.json.
+        The content of RUN/metrics.json; nothing on other processes than the first.
+
+    Raises:
+        UsageError: if the settings cannot be met, or the folder holds another run.
+        DataError: if the archive lacks a split, a class or the masses of the task.
+        LensmodelsError: if the training failed.
     """
     folder = Path(out)
-    training.train(config, folder, resume=resume)
-    return evaluate(folder)
+    training.train(config, folder, resume=resume, tested=True)
+    return evaluate(folder) if training.rank_zero() else {}

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lensmodels.errors import UsageError
+from lensmodels.options import (
+    ENCODER_OPTIONS,
+    FINETUNE_OPTIONS,
+    OVERWRITE,
+    PRETRAIN_OPTIONS,
+    RUN_ARGUMENT,
+    RUN_OPTIONS,
+    SYMMETRIES,
+    TEST_OPTIONS,
+    with_options,
+)
+from lensmodels.startup import load_packages
 from lenssim.command_line.command_group import CommandGroup
 
 METHODS = (
@@ -30,106 +42,32 @@ def main(debug: bool) -> None:
     """Learn substructure classes and axion masses from archives of lens images."""
 
 
-Option = Callable[[Any], Any]
-
-_CACHE_DIR = click.option(
-    "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for copies of what a remote archive sends.  [default: ~/.cache/lensmodels]",
-)
-
-_WHAT: Sequence[Option] = (
-    click.option("--data", metavar="DIR_OR_URL", help="Archive to learn from."),
-    click.option(
-        "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run."
-    ),
-    click.option(
-        "--train-size", type=int, help="Images of each class, the first ones.  [default: all]"
-    ),
-    click.option("--batch-size", type=int, help="Images a step, over all devices.  [default: 256]"),
-    click.option("--workers", type=int, help="Threads that read.  [default: 1]"),
-    click.option(
-        "--cache",
-        type=click.Choice(["auto", "none", "memory", "device"]),
-        help="Where images stay once read.  [default: auto]",
-    ),
-    _CACHE_DIR,
-    click.option("--lr", type=float, help="Learning rate at a batch of 256, of every stage."),
-    click.option("--seed", type=int, help="Of weights, order and views.  [default: 0]"),
-    click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="[default: auto]"),
-    click.option("--devices", type=int, help="How many.  [default: 1]"),
-    click.option("--precision", type=click.Choice(["32-true", "bf16-mixed", "16-mixed"])),
-    click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Change any setting, as in pretrain.weight_decay=0.01; repeatable.",
-    ),
-    click.option("--resume", is_flag=True, help="Go on with what is in --out."),
-)
-_ENCODER: Sequence[Option] = (
-    click.option(
-        "--encoder", help="timm model, or vit: 12 blocks, patches of 32.  [default: resnet50]"
-    ),
-    click.option("--patch-size", type=int, help="Of a vision transformer, pixels."),
-    click.option("--small-stem", is_flag=True, help="ResNet stem for small images."),
-)
-_PRETRAIN: Sequence[Option] = (
-    click.option("--pretrain-epochs", type=int, help="[default: the method's]"),
-    click.option(
-        "--views",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="YAML file of the method's views.",
-    ),
-)
-_FINETUNE: Sequence[Option] = (
-    click.option(
-        "--task",
-        type=click.Choice(["classification", "axion-mass"]),
-        help="[default: classification]",
-    ),
-    click.option("--loss", type=click.Choice(["huber", "gaussian-nll"]), help="Of the axion mass."),
-    click.option("--finetune-epochs", type=int, help="[default: 30]"),
-    click.option("--labels", type=float, help="Share of the labels to use.  [default: 1]"),
-    click.option("--frozen", is_flag=True, help="Train the head alone: a linear probe."),
-)
-
-
-def _options(*groups: Sequence[Option]) -> Option:
-    """Puts options on a command, in their order."""
-
-    def add(function: Any) -> Any:
-        for option in reversed([option for group in groups for option in group]):
-            function = option(function)
-        return function
-
-    return add
-
-
 @main.command()
 @click.option("--method", type=click.Choice(METHODS), help="[default: supervised]")
-@_options(_ENCODER, _FINETUNE, _PRETRAIN, _WHAT)
-def train(out: Path, resume: bool, **words: Any) -> None:
-    """Pretrain, finetune and evaluate, in one."""
-    from lensmodels import training
+@with_options(ENCODER_OPTIONS, FINETUNE_OPTIONS, PRETRAIN_OPTIONS, RUN_OPTIONS)
+def train(out: Path, resume: bool, **options: Any) -> None:
+    """Pretrain, finetune and evaluate, in one.
 
-    config = _config(out, resume, words)
-    training.train(config, out, resume=resume)
-    if training.rank_zero():
-        _evaluate(out)
+    Prints the path of the report on stdout, and progress and the score on stderr.
+    """
+    _train(out, resume, options)
 
 
 @main.command()
 @click.option("--method", type=click.Choice(METHODS[1:]), help="[default: byol]")
-@_options(_ENCODER, _PRETRAIN, _WHAT)
-def pretrain(out: Path, resume: bool, **words: Any) -> None:
+@with_options(ENCODER_OPTIONS, PRETRAIN_OPTIONS, RUN_OPTIONS)
+def pretrain(out: Path, resume: bool, **options: Any) -> None:
     """Train an encoder without labels."""
-    from lensmodels import training
+    from lensmodels.run_settings import check_run, run_config
 
-    config = _config(out, resume, words, method="byol")
+    config = run_config(out, resume, options, method="byol")
     if config.method not in METHODS[1:]:
         raise UsageError(f"{out} is a {config.method} run; go on with it by `lensmodels train`.")
+    check_run(config, out, resume)
+    load_packages()
+    from lensmodels import training
+
+    training.check_requirements(config, out, finetuned=False)
     config = training.begin(config, out, resume=resume)
     training.pretrain(config, out)
     if training.rank_zero():
@@ -143,70 +81,47 @@ def pretrain(out: Path, resume: bool, **words: Any) -> None:
     type=click.Path(path_type=Path),
     help="Run whose encoder to begin with.",
 )
-@_options(_FINETUNE, _WHAT)
-def finetune(out: Path, resume: bool, pretrained: Path | None, **words: Any) -> None:
-    """Train a pretrained encoder, with a head, on a task."""
-    from lensmodels import training
-    from lensmodels.runs import read_config
-    from lensmodels.settings import SCALING_WORDS
+@with_options(FINETUNE_OPTIONS, RUN_OPTIONS)
+def finetune(out: Path, resume: bool, pretrained: Path | None, **options: Any) -> None:
+    """Train a pretrained encoder, with a head, on a task, and evaluate.
+
+    Prints the path of the report on stdout, and progress and the score on stderr.
+    """
+    from lensmodels.run_settings import pretrained_options
 
     if pretrained is None and not resume:
         raise UsageError("Say by --from RUN which run's encoder to finetune.")
     if pretrained is not None:
-        start = read_config(pretrained)
-        words |= {"pretrained": str(pretrained.resolve()), "method": start.method}
-        words["pretrained_as"] = start
-        words |= {"encoder_settings": start.encoder, "data": words["data"] or start.data.url}
-        # the encoder's input is scaled as it was
-        words |= {name: getattr(start.data, name) for name in SCALING_WORDS}
-    config = training.begin(_config(out, resume, words), out, resume=resume)
-    training.finetune(config, out)
-    if training.rank_zero():
-        _evaluate(out)
-
-
-_RUN = click.argument("run", type=click.Path(path_type=Path))
-_TESTING: Sequence[Option] = (
-    click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto"),
-    click.option(
-        "--batch-size",
-        type=click.IntRange(min=1),
-        default=512,
-        show_default=True,
-        help="Images at a time.",
-    ),
-    _CACHE_DIR,
-)
-_OVERWRITE = click.option(
-    "--overwrite", is_flag=True, help="Replace --out if it is an earlier output of this command."
-)
-_SYMMETRIES = click.option(
-    "--average-symmetries",
-    is_flag=True,
-    help="Take the mean over the eight symmetries of each image, at eight times the work.",
-)
+        options |= pretrained_options(pretrained, options["data"])
+    _train(out, resume, options)
 
 
 @main.command()
-@_RUN
+@RUN_ARGUMENT
 @click.option("--data", metavar="DIR_OR_URL", help="Another archive than it was trained on.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for what is written, in place of the run.",
 )
-@_options(_TESTING)
-@_SYMMETRIES
+@with_options(TEST_OPTIONS)
+@SYMMETRIES
 def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
-    """Test a run's model, and write its metrics, predictions, plots and report."""
+    """Test a run's model, and write its metrics, predictions, plots and report.
+
+    Prints the path of the report on stdout, and progress and the score on stderr.
+    """
+    from lensmodels.runs import require_model
+
+    require_model(run)
+    load_packages()
     from lensmodels.reporting.evaluate import evaluate as evaluate_run
 
-    evaluate_run(run, data, out=out, **how)
-    click.echo((out or run) / "report.html")
+    _say_score(evaluate_run(run, data, out=out, **how), out or run)
 
 
 @main.command()
-@_RUN
+@RUN_ARGUMENT
 @click.argument("inputs", nargs=-1, required=True, metavar="FILE_OR_ARCHIVE...")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help=".csv or .parquet to write."
@@ -216,15 +131,19 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
     metavar="NAME|N",
     help="Extension of FITS files to read.  [default: SCI, or the only image]",
 )
-@_OVERWRITE
-@_options(_TESTING)
-@_SYMMETRIES
+@OVERWRITE
+@with_options(TEST_OPTIONS)
+@SYMMETRIES
 def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
     """Predict classes or masses of images in e-/s: FITS, .npy, .npz or an archive.
 
     FITS headers are held against the images that the run was trained on, and images far from them
     are named in the column warnings.
     """
+    from lensmodels.runs import require_model
+
+    require_model(run)
+    load_packages()
     from lensmodels import evaluation
 
     evaluation.predict(run, inputs, out, **how)
@@ -232,15 +151,19 @@ def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
 
 
 @main.command()
-@_RUN
+@RUN_ARGUMENT
 @click.option("--data", required=True, metavar="DIR_OR_URL", help="Archive to embed.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help=".parquet or .zarr to write."
 )
-@_OVERWRITE
-@_options(_TESTING)
+@OVERWRITE
+@with_options(TEST_OPTIONS)
 def embed(run: Path, data: str, out: Path, **how: Any) -> None:
     """Write the features of every image of an archive."""
+    from lensmodels.runs import require_encoder
+
+    require_encoder(run)
+    load_packages()
     from lensmodels import evaluation
 
     evaluation.embed(run, data, out, **how)
@@ -257,6 +180,10 @@ def embed(run: Path, data: str, out: Path, **how: Any) -> None:
 )
 def report(runs: tuple[Path, ...], out: Path) -> None:
     """Compare several runs side by side."""
+    from lensmodels.runs import require_several
+
+    require_several(runs)
+    load_packages()
     from lensmodels.reporting.report import compare
 
     click.echo(compare(list(runs), out))
@@ -293,7 +220,7 @@ def study(
         return
     from fnmatch import fnmatchcase
 
-    from lensmodels.study import cells_of_models, load_grid, run_grid, share_of
+    from lensmodels.study import cells_of_models, load_grid, share_of
 
     if grid is None:
         raise UsageError("Say by --grid which grid to run: study, laptop, labels, smoke or a file.")
@@ -313,6 +240,9 @@ def study(
         return
     if out is None or not data:
         raise UsageError("Say by --data MODEL=DIR_OR_URL where the images are, and by --out where.")
+    load_packages()
+    from lensmodels.study import run_grid
+
     done = run_grid(loaded, cells, archives, out, device=device, seconds=seconds)
     click.echo(f"{len(done)} of {len(cells)} cells are done: {out / 'results'}")
 
@@ -327,9 +257,13 @@ def study(
 )
 def study_report(folder: Path, grid: str, out: Path | None) -> None:
     """Tables and figures of a grid that was run, beside the published ones."""
-    from lensmodels.study import load_grid, write_study_report
+    from lensmodels.study import load_grid
 
-    click.echo(write_study_report(load_grid(grid), folder, out or folder))
+    loaded = load_grid(grid)
+    load_packages()
+    from lensmodels.study import write_study_report
+
+    click.echo(write_study_report(loaded, folder, out or folder))
 
 
 @study.command("collect")
@@ -346,6 +280,7 @@ def study_collect(folders: tuple[Path, ...], out: Path) -> None:
     Cells are added to those of --out where it exists. Predictions are kept of the first seed of
     each row of the axion mass, for the figure of them.
     """
+    load_packages()
     from lensmodels.study.results import collect, is_table, read_results, tables_of
     from lenssim.storage.output_paths import check_output
 
@@ -380,39 +315,23 @@ def _archives(data: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _config(out: Path, resume: bool, words: dict[str, Any], *, method: str = "supervised") -> Any:
-    """Settings of a run from the words of a command; those of the run itself for a bare resume.
+def _train(out: Path, resume: bool, options: dict[str, Any]) -> None:
+    """Train and test a run, and say how well it does."""
+    from lensmodels.run_settings import check_run, run_config
 
-    Args:
-        out: folder of the run.
-        resume: whether to go on with what is there.
-        words: of the command; None, False or empty where nothing was said.
-        method: where none was said.
-    """
-    from lensmodels.runs import read_config
-    from lensmodels.settings import config_from_words
+    config = run_config(out, resume, options)
+    check_run(config, out, resume)
+    load_packages()
+    from lensmodels import api
 
-    said = {
-        key: value
-        for key, value in words.items()
-        if value is not None and value is not False and value != ()
-    }
-    if resume and "data" not in said:
-        if said:
-            options = {"overrides": "--set", "pretrained": "--from"}
-            named = [options.get(key, f"--{key.replace('_', '-')}") for key in said]
-            raise UsageError(
-                f"Without --data, --resume goes on with all settings of {out}: leave out "
-                f"{' and '.join(named)}, or repeat the whole command that it was begun with."
-            )
-        return read_config(out)
-    if "data" not in said:
-        raise UsageError("Say by --data which archive to learn from.")
-    return config_from_words({"method": method, **said})
+    metrics = api.train(config, out, resume=resume)
+    if metrics:
+        _say_score(metrics, out)
 
 
-def _evaluate(run: Path) -> None:
-    from lensmodels.reporting.evaluate import evaluate
+def _say_score(metrics: Mapping[str, Any], folder: Path) -> None:
+    """The report's path on stdout, and the score as the last line, on stderr."""
+    from lensmodels.reporting.wording import score_sentence
 
-    evaluate(run)
-    click.echo(run / "report.html")
+    click.echo(folder / "report.html")
+    click.echo(score_sentence(metrics), err=True)

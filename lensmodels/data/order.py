@@ -17,6 +17,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmodels.errors import UsageError
+
 Integers = NDArray[np.int64]
 
 _LABELS_KEY = 0x1ABE15
@@ -153,6 +155,26 @@ def batch_sizes(count: int, batch_size: int, ranks: int, *, drop_last: bool) -> 
         return np.full(count // size if size else 0, size, dtype=np.int64)
     full, rest = divmod(count, batch_size)
     return np.array([batch_size] * full + [rest] * bool(rest), dtype=np.int64)
+
+
+def check_shares(count: int, batch_size: int, ranks: int) -> None:
+    """Refuse images that some devices cannot share equally.
+
+    Args:
+        count: images in an epoch.
+        batch_size: images in a step, over all ranks together.
+        ranks: devices, each with a process.
+
+    Raises:
+        UsageError: saying what to change.
+    """
+    if batch_size % ranks:
+        raise UsageError(
+            f"A batch of {batch_size} images cannot be shared equally by {ranks} devices; choose a "
+            f"multiple of {ranks}."
+        )
+    if 0 < count < ranks:
+        raise UsageError(f"{count} images cannot be shared by {ranks} devices; use fewer devices.")
 
 
 def steps_of_rank(sizes: Integers, rank: int) -> int:

@@ -20,6 +20,7 @@ from lensmodels.data.order import (
     Run,
     Window,
     batch_sizes,
+    check_shares,
     cut_at_chunks,
     epoch_windows,
     steps_of_rank,
@@ -166,16 +167,8 @@ class BatchStream:
     def _batches(self, first: int) -> Iterator[Batch]:
         """The batches of the current epoch from the `first` on."""
         rank, ranks = self._rank()
-        if self.batch_size % ranks:
-            raise UsageError(
-                f"A batch of {self.batch_size} images cannot be shared equally by {ranks} devices; "
-                f"choose a multiple of {ranks}."
-            )
+        check_shares(self._count if self._drop_last else 0, self.batch_size, ranks)
         sizes = self._batch_sizes(ranks)
-        if self._count and not len(sizes):
-            raise UsageError(
-                f"{self._count} images cannot be shared by {ranks} devices; use fewer devices."
-            )
         bounds = np.concatenate([[0], np.cumsum(sizes)]).tolist()
         steps = [(begin + rank, end) for begin, end in pairwise(bounds) if begin + rank < end]
         windows = epoch_windows(self._pieces, PIECES_PER_WINDOW, self._seed, self.epoch)

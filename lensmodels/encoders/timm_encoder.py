@@ -20,6 +20,18 @@ STUDY_VIT = "vit_base_patch32_224"
 """What `vit` stands for: 12 blocks and patches of 32 pixels, as in Deshmukh et al. 2023."""
 
 
+RESERVED_ARGUMENTS = {
+    "checkpoint_path",
+    "features_only",
+    "img_size",
+    "in_chans",
+    "num_classes",
+    "pretrained",
+    "pretrained_cfg",
+}
+"""Arguments of timm that are set here, or that change what an encoder is."""
+
+
 class Encoder(nn.Module):
     """A timm model that gives features, (n, 1, height, width) -> (n, num_features).
 
@@ -47,20 +59,40 @@ class Encoder(nn.Module):
         """Features, (n, num_features), of scaled images, (n, 1, height, width)."""
         return self.network(images)
 
+    def refusal(self, size: int) -> str | None:
+        """Why the encoder does not take images of a size, (1, 1, size, size); None if it does."""
+        try:
+            self._features_of_blank(size)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # third-party networks raise what they like
+            return _one_line(error)
+        return None
+
     def _count_features(self, num_pix: int) -> int:
         """Length of the feature vector; timm's attribute leaves out the last layer of some."""
-        was_training = self.network.training
-        self.network.eval()
-        try:
-            with torch.no_grad():
-                features = self.network(torch.zeros(1, 1, num_pix, num_pix))
-        except (RuntimeError, AssertionError, ValueError) as error:
+        reason = self.refusal(num_pix)
+        if reason is not None:
             raise UsageError(
                 f"Encoder {self.settings.name} does not take images of {num_pix} x {num_pix} "
-                f"pixels: {error}."
-            ) from None
-        self.network.train(was_training)
+                f"pixels: {reason}."
+            )
+        features = self._features_of_blank(num_pix)
+        if not isinstance(features, Tensor) or features.ndim != 2:
+            raise UsageError(
+                f"Encoder {self.settings.name} with encoder.arguments = "
+                f"{self.settings.arguments} does not give one vector of features an image; leave "
+                "out the arguments that change its output."
+            )
         return features.shape[-1]
+
+    def _features_of_blank(self, size: int) -> Any:
+        was_training = self.network.training
+        self.network.eval()
+        with torch.no_grad():
+            features = self.network(torch.zeros(1, 1, size, size))
+        self.network.train(was_training)
+        return features
 
 
 def _timm_model(settings: EncoderSettings, num_pix: int) -> nn.Module:
@@ -70,6 +102,12 @@ def _timm_model(settings: EncoderSettings, num_pix: int) -> nn.Module:
         hint = f"did you mean {', '.join(similar)}?" if similar else "see timm.list_models()."
         raise UsageError(f"There is no encoder {name!r} in timm; {hint}")
     arguments: dict[str, Any] = dict(settings.arguments)
+    reserved = sorted(RESERVED_ARGUMENTS & arguments.keys())
+    if reserved:
+        raise UsageError(
+            f"encoder.arguments.{reserved[0]} cannot be set: an encoder here has random weights, "
+            "one channel and one vector of features an image; leave it out."
+        )
     if settings.patch_size is not None:
         arguments["patch_size"] = settings.patch_size
     refusal: Exception | None = None
@@ -85,9 +123,18 @@ def _timm_model(settings: EncoderSettings, num_pix: int) -> nn.Module:
             return timm.create_model(
                 name, pretrained=False, num_classes=0, in_chans=1, **size, **arguments
             )
-        except (TypeError, AssertionError, ValueError, RuntimeError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # timm and its models raise what they like
             refusal = error
-    raise UsageError(f"Encoder {name} does not take {arguments or 'these images'}: {refusal}.")
+    assert refusal is not None
+    raise UsageError(
+        f"Encoder {name} does not take {arguments or 'these images'}: {_one_line(refusal)}."
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _replace_stem(network: nn.Module, name: str) -> None:

@@ -28,6 +28,7 @@ from lensmodels.evaluation.summary import (
 )
 from lensmodels.model import LensModel
 from lensmodels.runs import RunConfig, load_model, read_config
+from lensmodels.startup import announce
 from lensmodels.tasks import TaskName
 from lensmodels.tasks.needs import check_needs
 from lenssim.archive import Manifest
@@ -106,6 +107,7 @@ def score(
     tested = run_test(
         model, config, url, manifest, batch_size=batch_size, guard=guard, cache_dir=cache_dir
     )
+    announce("computing scores and their intervals")
     found = {
         "task": config.task.name,
         "method": config.method,
@@ -170,6 +172,7 @@ def run_test(
         test_size=config.data.test_size,
         cache_dir=cache_dir,
     )
+    announce(f"testing on {data.sizes['test']:,} images")
     guard = guard or ImageGuard(config)
     differences = guard.check_archive(url, manifest)
     with inference.enough_memory(batch_size):

@@ -54,3 +54,6 @@ FIGURES: dict[str, tuple[str, str]] = {
     ),
 }
 """Figures of a run in the order of the page, by the name of their file: heading and caption."""
+
+HEADINGS = {name: heading for name, (heading, _) in FIGURES.items()}
+"""Headings by the name of the figure."""

@@ -13,6 +13,7 @@ from lensmodels.reporting.figures import draw_figures
 from lensmodels.reporting.report import write_report
 from lensmodels.runs import CONFIG, LOGS, read_config
 from lensmodels.runs.folder import DESCRIBED
+from lensmodels.startup import announce
 from lenssim.storage.output_paths import check_output_folder
 
 
@@ -62,7 +63,9 @@ def evaluate(
     )
     if elsewhere:
         _copy_description(run, folder)
+    announce("drawing the figures")
     draw_figures(folder, tested, found)
+    announce("writing the report")
     write_report(folder)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lensmodels.evaluation.testing import Tested
 from lensmodels.reporting import plots, style
 from lensmodels.reporting.captions import FIGURES
 from lensmodels.reporting.embedding_map import map_embeddings
+from lensmodels.reporting.optional import OptionalFigures, write_missing
 from lensmodels.runs import LOGS
 
 PLOTS = "plots"
@@ -24,7 +25,8 @@ def draw_figures(run: Path, tested: Tested, metrics: Mapping[str, Any]) -> None:
     """Draws every figure of a run that there is something to show for.
 
     Figures of an earlier evaluation are removed, so that none is left that is not of this one;
-    other files in the folder stay.
+    other files in the folder stay. A figure that cannot be drawn is left out; the report says
+    which, and why.
 
     Args:
         run: folder of the run.
@@ -35,31 +37,44 @@ def draw_figures(run: Path, tested: Tested, metrics: Mapping[str, Any]) -> None:
     folder.mkdir(exist_ok=True)
     for name in FIGURES:
         (folder / f"{name}.png").unlink(missing_ok=True)
+    optional = OptionalFigures()
+
+    def add(name: str, draw: Callable[[], Figure | None]) -> None:
+        def draw_and_save() -> None:
+            figure = draw()
+            if figure is not None:
+                save(figure, folder / f"{name}.png")
+
+        optional.draw(name, draw_and_save)
+
     table = tested.table
     with style.house_style():
         if metrics["task"] == "classification":
-            save(plots.draw_roc(table, metrics), folder / "roc.png")
-            save(plots.draw_confusion(metrics), folder / "confusion.png")
+            add("roc", lambda: plots.draw_roc(table, metrics))
+            add("confusion", lambda: plots.draw_confusion(metrics))
             if metrics["auc_by_snr"]:
-                save(plots.draw_auc_by_snr(metrics), folder / "auc_by_snr.png")
-            save(plots.draw_reliability(metrics), folder / "calibration.png")
+                add("auc_by_snr", lambda: plots.draw_auc_by_snr(metrics))
+            add("calibration", lambda: plots.draw_reliability(metrics))
         else:
             limit = information_limit(metrics["data"]["spec_sha256"])
-            save(plots.draw_predicted_mass(table, limit), folder / "predicted_mass.png")
-            name = "this model"
-            save(plots.draw_rmse_by_mass([(name, metrics)], limit), folder / "rmse_by_mass.png")
+            measured = [("this model", metrics)]
+            add("predicted_mass", lambda: plots.draw_predicted_mass(table, limit))
+            add("rmse_by_mass", lambda: plots.draw_rmse_by_mass(measured, limit))
             if metrics["coverage"] is not None:
-                save(plots.draw_coverage(metrics), folder / "calibration.png")
-        mapped = map_embeddings(tested.embeddings)
-        if mapped is not None:
-            figure = plots.draw_embedding(mapped, table.iloc[tested.embedded])
-            save(figure, folder / "embedding.png")
+                add("calibration", lambda: plots.draw_coverage(metrics))
+        add("embedding", lambda: _draw_embedding(tested))
         if len(tested.worst):
-            figure = plots.draw_mistakes(tested.worst_images, table.iloc[tested.worst])
-            save(figure, folder / "mistakes.png")
-        training = plots.draw_training(read_logs(run))
-        if training is not None:
-            save(training, folder / "training.png")
+            worst = table.iloc[tested.worst]
+            add("mistakes", lambda: plots.draw_mistakes(tested.worst_images, worst))
+        add("training", lambda: plots.draw_training(read_logs(run)))
+    write_missing(folder, optional.missing)
+
+
+def _draw_embedding(tested: Tested) -> Figure | None:
+    mapped = map_embeddings(tested.embeddings)
+    return (
+        None if mapped is None else plots.draw_embedding(mapped, tested.table.iloc[tested.embedded])
+    )
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -27,10 +27,11 @@ from lensmodels.evaluation.summary import (
 from lensmodels.methods.probes import has_collapsed
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.reporting import plots, style, wording
-from lensmodels.reporting.captions import FIGURES
+from lensmodels.reporting.captions import FIGURES, HEADINGS
 from lensmodels.reporting.figures import PLOTS, read_logs
+from lensmodels.reporting.optional import OptionalFigures, missing_sentences, read_missing
 from lensmodels.reporting.page import PageFigure, png_of, render, write_text
-from lensmodels.runs import CONFIG, RunConfig, read_config
+from lensmodels.runs import CONFIG, RunConfig, read_config, require_several
 from lensmodels.statistics import bootstrap
 from lenssim.configuration.yaml_reading import format_yaml
 from lenssim.storage.output_paths import check_output_folder
@@ -85,6 +86,7 @@ def write_report(run: Path) -> Path:
             *wording.sentences(metrics, limit),
             *wording.unknown_sentences(metrics),
             *_of_pretraining(Path(run)),
+            *missing_sentences(read_missing(Path(run) / PLOTS), HEADINGS),
         ],
         figures=_run_figures(evaluated),
         table=_table(metrics),
@@ -140,8 +142,7 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
         UsageError: where there is one run only, they are of different tasks, one was not
             evaluated, or `out` holds a report or comparison of another origin, such as a run's.
     """
-    if len(runs) < 2:
-        raise UsageError("Name at least two runs to compare.")
+    require_several(runs)
     check_output_folder(Path(out), (COMPARISON, REPORT), _is_comparison)
     evaluated = [read_evaluated(run) for run in runs]
     tasks = {each.metrics["task"] for each in evaluated}
@@ -177,6 +178,8 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
         )
     unknown = dict.fromkeys(name for each in evaluated for name in each.metrics.get("unknown", ()))
     words += wording.unknown_sentences({"unknown": list(unknown)})
+    figures, missing = _comparison_figures(evaluated, names)
+    words += missing_sentences(missing, HEADINGS)
     page = render(
         "compare.html",
         title=f"{len(evaluated)} runs compared",
@@ -186,7 +189,7 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
         names=names,
         score_name=score[0].upper() + score[1:],
         differences=_difference_rows(names, paired, wording.DIFFERENCE_DIGITS[task]),
-        figures=_comparison_figures(evaluated, names),
+        figures=figures,
         details=[
             {"name": name, "facts": _facts(each), "settings": _settings(each.config)}
             for name, each in zip(names, evaluated, strict=True)
@@ -492,29 +495,39 @@ def _difference_cell(
     }
 
 
-def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> list[PageFigure]:
-    """The scores, the overlay that tells most, and each run's own main figure."""
+def _comparison_figures(
+    runs: Sequence[EvaluatedRun], names: Sequence[str]
+) -> tuple[list[PageFigure], dict[str, str]]:
+    """The scores, the overlay that tells most, and each run's own main figure.
+
+    Returns:
+        The figures, and why the others could not be drawn, by name.
+    """
     measured = [(name, run.metrics) for name, run in zip(names, runs, strict=True)]
     classification = runs[0].metrics["task"] == "classification"
+    specifications = {run.metrics["data"]["spec_sha256"] for run in runs}
+    limit = information_limit(specifications.pop()) if len(specifications) == 1 else None
+    optional = OptionalFigures()
+    found = []
     with style.house_style():
-        found = [
+        scores = optional.draw("scores", lambda: png_of(plots.draw_scores(measured)))
+        name, overlay = "rmse_by_mass", None
+        if not classification:
+            overlay = optional.draw(name, lambda: png_of(plots.draw_rmse_by_mass(measured, limit)))
+        elif any(run.metrics["auc_by_snr"] for run in runs):
+            name = "auc_by_snr"
+            overlay = optional.draw(name, lambda: png_of(plots.draw_auc_by_snr_of_runs(measured)))
+    if scores is not None:
+        found.append(
             PageFigure(
                 "Scores",
                 "Each run with its own 95% interval over test images. The paired differences above "
                 "are sharper, as both runs saw the same images.",
-                png_of(plots.draw_scores(measured)),
+                scores,
             )
-        ]
-        name = None
-        if not classification:
-            specifications = {run.metrics["data"]["spec_sha256"] for run in runs}
-            limit = information_limit(specifications.pop()) if len(specifications) == 1 else None
-            overlay, name = plots.draw_rmse_by_mass(measured, limit), "rmse_by_mass"
-        elif any(run.metrics["auc_by_snr"] for run in runs):
-            overlay, name = plots.draw_auc_by_snr_of_runs(measured), "auc_by_snr"
-        if name is not None:
-            heading, caption = FIGURES[name]
-            found.append(PageFigure(heading, caption, png_of(overlay)))
+        )
+    if overlay is not None:
+        found.append(PageFigure(*FIGURES[name], overlay))
     own = "confusion" if classification else "predicted_mass"
     heading, caption = FIGURES[own]
     for name, run in zip(names, runs, strict=True):
@@ -522,4 +535,4 @@ def _comparison_figures(runs: Sequence[EvaluatedRun], names: Sequence[str]) -> l
         if file.exists():
             found.append(PageFigure(f"{heading}: {name}", caption, file.read_bytes()))
             caption = ""  # once is enough
-    return found
+    return found, optional.missing

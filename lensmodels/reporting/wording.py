@@ -37,6 +37,9 @@ SCORES = {"classification": ("macro_auc", "macro AUC"), "axion-mass": ("rmse_dex
 """Key and name of the figure by which runs of a task are compared."""
 
 
+SCORE_DIGITS = 3
+"""Digits of a score in a sentence."""
+
 DIFFERENCE_DIGITS = {"classification": 5, "axion-mass": 4}
 """Digits of a difference of scores: one more than the scores have."""
 
@@ -68,6 +71,16 @@ def _with_minus(text: str) -> str:
 def figure(value: float | None, digits: int = 4) -> str:
     """A figure as text; "undefined" where it is None."""
     return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def score_sentence(metrics: Metrics) -> str:
+    """The score of a test with its interval, as in "macro AUC 0.993 (0.990 to 0.996) on ..."."""
+    key, name = SCORES[metrics["task"]]
+    unit = " dex" if metrics["task"] == "axion-mass" else ""
+    interval = span(metrics["ci95"][key], SCORE_DIGITS)
+    score = f"{name} {figure(metrics[key], SCORE_DIGITS)}{unit if interval else ''}"
+    inside = f" ({interval})" if interval else ""
+    return f"{score}{inside} on {metrics['n_test']:,} test images"
 
 
 def sentences(metrics: Metrics, limit: InformationLimit | None) -> list[Sentence]:

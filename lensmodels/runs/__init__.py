@@ -22,6 +22,9 @@ from lensmodels.runs.config import (
     Precision,
     RunConfig,
     read_config,
+    require_encoder,
+    require_model,
+    require_several,
     write_config,
 )
 from lenssim.lazy_names import lazy_names
@@ -52,6 +55,9 @@ __all__ = [
     "load_model",
     "load_scaling",
     "read_config",
+    "require_encoder",
+    "require_model",
+    "require_several",
     "save_encoder",
     "save_model",
     "write_config",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,9 @@ ENCODER = "encoder.safetensors"
 MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
+
+MIN_COMPARED = 2
+"""Runs that a comparison needs."""
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -132,3 +136,39 @@ def read_config(run: Path) -> RunConfig:
     except ValidationError as error:
         reason = str(error).splitlines()
         raise UsageError(f"{file} is not the settings of a run: {' '.join(reason[:3])}.") from None
+
+
+def require_model(run: Path) -> RunConfig:
+    """The settings of a run that has a model.
+
+    Raises:
+        UsageError: if there is no run, or it was not finetuned.
+    """
+    config = read_config(run)
+    if config.measured is None or config.measured.task is None or not (run / MODEL).exists():
+        raise UsageError(f"{run} has no model yet; make one with `lensmodels finetune`.")
+    return config
+
+
+def require_encoder(run: Path) -> RunConfig:
+    """The settings of a run that has an encoder.
+
+    Raises:
+        UsageError: if there is no run, or it was not trained to the end.
+    """
+    config = read_config(run)
+    if config.measured is None or not (run / ENCODER).exists():
+        raise UsageError(f"{run} has no trained encoder yet; finish it with --resume.")
+    return config
+
+
+def require_several(runs: Sequence[Path]) -> None:
+    """Refuse what cannot be compared.
+
+    Raises:
+        UsageError: if there is one run only, or one of them is no run.
+    """
+    if len(runs) < MIN_COMPARED:
+        raise UsageError("Name at least two runs to compare.")
+    for run in runs:
+        read_config(run)

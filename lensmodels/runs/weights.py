@@ -12,7 +12,7 @@ from torch import nn
 from lensmodels.data import InputScaling
 from lensmodels.data.whitening import Whitening
 from lensmodels.encoders import Encoder
-from lensmodels.errors import LensmodelsError, UsageError
+from lensmodels.errors import LensmodelsError
 from lensmodels.model import LensModel
 from lensmodels.runs.config import (
     CONFIG,
@@ -20,7 +20,8 @@ from lensmodels.runs.config import (
     MODEL,
     SCALING,
     RunConfig,
-    read_config,
+    require_encoder,
+    require_model,
     write_config,
 )
 from lensmodels.tasks import Task, task_from_dict
@@ -94,9 +95,8 @@ def load_model(
         LensmodelsError: where its weights are damaged or of another encoder or task.
     """
     run = Path(run)
-    config = read_config(run)
-    if config.measured is None or config.measured.task is None or not (run / MODEL).exists():
-        raise UsageError(f"{run} has no model yet; make one with `lensmodels finetune`.")
+    config = require_model(run)
+    assert config.measured is not None and config.measured.task is not None
     model = build_model(config, task_from_dict(config.measured.task), load_scaling(run, config))
     model.average_symmetries = average_symmetries
     _load_weights(run / MODEL, model, config)
@@ -111,9 +111,8 @@ def load_encoder(run: Path, device: str | torch.device = "cpu") -> tuple[Encoder
         LensmodelsError: where its weights are damaged or of another encoder.
     """
     run = Path(run)
-    config = read_config(run)
-    if config.measured is None or not (run / ENCODER).exists():
-        raise UsageError(f"{run} has no trained encoder yet; finish it with --resume.")
+    config = require_encoder(run)
+    assert config.measured is not None
     encoder = Encoder(config.encoder, config.measured.num_pix)
     _load_weights(run / ENCODER, encoder, config)
     return encoder.to(device).eval(), load_scaling(run, config).to(device)

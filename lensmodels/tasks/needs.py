@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lensmodels.errors import DataError
 from lensmodels.tasks.settings import TaskSettings
-from lenssim.spec import SPLITS, Split
 
 if TYPE_CHECKING:
     from lenssim.archive import Archive
+    from lenssim.spec import Split
 
 
-def check_needs(task: TaskSettings, archive: Archive, splits: tuple[Split, ...] = SPLITS) -> None:
+def check_needs(
+    task: TaskSettings, archive: Archive, splits: tuple[Split, ...] = ("train", "test")
+) -> None:
     """Refuses an archive that does not state what a task is learned from or tested on.
 
     Args:
@@ -27,6 +27,8 @@ def check_needs(task: TaskSettings, archive: Archive, splits: tuple[Split, ...] 
     """
     if task.name != "axion-mass" or archive.manifest.imported is None:
         return
+    import numpy as np
+
     from lenssim.archive import ArchiveError
     from lenssim.archive.content import scalar_blocks
 

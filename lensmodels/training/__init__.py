@@ -1,7 +1,8 @@
 """Training: the stages of a run.
 
 stages      pretraining and finetuning, and what each begins with
-resume      whether a folder holds the run that is to be resumed
+requirements   what the stages need, checked before the first
+probing     a stage tried on a few blank images
 trainer     one stage in Lightning's loop
 callbacks   checkpoints, Ctrl-C and what is logged
 progress    a bar, and a line after epochs
@@ -9,8 +10,8 @@ processes   which of the processes that train together this one is
 """
 
 from lensmodels.training.processes import rank_zero
-from lensmodels.training.resume import begin, first_difference
-from lensmodels.training.stages import finetune, pretrain, seed_weights, train
+from lensmodels.training.requirements import check_requirements
+from lensmodels.training.stages import begin, finetune, pretrain, seed_weights, train
 from lensmodels.training.trainer import InterruptedTrainingError, StageData, StageName
 
 __all__ = [
@@ -18,8 +19,8 @@ __all__ = [
     "StageData",
     "StageName",
     "begin",
+    "check_requirements",
     "finetune",
-    "first_difference",
     "pretrain",
     "rank_zero",
     "seed_weights",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from lensmodels.data import DataSettings, InputScaling, LensDataModule
+from lensmodels.data import InputScaling, LensDataModule
 from lensmodels.encoders import Encoder
 from lensmodels.errors import UsageError
 from lensmodels.methods import PRETRAINING, Supervised
@@ -27,36 +27,67 @@ from lensmodels.runs import (
     load_scaling,
     save_encoder,
     save_model,
+    write_config,
     write_measured,
 )
-from lensmodels.tasks import measure_task
+from lensmodels.runs.resume import stored_settings
+from lensmodels.startup import announce
 from lensmodels.training.processes import rank_zero, wait_for_all
-from lensmodels.training.resume import begin
-from lensmodels.training.trainer import StageName, choose_accelerator, fit_stage
+from lensmodels.training.requirements import (
+    check_requirements,
+    is_pretrained_here,
+    measure_task_of,
+    open_pretraining_data,
+    open_task_data,
+)
+from lensmodels.training.trainer import StageName, fit_stage
 
 
-def train(config: RunConfig, run: Path, *, resume: bool = False, moved: bool = False) -> None:
+def train(
+    config: RunConfig,
+    run: Path,
+    *,
+    resume: bool = False,
+    moved: bool = False,
+    tested: bool = False,
+) -> None:
     """Pretrains, where the method is self-supervised, and finetunes.
+
+    What all stages need is checked before the first.
 
     Args:
         config: of the run.
         run: folder to write.
         resume: go on with what is there.
         moved: as in `begin`.
+        tested: whether the caller tests the run on the same archive afterwards, which then has to
+            have a test split.
 
     Raises:
         UsageError: where the settings cannot be met, or the folder holds another run.
         DataError: where the archive lacks a class of the task, or its images are of another size.
         LensmodelsError: where the training failed.
     """
-    choose_accelerator(config)
-    has_pretraining = config.method in PRETRAINING and config.pretrained is None
-    if has_pretraining:  # of hours, maybe: what the task lacks is to be found before
-        _data_module(_data_of_task(config))
+    check_requirements(config, run, tested=tested)
     config = begin(config, run, resume=resume, moved=moved)
-    if has_pretraining:
+    if is_pretrained_here(config):
         pretrain(config, run)
     finetune(config, run)
+
+
+def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) -> RunConfig:
+    """Writes the settings of a new run, or adds what was measured to those of one to resume.
+
+    Arguments and errors are those of `stored_settings`.
+    """
+    config = config.model_copy()  # what is measured is filled in, and is of this run
+    if not rank_zero():
+        return config
+    stored = stored_settings(config, run, resume=resume, moved=moved)
+    if stored is None:
+        write_config(run, config)
+        return config
+    return config.model_copy(update={"measured": stored.measured, "version": stored.version})
 
 
 def pretrain(config: RunConfig, run: Path) -> None:
@@ -66,7 +97,7 @@ def pretrain(config: RunConfig, run: Path) -> None:
         config: of the run; what is measured is filled in.
         run: its folder.
     """
-    data = _data_module(config.data.model_copy(update={"classes": config.pretrain_classes}))
+    data = open_pretraining_data(config)
     scaling = _input_scaling(config, run, data)
     _write(run, config, scaling)
     assert config.measured is not None
@@ -107,7 +138,7 @@ def finetune(config: RunConfig, run: Path) -> None:
     if (run / MODEL).exists():
         load_model(run)
         return
-    data = _data_module(_data_of_task(config))
+    data = open_task_data(config)
     start = Path(config.pretrained) if config.pretrained else run
     begins_pretrained = config.pretrained is not None or config.method in PRETRAINING
     seed_weights(config, "finetune")
@@ -126,15 +157,13 @@ def finetune(config: RunConfig, run: Path) -> None:
         config.measured = Measured(num_pix=data.num_pix, scaling=scaling.to_dict())
     else:
         scaling = _input_scaling(config, run, data)
-    # not from the module that trains: a cache would be filled before its device is known
-    uncached = _data_module(data.settings.model_copy(update={"cache": "none"}))
-    task = measure_task(config.task, uncached.stream("labelled", shuffle=True))
+    task = measure_task_of(config, data)
     assert config.measured is not None
     config.measured = config.measured.model_copy(
         update={
             "task": task.to_dict(),
             "sizes": dict(data.sizes),
-            "contract": config.measured.contract or uncached.contract,
+            "contract": config.measured.contract or data.contract,
         }
     )
     _write(run, config, scaling)
@@ -169,16 +198,6 @@ def _write(run: Path, config: RunConfig, scaling: InputScaling) -> None:
         write_measured(run, config, scaling)
 
 
-def _data_of_task(config: RunConfig) -> DataSettings:
-    return config.data.model_copy(update={"classes": config.task.classes})
-
-
-def _data_module(settings: DataSettings) -> LensDataModule:
-    data = LensDataModule(settings)
-    data.setup()
-    return data
-
-
 def _input_scaling(config: RunConfig, run: Path, data: LensDataModule) -> InputScaling:
     """The scaling of a run that begins, measured and noted in its settings, or of one that goes on.
 
@@ -189,6 +208,7 @@ def _input_scaling(config: RunConfig, run: Path, data: LensDataModule) -> InputS
     """
     if config.measured is not None:
         return load_scaling(run, config)
+    announce("measuring the input scaling")
     config.measured = Measured(
         num_pix=data.num_pix,
         scaling=data.scaling.to_dict(),

@@ -18,10 +18,13 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lensmodels.data import LensDataModule
+from lensmodels.data.datamodule import Part
 from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.memory import enough_memory
 from lensmodels.methods import Module
+from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.runs import CHECKPOINTS, LOGS, RunConfig
+from lensmodels.startup import announce
 from lensmodels.training.callbacks import EpochMeans, KeepCheckpoint, Throughput
 from lensmodels.training.processes import rank_zero
 from lensmodels.training.progress import EpochLines, ProgressBar
@@ -77,6 +80,7 @@ def fit_stage(
     accelerator = choose_accelerator(config)
     if accelerator == "gpu":
         torch.set_float32_matmul_precision("high")
+    announce(_phase(stage, config, data))
     with _sentences(config, checkpoint.file), _quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator,
@@ -102,6 +106,19 @@ def fit_stage(
             f"Stopped {checkpoint.stopped} of {settings.epochs}; what is done is kept: go on with "
             f"--resume --out {run}."
         )
+
+
+def _phase(stage: StageName, config: RunConfig, data: LensDataModule) -> str:
+    """What begins now, for the user."""
+    if stage == "pretrain":
+        part: Part = "train"
+        name = f"pretraining with {METHOD_NAMES[config.method]}"
+    else:
+        part = "labelled"
+        name = f"training on the {config.task.name} task"
+    epochs, steps = getattr(config, stage).epochs, data.steps(part)
+    counted = f"{epochs} epoch{'s' * (epochs != 1)} of {steps} step{'s' * (steps != 1)}"
+    return f"{name}: {counted}, {data.sizes[part]:,} images"
 
 
 def choose_accelerator(config: RunConfig) -> str:

@@ -1,6 +1,7 @@
 """The commands, end to end on a small archive, and what they say when the words are wrong."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -27,7 +28,14 @@ def succeed(*words):
 def trained(lenses, tmp_path_factory):
     run = tmp_path_factory.mktemp("cli") / "byol"
     epochs = ["--pretrain-epochs", 1, "--finetune-epochs", 1]
-    succeed("train", "--data", lenses, "--method", "byol", *epochs, *TINY, "--out", run)
+    result = succeed("train", "--data", lenses, "--method", "byol", *epochs, *TINY, "--out", run)
+    assert result.stdout == f"{run / 'report.html'}\n"
+    phases = ("opening", "measuring the input scaling", "pretraining with BYOL", "training on the")
+    phases += ("testing on 24", "computing scores", "drawing the figures", "writing the report")
+    found = [result.stderr.index(phase) for phase in phases]
+    assert found == sorted(found)
+    last = result.stderr.splitlines()[-1]
+    assert re.fullmatch(r"macro AUC 0\.\d{3} \(0\.\d{3} to \d\.\d{3}\) on 24 test images", last)
     return run
 
 

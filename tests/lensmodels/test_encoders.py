@@ -62,3 +62,22 @@ def test_what_timm_does_not_know_is_named(settings, word):
 def test_a_model_for_another_size_of_image_is_refused():
     with pytest.raises(UsageError, match="8 x 8"):
         Encoder(EncoderSettings(name="test_vit"), 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "word"),
+    [
+        ("test_resnet", {"features_only": True}, "features_only"),
+        ("test_resnet", {"num_classes": 3}, "num_classes"),
+        ("test_resnet", {"pretrained": True}, "pretrained"),
+        ("test_resnet", {"global_pool": ""}, "one vector of features"),
+        ("test_resnet", {"act_layer": "moons"}, "test_resnet"),
+        ("test_resnet", {"layers": 3}, "layers"),
+        ("test_vit", {"depth": "two"}, "depth"),
+        ("test_vit", {"embed_dim": -1}, "embed_dim"),
+    ],
+)
+def test_arguments_that_make_no_encoder_are_one_sentence(name, arguments, word):
+    with pytest.raises(UsageError, match=word) as caught:
+        encoder(name, arguments=arguments)
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import select
 import struct
 import sys
 import termios
@@ -23,7 +24,10 @@ def terminal():
 
         def read():
             file.flush()
-            return os.read(reader, 10_000).decode()
+            content = b""
+            while select.select([reader], [], [], 0.5)[0]:
+                content += os.read(reader, 10_000)
+            return content.decode()
 
         yield file, read
     os.close(reader)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lensmodels.errors import UsageError
-from lensmodels.runs import CHECKPOINTS, ENCODER, MODEL, RunConfig, read_config, write_config
+from lensmodels.runs.config import CHECKPOINTS, ENCODER, MODEL, RunConfig, read_config
 from lensmodels.runs.folder import check_run_folder
-from lensmodels.training.processes import rank_zero
 from lenssim.configuration.differences import differences
 
 _INDIFFERENT = {
@@ -26,27 +25,25 @@ _PLACES = {"data.url", "pretrained"}
 """Settings that may change when a run and its data were moved."""
 
 
-def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) -> RunConfig:
-    """Writes the settings of a new run, or reads those of one that is to go on.
+def stored_settings(
+    config: RunConfig, run: Path, *, resume: bool, moved: bool = False
+) -> RunConfig | None:
+    """The settings of the run that a folder holds and that is to be resumed; None for a new run.
 
     Args:
-        config: of the run.
-        run: folder to write.
+        config: that is asked for.
+        run: folder of the run.
         resume: go on with what is there.
         moved: the same images, and the same pretrained encoder, may be at another place than they
             were; that they are the same, the caller knows.
 
     Raises:
-        UsageError: where the folder holds a run and `resume` is not asked for, or holds a run of
-            other settings, or files of another origin under the names of a run's.
+        UsageError: if the folder holds a run and `resume` is not asked for, or holds a run of other
+            settings, or files of another origin under the names of a run's.
     """
-    config = config.model_copy()  # what is measured is filled in, and is of this run
-    if not rank_zero():
-        return config
     if not any((run / trace).exists() for trace in (ENCODER, MODEL, CHECKPOINTS)):
         check_run_folder(run)
-        write_config(run, config)
-        return config
+        return None
     if not resume:
         raise UsageError(
             f"{run} holds a run already; go on with it by --resume, or choose another --out."
@@ -59,7 +56,7 @@ def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) ->
             f"{run} was begun with {key} {old}, not {new}; resume it with the settings that it "
             "began with, or choose another --out."
         )
-    return config.model_copy(update={"measured": stored.measured, "version": stored.version})
+    return stored
 
 
 def first_difference(
