@@ -104,10 +104,12 @@ def test_every_figure_is_drawn(classified, weighed):
 
 def test_figures_of_an_earlier_evaluation_go(classified):
     run, _ = classified
-    stale = run / "plots" / "stale.png"
-    stale.write_bytes(b"")
+    stale, other = (run / "plots" / name for name in ("predicted_mass.png", "mine.png"))
+    for path in (stale, other):
+        path.write_bytes(b"")
     evaluate(run)
     assert not stale.exists()
+    assert other.exists()
 
 
 def test_a_missing_class_leaves_its_auc_undefined_and_the_report_says_so(make_run, tmp_path):
