@@ -12,13 +12,31 @@ The tolerance is in units of the noise of the pixel, so no work is spent below w
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lenssim.rendering.compilation import inlined, kernel
+from lenssim.compilation import inlined, kernel
+from lenssim.rendering.compact_sources import (
+    FINEST,
+    hidden_flux,
+    mark_hidden_light,
+    may_hide_light,
+)
 from lenssim.rendering.ray_tracing import BLOCK, lens_field, surface_brightness
+from lenssim.rendering.singularities import (
+    crosses_vortex,
+    holds_unresolved_mass,
+    mark_around,
+    mark_neighbours,
+    singular_pixels,
+    strong_masses,
+)
 from lenssim.rendering.subcell_moments import add_weighted_nodes, fill_smooth_moments
 from lenssim.rendering.substructure_field import TILE
+
+FloatArray = NDArray[np.float64]
 
 BORDER = 2
 """Pixels around the image that the fourth differences reach into."""
@@ -56,12 +74,14 @@ def regular_pixel_fluxes(tracer, num_pix, pixel_scale, subsamples):
     first = -0.5 * num_pix * pixel_scale + 0.5 * step
     x = np.empty(per_row)
     y = np.empty(per_row)
+    beta_x = np.empty(per_row)
+    beta_y = np.empty(per_row)
     brightness = np.empty(per_row)
     for column in range(per_row):
         x[column] = first + column * step
     for row in range(per_row):
         y[:] = first + row * step
-        surface_brightness(x, y, tracer, field, brightness)
+        surface_brightness(x, y, tracer, field, beta_x, beta_y, brightness)
         for column in range(per_row):
             fluxes[row // subsamples, column // subsamples] += brightness[column]
     return fluxes * (step * step)
@@ -84,10 +104,12 @@ def regular_moments(tracer, pixel_scale, moments):
     first = -0.5 * num_pix * pixel_scale + 0.5 * step
     x = first + step * np.arange(num_pix * cells)
     y = np.empty(x.shape[0])
+    beta_x = np.empty(x.shape[0])
+    beta_y = np.empty(x.shape[0])
     brightness = np.empty(x.shape[0])
     for row in range(x.shape[0]):
         y[:] = first + row * step
-        surface_brightness(x, y, tracer, field, brightness)
+        surface_brightness(x, y, tracer, field, beta_x, beta_y, brightness)
         for column in range(x.shape[0]):
             moments[0, row % cells, column % cells, row // cells, column // cells] = (
                 brightness[column] * step * step
@@ -111,16 +133,33 @@ def _tile_order(side):
 
 
 @kernel
-def _centre_samples(tracer, field, rows, columns, side, pixel_scale):
-    """Surface brightness at the pixel centres of the image and of a border around it."""
+def _centre_samples(tracer, field, rows, columns, side, pixel_scale, beta_x, beta_y):
+    """Surface brightness at the pixel centres of the image and of a border around it.
+
+    Args:
+        tracer, field: as elsewhere in this module.
+        rows, columns: of the pixels, in the order in which they are traced, shape (side^2,).
+        side: pixels on a side, border included.
+        pixel_scale: arcsec.
+        beta_x, beta_y: receive the source-plane positions, arcsec, in the order of `rows`.
+
+    Returns:
+        Surface brightness, shape (side, side).
+    """
     x = (columns - 0.5 * (side - 1)) * pixel_scale
     y = (rows - 0.5 * (side - 1)) * pixel_scale
     brightness = np.empty(side * side)
-    surface_brightness(x, y, tracer, field, brightness)
-    samples = np.empty((side, side))
+    surface_brightness(x, y, tracer, field, beta_x, beta_y, brightness)
+    return _on_grid(brightness, rows, columns, side)
+
+
+@kernel
+def _on_grid(values, rows, columns, side):
+    """Values in the order of `rows` and `columns` as an array of shape (side, side)."""
+    grid = np.empty((side, side))
     for i in range(side * side):
-        samples[rows[i], columns[i]] = brightness[i]
-    return samples
+        grid[rows[i], columns[i]] = values[i]
+    return grid
 
 
 @inlined
@@ -148,105 +187,14 @@ def _smooth_mean(samples, row, column):
     return mean, size
 
 
-@kernel
-def _mark_around(marked, x, y, pixel_scale):
-    """Marks the pixel that holds a position, and its neighbours."""
-    num_pix = marked.shape[0]
-    column = math.floor(x / pixel_scale + 0.5 * num_pix)
-    row = math.floor(y / pixel_scale + 0.5 * num_pix)
-    _mark_neighbours(marked, row, column)
-
-
 @inlined
-def _mark_neighbours(marked, row, column):
-    """Marks a pixel, which may be outside the image, and the eight around it."""
-    num_pix = marked.shape[0]
-    for i in range(max(row - 1, 0), min(row + 2, num_pix)):
-        for j in range(max(column - 1, 0), min(column + 2, num_pix)):
-            marked[i, j] = True
-
-
-@kernel
-def _singular_pixels(tracer, num_pix, pixel_scale):
-    """Pixels that hold the lens centre or a piece of the vortex, whatever their samples say."""
-    marked = np.zeros((num_pix, num_pix), dtype=np.bool_)
-    _mark_around(marked, tracer.lens_x, tracer.lens_y, pixel_scale)
-    if tracer.vortex_theta_e > 0.0:
-        half = math.hypot(tracer.vortex_half_x, tracer.vortex_half_y)
-        # beyond the image there is nothing to mark, however long the line
-        distance = math.hypot(tracer.vortex_x, tracer.vortex_y)
-        reach = min(1.0, (distance + 2.0 * num_pix * pixel_scale) / half)
-        steps = int(2.0 * half * reach / (0.5 * pixel_scale)) + 1
-        for step in range(steps + 1):
-            t = reach * (2.0 * step / steps - 1.0)
-            _mark_around(
-                marked,
-                tracer.vortex_x + t * tracer.vortex_half_x,
-                tracer.vortex_y + t * tracer.vortex_half_y,
-                pixel_scale,
-            )
-    return marked
-
-
-@kernel
-def _strong_masses(tracer, samples, pixel_scale, tolerance, background_variance, exposure_time):
-    """Indices of the point masses whose small-scale effect on their pixel exceeds the tolerance.
-
-    A mass at a place of surface brightness I does two things that its deflection at the pixel
-    centres does not tell. It scatters the rays around it, which changes the flux, to second order,
-    by pi theta_E^4 I / l^2 (1 + ln(h / theta_E)), with l the scale length of the source and h the
-    pixel size; and it makes a small second image of the source, theta_E^4 / r^4 of the source's
-    flux when that lies r away. Most subhalos are too light, or too far from the arc, to matter.
-    """
-    num_pix = samples.shape[0] - 2 * BORDER
-    scale_length = tracer.r_sersic / tracer.b**tracer.n_sersic
-    source_flux = 2.0 * math.pi * scale_length**2 * tracer.amplitude * math.exp(tracer.b)
-    area = pixel_scale * pixel_scale
-    strong = np.empty(tracer.mass_x.shape[0], dtype=np.int64)
-    count = 0
-    for k in range(tracer.mass_x.shape[0]):
-        column = math.floor(tracer.mass_x[k] / pixel_scale + 0.5 * num_pix) + BORDER
-        row = math.floor(tracer.mass_y[k] / pixel_scale + 0.5 * num_pix) + BORDER
-        if not (1 <= row < samples.shape[0] - 1 and 1 <= column < samples.shape[1] - 1):
-            continue
-        local = np.max(samples[row - 1 : row + 2, column - 1 : column + 2])
-        theta_squared = tracer.mass_theta_e_squared[k]
-        logarithm = max(0.0, 0.5 * math.log(area / theta_squared))
-        scattered = math.pi * local / scale_length**2 * (1.0 + logarithm)
-        reduced = max(1.0 + math.log(tracer.amplitude / max(local, 1e-300)) / tracer.b, 0.0)
-        distance = max(tracer.r_sersic * reduced**tracer.n_sersic, scale_length)
-        change = theta_squared**2 * (scattered + source_flux / distance**4)
-        if change > tolerance * math.sqrt(background_variance + local * area / exposure_time):
-            strong[count] = k
-            count += 1
-    return strong[:count]
-
-
-@inlined
-def _holds_unresolved_mass(x, y, half, tracer, strong):
-    """Whether a strong mass much smaller than the cell lies in or beside it, between its nodes."""
-    for k in strong:
-        if (
-            abs(tracer.mass_x[k] - x) < 1.5 * half
-            and abs(tracer.mass_y[k] - y) < 1.5 * half
-            and tracer.mass_theta_e_squared[k] < 4.0 * half * half
-        ):
-            return True
-    return False
-
-
-@inlined
-def _crosses_vortex(x, y, half, tracer):
-    """Whether the vortex line, across which the image jumps, may run through a cell."""
-    length = math.hypot(tracer.vortex_half_x, tracer.vortex_half_y)
-    along_x = tracer.vortex_half_x / length
-    along_y = tracer.vortex_half_y / length
-    dx = x - tracer.vortex_x
-    dy = y - tracer.vortex_y
-    reach = half * (abs(along_x) + abs(along_y))
-    return abs(along_x * dy - along_y * dx) <= reach and (
-        abs(along_x * dx + along_y * dy) <= length + reach
-    )
+def _faintest_neighbour(samples, row, column):
+    """Least of a pixel's own sample and the eight around it."""
+    faintest = samples[row, column]
+    for i in range(row - 1, row + 2):
+        for j in range(column - 1, column + 2):
+            faintest = min(faintest, samples[i, j])
+    return faintest
 
 
 @inlined
@@ -272,6 +220,21 @@ def _cell_mean(values, first, peak, has_jump):
     if has_jump or peak * faintest < brightest * brightest:
         error = max(error, 0.05 * (brightest - faintest))
     return mean, error
+
+
+class Cells(NamedTuple):
+    """Square cells of pixels, as arrays of one length: centre and half-width in arcsec, pixel."""
+
+    x: FloatArray
+    y: FloatArray
+    half: FloatArray
+    pixel: NDArray[np.int64]
+
+
+@inlined
+def _room_for_cells(count):
+    """Cells that are not filled in."""
+    return Cells(np.empty(count), np.empty(count), np.empty(count), np.empty(count, dtype=np.int64))
 
 
 @kernel
@@ -323,7 +286,7 @@ def adaptive_moments(
 
 
 @kernel
-def _integrate(
+def _integrate(  # noqa: PLR0915 - one kernel: calls that pass many arrays cost as much as they do
     tracer, num_pix, pixel_scale, tolerance, background_variance, exposure_time, weights, moments
 ):
     """Pixel fluxes and, where there are sub-cells, their moments; returns fluxes and evaluations.
@@ -333,15 +296,18 @@ def _integrate(
     field = lens_field(tracer, num_pix, pixel_scale, BORDER)
     side = num_pix + 2 * BORDER
     rows, columns = _tile_order(side)
-    samples = _centre_samples(tracer, field, rows, columns, side, pixel_scale)
+    beta_x = np.empty(side * side)
+    beta_y = np.empty(side * side)
+    samples = _centre_samples(tracer, field, rows, columns, side, pixel_scale, beta_x, beta_y)
     evaluations = samples.size
-    marked = _singular_pixels(tracer, num_pix, pixel_scale)
-    strong = _strong_masses(
-        tracer, samples, pixel_scale, tolerance, background_variance, exposure_time
+    marked = singular_pixels(tracer, num_pix, pixel_scale)
+    strong = strong_masses(
+        tracer, samples, num_pix, pixel_scale, tolerance, background_variance, exposure_time
     )
     for k in strong:
-        _mark_around(marked, tracer.mass_x[k], tracer.mass_y[k], pixel_scale)
+        mark_around(marked, tracer.mass_x[k], tracer.mass_y[k], pixel_scale)
 
+    is_compact = may_hide_light(tracer, pixel_scale)
     area = pixel_scale * pixel_scale
     fluxes = np.empty((num_pix, num_pix))
     pixel_error = np.empty(num_pix * num_pix)
@@ -350,21 +316,31 @@ def _integrate(
     cell_size = pixel_scale / subcells
     if has_subcells:
         fill_smooth_moments(samples, weights, moments)
-    cell_x = np.empty(num_pix * num_pix * subcells * subcells)
-    cell_y = np.empty(cell_x.shape[0])
-    cell_pixel = np.empty(cell_x.shape[0], dtype=np.int64)
-    cells = 0
+    cells = _room_for_cells(num_pix * num_pix * subcells * subcells)
+    count = 0
     roughness = np.empty((num_pix, num_pix))
     for row in range(num_pix):
         for column in range(num_pix):
             mean, size = _smooth_mean(samples, row + BORDER, column + BORDER)
             flux = samples[row + BORDER, column + BORDER] * area
+            if is_compact:  # a sample in the cusp tells nothing of the pixel's flux
+                flux = _faintest_neighbour(samples, row + BORDER, column + BORDER) * area
             allowed = tolerance * math.sqrt(background_variance + flux / exposure_time)
             fluxes[row, column] = mean * area
             pixel_error[row * num_pix + column] = allowed
             roughness[row, column] = size * area / allowed
             if roughness[row, column] > VERY_ROUGH:
-                _mark_neighbours(marked, row, column)
+                mark_neighbours(marked, row, column)
+    if is_compact:
+        mark_hidden_light(
+            marked,
+            tracer,
+            samples,
+            _on_grid(beta_x, rows, columns, side),
+            _on_grid(beta_y, rows, columns, side),
+            area,
+            pixel_error,
+        )
     for i in range(side * side):
         row = rows[i] - BORDER
         column = columns[i] - BORDER
@@ -377,22 +353,37 @@ def _integrate(
         x = (column - 0.5 * (num_pix - 1)) * pixel_scale
         y = (row - 0.5 * (num_pix - 1)) * pixel_scale
         for cell in range(subcells * subcells):
-            cell_x[cells] = x + (cell % subcells - 0.5 * (subcells - 1)) * cell_size
-            cell_y[cells] = y + (cell // subcells - 0.5 * (subcells - 1)) * cell_size
-            cell_pixel[cells] = row * num_pix + column
-            cells += 1
+            cells.x[count] = x + (cell % subcells - 0.5 * (subcells - 1)) * cell_size
+            cells.y[count] = y + (cell // subcells - 0.5 * (subcells - 1)) * cell_size
+            cells.half[count] = 0.5 * cell_size
+            cells.pixel[count] = row * num_pix + column
+            count += 1
 
     evaluations += _integrate_cells(
-        tracer, field, strong, pixel_scale, cell_size, cell_x, cell_y, cell_pixel, cells,
-        pixel_error, fluxes, has_subcells, moments,
+        tracer, field, strong, is_compact, pixel_scale, cells, count,
+        tolerance, background_variance, exposure_time, pixel_error, fluxes.reshape(fluxes.size),
+        has_subcells, moments,
     )  # fmt: skip
     return fluxes, evaluations
 
 
+@inlined
+def _take(stack, start, cells, count, x, y):
+    """Copies cells from `start` of a stack to the first `count`, and their nodes to (x, y)."""
+    for cell in range(count):
+        cells.x[cell] = stack.x[start + cell]
+        cells.y[cell] = stack.y[start + cell]
+        cells.half[cell] = stack.half[start + cell]
+        cells.pixel[cell] = stack.pixel[start + cell]
+        for node in range(_NODES):
+            x[cell * _NODES + node] = cells.x[cell] + cells.half[cell] * _NODE_X[node]
+            y[cell * _NODES + node] = cells.y[cell] + cells.half[cell] * _NODE_Y[node]
+
+
 @kernel
 def _integrate_cells(
-    tracer, field, strong, pixel_scale, cell_size, pixel_x, pixel_y, pixels, count,
-    pixel_error, fluxes, has_subcells, moments,
+    tracer, field, strong, is_compact, pixel_scale, first_cells, count,
+    tolerance, background_variance, exposure_time, pixel_error, fluxes, has_subcells, moments,
 ):  # fmt: skip
     """Integrates pixels cell by cell, cutting each cell in four until it is resolved.
 
@@ -401,74 +392,75 @@ def _integrate_cells(
 
     Args:
         tracer, field, strong: as elsewhere in this module.
+        is_compact: whether light may hide between the nodes of a cell.
         pixel_scale: arcsec.
-        cell_size: of the cells to begin with, pixels or sub-cells, arcsec.
-        pixel_x, pixel_y, pixels: centres of these cells and flat indices of their pixels, of which
-            the first `count` are valid.
-        pixel_error: error allowed in each pixel, e-/s, flat.
-        fluxes: the image that receives the fluxes, e-/s.
+        first_cells: whole pixels, or their sub-cells, of which the first `count` are valid.
+        tolerance, background_variance, exposure_time: as in `adaptive_pixel_fluxes`.
+        pixel_error: error allowed in each pixel, e-/s, flat; where the source is compact, it
+            rises with the flux that has been found.
+        fluxes: receives the flux of each pixel, e-/s, flat.
         has_subcells, moments: whether to add the light to the moments of sub-cells, and these.
 
     Returns:
         How many rays were traced.
     """
     batch = BLOCK // _NODES
-    capacity = count + 4 * batch * (MAXIMUM_DEPTH + 1)
-    cell_x = np.empty(capacity)
-    cell_y = np.empty(capacity)
-    cell_half = np.empty(capacity)
-    cell_pixel = np.empty(capacity, dtype=np.int64)
-    cell_x[:count] = pixel_x[:count]
-    cell_y[:count] = pixel_y[:count]
-    cell_half[:count] = 0.5 * cell_size
-    cell_pixel[:count] = pixels[:count]
     smallest = 0.5 * pixel_scale / 2.0**MAXIMUM_DEPTH
-    flat = fluxes.reshape(fluxes.size)
+    if is_compact:
+        smallest = min(smallest, FINEST)
+    capacity = count + 4 * batch * (math.ceil(math.log2(0.5 * pixel_scale / smallest)) + 1)
+    stack = _room_for_cells(capacity)
+    stack.x[:count] = first_cells.x[:count]
+    stack.y[:count] = first_cells.y[:count]
+    stack.half[:count] = first_cells.half[:count]
+    stack.pixel[:count] = first_cells.pixel[:count]
     peak = tracer.amplitude * math.exp(tracer.b)
-    x = np.empty(batch * _NODES)
-    y = np.empty(batch * _NODES)
-    values = np.empty(batch * _NODES)
-    taken_x = np.empty(batch)
-    taken_y = np.empty(batch)
-    taken_half = np.empty(batch)
-    taken_pixel = np.empty(batch, dtype=np.int64)
+    nodes = np.empty((5, batch * _NODES))
+    x, y, beta_x, beta_y, values = nodes[0], nodes[1], nodes[2], nodes[3], nodes[4]
+    cells = _room_for_cells(batch)
     evaluations = 0
     while count > 0:
         taken = min(batch, count)
         count -= taken
+        _take(stack, count, cells, taken, x, y)
+        end = taken * _NODES
+        surface_brightness(x[:end], y[:end], tracer, field, beta_x, beta_y, values)
+        evaluations += end
         for cell in range(taken):
-            taken_x[cell] = cell_x[count + cell]
-            taken_y[cell] = cell_y[count + cell]
-            taken_half[cell] = cell_half[count + cell]
-            taken_pixel[cell] = cell_pixel[count + cell]
-            for node in range(_NODES):
-                x[cell * _NODES + node] = taken_x[cell] + taken_half[cell] * _NODE_X[node]
-                y[cell * _NODES + node] = taken_y[cell] + taken_half[cell] * _NODE_Y[node]
-        nodes = taken * _NODES
-        surface_brightness(x[:nodes], y[:nodes], tracer, field, values)
-        evaluations += nodes
-        for cell in range(taken):
-            half = taken_half[cell]
+            centre_x, centre_y, half = cells.x[cell], cells.y[cell], cells.half[cell]
+            pixel = cells.pixel[cell]
             cell_area = 4.0 * half * half
-            has_jump = tracer.vortex_theta_e > 0.0 and _crosses_vortex(
-                taken_x[cell], taken_y[cell], half, tracer
+            has_jump = tracer.vortex_theta_e > 0.0 and crosses_vortex(
+                centre_x, centre_y, half, tracer
             )
             mean, error = _cell_mean(values, cell * _NODES, peak, has_jump)
-            resolved = error * cell_area <= pixel_error[taken_pixel[cell]] and not (
-                _holds_unresolved_mass(taken_x[cell], taken_y[cell], half, tracer, strong)
+            allowed = pixel_error[pixel]
+            if is_compact:  # an arc may lie in as many such cells as cross the pixel
+                allowed *= math.sqrt(2.0 * half / pixel_scale)
+            resolved = error * cell_area <= allowed and not holds_unresolved_mass(
+                centre_x, centre_y, half, tracer, strong
             )
+            if is_compact and resolved:
+                hidden = hidden_flux(
+                    tracer, strong, centre_x, centre_y, half, has_jump,
+                    beta_x, beta_y, values, cell * _NODES, _NODES,
+                )  # fmt: skip
+                resolved = hidden <= allowed
             if resolved or half <= smallest:
-                flat[taken_pixel[cell]] += mean * cell_area
+                fluxes[pixel] += mean * cell_area
                 if has_subcells:
                     add_weighted_nodes(
-                        moments, pixel_scale, taken_pixel[cell], taken_x[cell], taken_y[cell],
+                        moments, pixel_scale, pixel, centre_x, centre_y,
                         x, y, values, cell_area, cell * _NODES,
                     )  # fmt: skip
+                if is_compact:
+                    variance = background_variance + fluxes[pixel] / exposure_time
+                    pixel_error[pixel] = max(pixel_error[pixel], tolerance * math.sqrt(variance))
                 continue
             for quarter in range(4):
-                cell_x[count] = taken_x[cell] + (0.5 if quarter & 1 else -0.5) * half
-                cell_y[count] = taken_y[cell] + (0.5 if quarter & 2 else -0.5) * half
-                cell_half[count] = 0.5 * half
-                cell_pixel[count] = taken_pixel[cell]
+                stack.x[count] = centre_x + (0.5 if quarter & 1 else -0.5) * half
+                stack.y[count] = centre_y + (0.5 if quarter & 2 else -0.5) * half
+                stack.half[count] = 0.5 * half
+                stack.pixel[count] = pixel
                 count += 1
     return evaluations

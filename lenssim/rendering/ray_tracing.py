@@ -122,7 +122,7 @@ BLOCK = 512
 
 
 @kernel
-def surface_brightness(x, y, tracer, field, out):
+def surface_brightness(x, y, tracer, field, beta_x, beta_y, out):
     """Lensed surface brightness at many positions.
 
     A ray that falls right on a singularity has no defined origin and counts as dark.
@@ -131,20 +131,20 @@ def surface_brightness(x, y, tracer, field, out):
         x, y: image-plane positions, arcsec, shape (n,).
         tracer: a `RayTracer`.
         field: its `LensField`.
+        beta_x, beta_y: receive the source-plane positions, arcsec, shape (n,).
         out: receives the surface brightness, unit of `tracer.amplitude`, shape (n,).
     """
-    beta_x = np.empty(BLOCK)
-    beta_y = np.empty(BLOCK)
     bits = np.empty(BLOCK, dtype=np.int64)
+    scratch = np.empty(BLOCK)
     for start in range(0, x.shape[0], BLOCK):
         end = min(start + BLOCK, x.shape[0])
-        count = end - start
-        _trace(x[start:end], y[start:end], tracer, field, beta_x[:count], beta_y[:count])
-        _profile(beta_x[:count], beta_y[:count], tracer, bits[:count], out[start:end])
+        _trace(x[start:end], y[start:end], tracer, field, beta_x[start:end], beta_y[start:end])
+        _profile(beta_x[start:end], beta_y[start:end], tracer, bits[: end - start], out[start:end])
         if tracer.light_amplitude > 0.0:
             _add_lens_light(
-                x[start:end], y[start:end], tracer, bits[:count], beta_x[:count], out[start:end]
-            )
+                x[start:end], y[start:end], tracer, bits[: end - start], scratch[: end - start],
+                out[start:end],
+            )  # fmt: skip
 
 
 @kernel

@@ -45,6 +45,61 @@ def sersic_amplitude(flux, r_sersic, n_sersic):
 
 
 @inlined
+def sersic_flux(amplitude, r_sersic, n_sersic, b):
+    """Total flux of a profile, the inverse of `sersic_amplitude`.
+
+    Args:
+        amplitude: surface brightness at the half-light radius, e-/s/arcsec^2.
+        r_sersic: half-light radius, arcsec.
+        n_sersic: Sersic index.
+        b: `sersic_b(n_sersic)`.
+
+    Returns:
+        Flux in e-/s.
+    """
+    squared_length = (r_sersic / b**n_sersic) ** 2
+    shape = n_sersic * math.gamma(2.0 * n_sersic)
+    return 2.0 * math.pi * squared_length * amplitude * math.exp(b) * shape
+
+
+@inlined
+def sersic_scale_length(reduced, r_sersic, n_sersic, b):
+    """Length over which a profile falls by a factor e, at most that of its core where n < 1.
+
+    1 / |d ln I / d R| = n R_sersic (R / R_sersic)^(1 - 1/n) / b_n.
+
+    Args:
+        reduced: (R / R_sersic)^(1/n), positive.
+        r_sersic: half-light radius, arcsec.
+        n_sersic: Sersic index.
+        b: `sersic_b(n_sersic)`.
+
+    Returns:
+        Length in arcsec.
+    """
+    length = n_sersic * r_sersic * reduced ** (n_sersic - 1.0) / b
+    if n_sersic < 1.0:
+        return min(length, n_sersic * r_sersic / b**n_sersic)
+    return length
+
+
+@inlined
+def squared_elliptical_length(x, y, e1, e2):
+    """Squared norm of a vector in the source plane, the product of the axes of its ellipse.
+
+    Args:
+        x, y: vector, arcsec.
+        e1, e2: ellipticity components of the source.
+
+    Returns:
+        Squared length in arcsec^2.
+    """
+    u = (1.0 - e1) * x - e2 * y
+    v = (1.0 + e1) * y - e2 * x
+    return (u * u + v * v) / (1.0 - e1 * e1 - e2 * e2)
+
+
+@inlined
 def elliptical_radius(x, y, e1, e2):
     """Radius of the ellipse through a position, the product average of its axes.
 
@@ -57,9 +112,7 @@ def elliptical_radius(x, y, e1, e2):
     Returns:
         Radius in arcsec.
     """
-    u = (1.0 - e1) * x - e2 * y
-    v = (1.0 + e1) * y - e2 * x
-    return max(math.sqrt((u * u + v * v) / (1.0 - e1 * e1 - e2 * e2)), MINIMUM_RADIUS)
+    return max(math.sqrt(squared_elliptical_length(x, y, e1, e2)), MINIMUM_RADIUS)
 
 
 @inlined
