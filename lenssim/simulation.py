@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from lenssim import observation
 from lenssim.build.execution import Phase
 from lenssim.population import GroupStreams, LensSystem, draw_system
+from lenssim.profiles.tnfw import tnfw_deflections
 from lenssim.rendering import EngineName, engine, kernels_are_compiled
 from lenssim.rendering.optics import point_spreads
-from lenssim.rendering.point_spread import PointSpread
+from lenssim.rendering.point_spread import Gaussian, PointSpread
 from lenssim.spec import (
     Instrument,
     Sampling,
@@ -195,9 +196,15 @@ def compile_kernels(phase: Phase | None = None) -> None:
 
 
 def warm_up() -> None:
-    """Compiles the kernels of the fast engine, or loads them from the cache, by one small image.
+    """Compiles the kernels of the fast engine, or loads them from the cache, by small images.
 
     Takes about 40 seconds where `rendering.kernels_are_compiled()` is False, and below one second
     otherwise.
     """
-    simulate(load_spec("B", ["instrument.num_pix=8"]), "axion", 0)
+    spec = load_spec("B", ["instrument.num_pix=8"])
+    system = simulate(spec, "axion", 0).system
+    psf = Gaussian(0.16)
+    for sampling in (Sampling(tolerance=1.0), Sampling(subsamples=1)):
+        render(system, spec, sampling=sampling, psf=psf)
+    nothing = np.empty(0)
+    tnfw_deflections(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
