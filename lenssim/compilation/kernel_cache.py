@@ -85,11 +85,18 @@ class KernelCache(FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keeps a compiled function."""
+        """Keeps a compiled function.
+
+        numba now and then holds no object code of a function that it has just compiled into
+        another (RuntimeError); that one is compiled again the next time.
+        """
         try:
             super().save_overload(sig, data)
         except OSError:
             _warn_once()
+        except RuntimeError as error:
+            if "no compiled object" not in str(error):
+                raise
 
     def holds_machine_code(self, processor: Any) -> bool:
         """Whether the cache holds the function as compiled for a processor.

@@ -47,7 +47,8 @@ def test_an_archive_goes_all_the_way(model, bucket, tmp_path):
     run("generate", "--model", model, "--train", 5, "--test", 2, "--out", out)
     assert "the same bit for bit" in run("verify", out, "--deep", 3)
     run("export", out, "--to", "webdataset")
-    url = run("publish", out, f"{bucket}/lenses").strip()
+    url, _, contents = run("publish", out, f"{bucket}/lenses").strip().partition(": ")
+    assert contents.startswith("21 images")
     assert url == f"{bucket}/lenses/1.0.0"
     assert "the same bit for bit" in run("verify", url, "--deep", 2)
     assert "train" in run("info", url)

@@ -147,7 +147,8 @@ def test_warming_up_compiles_every_kernel():
 
 @pytest.mark.parametrize("threads", ["0", "-3"])
 def test_no_threads_for_numba_are_refused_in_one_sentence(threads):
-    result = python("-m", "lenssim", "verify", "nowhere", NUMBA_NUM_THREADS=threads)
+    words = ("generate", "--class", "no_sub", "--train", 1, "--test", 0, "--out", "out")
+    result = python("-m", "lenssim", *map(str, words), NUMBA_NUM_THREADS=threads)
     assert result.returncode == 2
     assert result.stderr == (
         f"Error: NUMBA_NUM_THREADS = {threads} must be at least 1: change or unset it.\n"

@@ -8,6 +8,7 @@ from lenssim.population import draw_system, random_stream
 from lenssim.rendering import quadrature
 from lenssim.rendering.fast import ray_tracer
 from lenssim.rendering.reference import lenstronomy_image
+from lenssim.rendering.singularities import singular_pixels
 from lenssim.simulation import render
 from lenssim.spec import CLASSES, Sampling, load_spec
 
@@ -129,7 +130,7 @@ def test_a_long_vortex_far_from_the_centre_is_marked_all_along():
     spec = plain("B", *places, *mass)
     num_pix, pixel_scale = spec.instrument.num_pix, spec.instrument.pixel_scale
     tracer = ray_tracer(system_of(spec, "axion", 0), spec)
-    marked = quadrature._singular_pixels(tracer, num_pix, pixel_scale)
+    marked = singular_pixels(tracer, num_pix, pixel_scale)
     columns = np.arange(num_pix)
     rows = np.floor((columns - 0.5 * (num_pix - 1)) / 2 + 0.5 * num_pix).astype(int)
     assert marked[rows, columns].all()
