@@ -1,5 +1,6 @@
 # make demo   set up, then the main job on a small scale: simulate, pretrain, finetune, report
 # make test   set up, then format, lint, types, imports and tests
+# make test-slow   the tests that take minutes: every command of the README and the documentation
 # make docs   set up, then build the site into build/site
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs clean
+.PHONY: demo test test-slow check docs clean
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +33,9 @@ docs: $(READY)
 
 test: check
 	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
 
 clean:
 	rm -rf demo build dist

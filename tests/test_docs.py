@@ -59,6 +59,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "lens.einstein_mass" in page and "solar masses" in page
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_the_commands_of_a_page_run(page, tmp_path):
