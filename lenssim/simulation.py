@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lenssim import observation
 from lenssim.build.execution import Phase
 from lenssim.population import GroupStreams, LensSystem, draw_system
+from lenssim.profiles.ring_mean import tnfw_ring_mean
 from lenssim.profiles.tnfw import tnfw_deflections
 from lenssim.rendering import EngineName, engine, kernels_are_compiled
 from lenssim.rendering.optics import point_spreads
@@ -208,3 +209,4 @@ def warm_up() -> None:
         render(system, spec, sampling=sampling, psf=psf)
     nothing = np.empty(0)
     tnfw_deflections(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
+    tnfw_ring_mean(nothing, nothing, nothing, nothing, nothing, 1.0)
