@@ -38,7 +38,7 @@ class BruteForce:
     def source_position(self, z: NDArray[np.complex128]) -> NDArray[np.complex128]:
         """Lens equation, beta = z - alpha(z), in complex notation."""
         lens = self.system
-        beta = z - self._halo(z)
+        beta = z - self._halo(z - complex(lens.lens_x, lens.lens_y))
         beta = beta - (lens.lens_gamma1 + 1j * lens.lens_gamma2) * np.conj(z)
         for x, y, theta_e in zip(lens.subhalo_x, lens.subhalo_y, lens.subhalo_theta_e, strict=True):
             beta -= theta_e**2 / np.conj(z - complex(x, y))
@@ -140,7 +140,7 @@ class BruteForce:
         self.rays.append(9 * z.size)
         extent = 1.2 * np.nanmax(self.radius(edge - beta[:, None]), axis=1)
         distance = self.radius(beta - complex(lens.source_x, lens.source_y))
-        is_singular = np.abs(z) < 2 * half
+        is_singular = np.abs(z - complex(lens.lens_x, lens.lens_y)) < 2 * half
         has_mass = np.zeros(z.size, dtype=bool)
         for x, y, theta_e in zip(lens.subhalo_x, lens.subhalo_y, lens.subhalo_theta_e, strict=True):
             has_mass |= (np.abs(z - complex(x, y)) < 3 * half) & (half > 0.004 * theta_e)

@@ -6,6 +6,9 @@ substructure_field   the summed deflection of all substructure
 halo_field           the same of extended subhalos, by tile_polynomials
 power_law_rays       an elliptical power law over many positions
 ray_tracing          all together: surface brightness at positions in the image
+singularities        where the image is rough whatever its samples say
+compact_sources      where samples and Gauss nodes may miss light
+cells                its integral over cells of pixels, cut until they are resolved
 quadrature           its integral over pixels, adaptive or on a regular grid
 subcell_moments      what a PSF needs of the brightness in parts of pixels
 point_spread         PSFs; psf_file reads one, optics gives that of an image

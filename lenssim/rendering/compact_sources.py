@@ -1,4 +1,4 @@
-"""Light that samples of a pixel can miss: compact and cusped sources.
+"""Light that samples of a pixel can miss: compact sources and cusps.
 
 A small source, or the cusp of a Sersic profile with n > 1, can fall between the samples of a
 pixel, or between the nodes of a cell, which then look smooth and dark. So the brightness that may
@@ -10,6 +10,7 @@ radius is a norm, so that the least radius in the region is the middle one's les
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from lenssim.compilation import inlined, kernel
 from lenssim.rendering import source
@@ -32,17 +33,17 @@ CUSP_ERROR = 0.05
 PIXEL_CONTRAST = 2.0
 """Brightness that may hide in a pixel, over its sample, up to which differences are believed."""
 
-CELL_CONTRAST = 8.0
+CELL_CONTRAST = 4.0
 """The same for a cell and its brightest node: the Gauss rule's own estimate takes over there."""
 
 
 @kernel
 def may_hide_light(tracer, pixel_scale):
-    """Whether samples at pixel centres, and their differences, can miss light of the source.
+    """Whether samples at pixel centres, and their differences, can miss light.
 
-    They cannot where the profile has no sharper cusp than an exponential's, falls slowly over a
-    pixel, and the source lies where no image of it is squeezed: an isothermal lens shrinks the
-    inner image of a source further out than half its Einstein radius.
+    They cannot where the source's profile has no sharper cusp than an exponential's and falls
+    slowly over a pixel, and the source lies where no image of it is squeezed: an isothermal lens
+    shrinks the inner image of a source further out than half its Einstein radius.
 
     Args:
         tracer: a `RayTracer`.
@@ -50,26 +51,74 @@ def may_hide_light(tracer, pixel_scale):
     """
     half_diagonal = pixel_scale * math.sqrt(0.5)
     drop = tracer.b * (half_diagonal / tracer.r_sersic) ** (1.0 / tracer.n_sersic)
-    offset = math.hypot(tracer.source_x, tracer.source_y)
-    return tracer.n_sersic > 1.0 or drop > WELL_SAMPLED_DROP or offset > 0.5 * tracer.theta_e
+    offset = math.hypot(tracer.source_x - tracer.lens_x, tracer.source_y - tracer.lens_y)
+    return (
+        tracer.n_sersic > 1.0
+        or drop > WELL_SAMPLED_DROP
+        or offset > 0.5 * tracer.theta_e
+        or tracer.light_amplitude > 0.0
+    )
+
+
+class _Profile(NamedTuple):
+    """A Sersic ellipse: centre and half-light radius in arcsec, amplitude in e-/s/arcsec^2."""
+
+    x: float
+    y: float
+    e1: float
+    e2: float
+    amplitude: float
+    r_sersic: float
+    n_sersic: float
+    b: float
 
 
 @inlined
-def _brightness(radius, tracer):
-    """Surface brightness at an elliptical radius; at the centre where that is below zero or NaN."""
-    exponent = source.sersic_exponent(
-        max(radius, source.MINIMUM_RADIUS) if radius > 0.0 else source.MINIMUM_RADIUS,
+def _source(tracer):
+    """The source, in the source plane."""
+    return _Profile(
+        tracer.source_x,
+        tracer.source_y,
+        tracer.source_e1,
+        tracer.source_e2,
+        tracer.amplitude,
         tracer.r_sersic,
         tracer.n_sersic,
         tracer.b,
     )
-    return tracer.amplitude * math.exp(exponent)
 
 
 @inlined
-def _squared_length(x, y, tracer):
-    """Squared elliptical length of a vector in the source plane, arcsec^2."""
-    return source.squared_elliptical_length(x, y, tracer.source_e1, tracer.source_e2)
+def _lens_light(tracer):
+    """The light of the lens, in the image plane."""
+    return _Profile(
+        tracer.lens_x,
+        tracer.lens_y,
+        tracer.light_e1,
+        tracer.light_e2,
+        tracer.light_amplitude,
+        tracer.light_r_sersic,
+        tracer.light_n_sersic,
+        tracer.light_b,
+    )
+
+
+@inlined
+def _brightness(radius, profile):
+    """Surface brightness at an elliptical radius; at the centre where that is below zero or NaN."""
+    exponent = source.sersic_exponent(
+        max(radius, source.MINIMUM_RADIUS) if radius > 0.0 else source.MINIMUM_RADIUS,
+        profile.r_sersic,
+        profile.n_sersic,
+        profile.b,
+    )
+    return profile.amplitude * math.exp(exponent)
+
+
+@inlined
+def _squared_length(x, y, profile):
+    """Squared elliptical length of a vector in a profile's plane, arcsec^2."""
+    return source.squared_elliptical_length(x, y, profile.e1, profile.e2)
 
 
 @inlined
@@ -78,8 +127,40 @@ def _larger(first, second):
     return first if second <= first else second
 
 
+@inlined
+def _hidden_brightness(profile, x, y, first, nodes, jump):
+    """Error of a cell's mean brightness that its nodes may not tell.
+
+    Args:
+        profile: a `_Profile`.
+        x, y: positions of nodes in the plane of the profile, arcsec.
+        first, nodes: index of the cell's first node, the middle one, and how many it has.
+        jump: distance by which positions may jump within the cell, arcsec.
+
+    Returns:
+        e-/s/arcsec^2.
+    """
+    middle = _squared_length(x[first] - profile.x, y[first] - profile.y, profile)
+    extent = 0.0
+    closest = middle
+    furthest = middle
+    for node in range(first + 1, first + nodes):
+        extent = _larger(extent, _squared_length(x[node] - x[first], y[node] - y[first], profile))
+        distance = _squared_length(x[node] - profile.x, y[node] - profile.y, profile)
+        closest = min(closest, distance)
+        furthest = max(furthest, distance)
+    nearest = math.sqrt(middle) - REACH * math.sqrt(extent) - jump
+    bound = _brightness(nearest, profile)
+    brightest = _brightness(math.sqrt(closest), profile)
+    if bound > CELL_CONTRAST * brightest:
+        return bound - brightest
+    if not nearest > 0.0:
+        return CUSP_ERROR * (bound - _brightness(math.sqrt(furthest), profile))
+    return 0.0
+
+
 @kernel
-def hidden_flux(tracer, strong, x, y, half, has_jump, beta_x, beta_y, values, first, nodes):
+def hidden_flux(tracer, strong, x, y, half, has_jump, node_x, node_y, beta_x, beta_y, first, nodes):
     """Error of a cell's flux that its Gauss nodes may not tell.
 
     Args:
@@ -87,54 +168,41 @@ def hidden_flux(tracer, strong, x, y, half, has_jump, beta_x, beta_y, values, fi
         strong: indices of the point masses that matter, from `strong_masses`.
         x, y, half: the cell's centre and half its width, arcsec.
         has_jump: whether the vortex line may cross the cell.
-        beta_x, beta_y: source-plane positions of nodes, arcsec.
-        values: surface brightness at the nodes, e-/s/arcsec^2.
+        node_x, node_y: image-plane positions of nodes, arcsec.
+        beta_x, beta_y: source-plane positions of the same, arcsec.
         first, nodes: index of the cell's first node, the middle one, and how many it has.
 
     Returns:
         e-/s.
     """
-    extent = 0.0
-    middle_x = beta_x[first]
-    middle_y = beta_y[first]
-    brightest = values[first]
-    faintest = values[first]
-    for node in range(first + 1, first + nodes):
-        extent = _larger(
-            extent, _squared_length(beta_x[node] - middle_x, beta_y[node] - middle_y, tracer)
-        )
-        brightest = max(brightest, values[node])
-        faintest = min(faintest, values[node])
-    distance = _squared_length(middle_x - tracer.source_x, middle_y - tracer.source_y, tracer)
-    nearest = math.sqrt(distance) - REACH * math.sqrt(extent)
+    profile = _source(tracer)
+    jump = 0.0
     if has_jump:
         jump_x, jump_y = vortex_jump(tracer)
-        nearest -= math.sqrt(_squared_length(jump_x, jump_y, tracer))
-    bound = _brightness(nearest, tracer)
-    error = 0.0
-    if bound > CELL_CONTRAST * brightest:
-        error = bound - brightest
-    elif not nearest > 0.0:
-        error = CUSP_ERROR * (bound - faintest)
+        jump = math.sqrt(_squared_length(jump_x, jump_y, profile))
+    error = _hidden_brightness(profile, beta_x, beta_y, first, nodes, jump)
+    if tracer.light_amplitude > 0.0:
+        error += _hidden_brightness(_lens_light(tracer), node_x, node_y, first, nodes, 0.0)
     area = 4.0 * half * half
     around_masses = light_around_masses(x, y, half, tracer, strong)
-    return max(error * area, min(around_masses, _brightness(0.0, tracer) * area))
+    return max(error * area, min(around_masses, _brightness(0.0, profile) * area))
 
 
 @kernel
-def mark_hidden_light(marked, tracer, samples, beta_x, beta_y, area, allowed):
-    """Marks pixels that may hold more light than their sample tells.
+def mark_hidden_light(marked, tracer, beta_x, beta_y, area, allowed):
+    """Marks pixels that may hold more light of the source than their samples tell.
 
     Args:
         marked: shape (num_pix, num_pix), changed.
         tracer: a `RayTracer`.
-        samples: surface brightness at pixel centres, with a border around, shape (side, side).
-        beta_x, beta_y: source-plane positions of the same, arcsec.
+        beta_x, beta_y: source-plane positions of the pixel centres, arcsec, with a border around,
+            shape (side, side).
         area: of a pixel, arcsec^2.
         allowed: error allowed in each pixel, e-/s, flat.
     """
+    profile = _source(tracer)
     num_pix = marked.shape[0]
-    border = (samples.shape[0] - num_pix) // 2
+    border = (beta_x.shape[0] - num_pix) // 2
     for row in range(num_pix):
         for column in range(num_pix):
             i, j = row + border, column + border
@@ -144,17 +212,17 @@ def mark_hidden_light(marked, tracer, samples, beta_x, beta_y, area, allowed):
             for step in (-1, 1):
                 along_x = _larger(
                     along_x,
-                    _squared_length(beta_x[i, j + step] - x, beta_y[i, j + step] - y, tracer),
+                    _squared_length(beta_x[i, j + step] - x, beta_y[i, j + step] - y, profile),
                 )
                 along_y = _larger(
                     along_y,
-                    _squared_length(beta_x[i + step, j] - x, beta_y[i + step, j] - y, tracer),
+                    _squared_length(beta_x[i + step, j] - x, beta_y[i + step, j] - y, profile),
                 )
             # the pixel's sides are half-way to the neighbours
             extent = 0.5 * REACH * (math.sqrt(along_x) + math.sqrt(along_y))
-            distance = _squared_length(x - tracer.source_x, y - tracer.source_y, tracer)
-            bound = _brightness(math.sqrt(distance) - extent, tracer)
+            radius = math.sqrt(_squared_length(x - profile.x, y - profile.y, profile))
+            bound = _brightness(radius - extent, profile)
             if bound * area > allowed[row * num_pix + column] and (
-                bound > PIXEL_CONTRAST * samples[i, j]
+                bound > PIXEL_CONTRAST * _brightness(radius, profile)
             ):
                 marked[row, column] = True

@@ -12,46 +12,28 @@ The tolerance is in units of the noise of the pixel, so no work is spent below w
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lenssim.compilation import inlined, kernel
-from lenssim.rendering.compact_sources import (
-    FINEST,
-    hidden_flux,
-    mark_hidden_light,
-    may_hide_light,
-)
-from lenssim.rendering.ray_tracing import BLOCK, lens_field, surface_brightness
+from lenssim.rendering.cells import integrate_cells, room_for_cells
+from lenssim.rendering.compact_sources import mark_hidden_light, may_hide_light
+from lenssim.rendering.compilation import inlined, kernel
+from lenssim.rendering.ray_tracing import lens_field, surface_brightness
 from lenssim.rendering.singularities import (
-    crosses_vortex,
-    holds_unresolved_mass,
     mark_around,
     mark_neighbours,
     singular_pixels,
     strong_masses,
 )
-from lenssim.rendering.subcell_moments import add_weighted_nodes, fill_smooth_moments
+from lenssim.rendering.subcell_moments import fill_smooth_moments
 from lenssim.rendering.substructure_field import TILE
-
-FloatArray = NDArray[np.float64]
 
 BORDER = 2
 """Pixels around the image that the fourth differences reach into."""
 
-MAXIMUM_DEPTH = 12
-"""Halvings of a pixel after which a cell is accepted as it is (a 4096th of a pixel)."""
-
 VERY_ROUGH = 8.0
 """Size of the fourth-order terms, in units of the tolerance, that makes the pixels around suspect
 too: theirs may be small by chance."""
-
-_GAUSS_NODE = math.sqrt(0.6)
-_NODE_X = np.array([0.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, 0.0, 0.0]) * _GAUSS_NODE
-_NODE_Y = np.array([0.0, -1.0, -1.0, 1.0, 1.0, 0.0, 0.0, -1.0, 1.0]) * _GAUSS_NODE
-_NODES = 9
 
 
 @kernel
@@ -197,46 +179,6 @@ def _faintest_neighbour(samples, row, column):
     return faintest
 
 
-@inlined
-def _cell_mean(values, first, peak, has_jump):
-    """Mean over a cell from its nine nodes, values[first:first + 9], and an estimate of its error.
-
-    Product Gauss-Legendre rule of degree 5; the error is its distance from the rule of degree 3
-    on the centre and the corner nodes. That distance can be small by chance where the image has a
-    jump, or the source's cusp between the nodes (possible where the brightest node is closer to
-    the peak, in log brightness, than the range over the cell): there the error is taken to be at
-    least a twentieth of the range, about what a cone of that height leaves.
-    """
-    corners = values[first + 1] + values[first + 2] + values[first + 3] + values[first + 4]
-    edges = values[first + 5] + values[first + 6] + values[first + 7] + values[first + 8]
-    mean = (64.0 * values[first] + 40.0 * edges + 25.0 * corners) / 324.0
-    error = abs(mean - (4.0 / 9.0) * values[first] - (5.0 / 36.0) * corners)
-    brightest = 0.0
-    faintest = math.inf
-    for node in range(first, first + _NODES):
-        brightest = max(brightest, values[node])
-        faintest = min(faintest, values[node])
-    # log(peak / brightest) < log(brightest / faintest)
-    if has_jump or peak * faintest < brightest * brightest:
-        error = max(error, 0.05 * (brightest - faintest))
-    return mean, error
-
-
-class Cells(NamedTuple):
-    """Square cells of pixels, as arrays of one length: centre and half-width in arcsec, pixel."""
-
-    x: FloatArray
-    y: FloatArray
-    half: FloatArray
-    pixel: NDArray[np.int64]
-
-
-@inlined
-def _room_for_cells(count):
-    """Cells that are not filled in."""
-    return Cells(np.empty(count), np.empty(count), np.empty(count), np.empty(count, dtype=np.int64))
-
-
 @kernel
 def adaptive_pixel_fluxes(
     tracer, num_pix, pixel_scale, tolerance, background_variance, exposure_time
@@ -286,7 +228,7 @@ def adaptive_moments(
 
 
 @kernel
-def _integrate(  # noqa: PLR0915 - one kernel: calls that pass many arrays cost as much as they do
+def _integrate(
     tracer, num_pix, pixel_scale, tolerance, background_variance, exposure_time, weights, moments
 ):
     """Pixel fluxes and, where there are sub-cells, their moments; returns fluxes and evaluations.
@@ -311,20 +253,22 @@ def _integrate(  # noqa: PLR0915 - one kernel: calls that pass many arrays cost 
     area = pixel_scale * pixel_scale
     fluxes = np.empty((num_pix, num_pix))
     pixel_error = np.empty(num_pix * num_pix)
-    has_subcells = moments.shape[1] > 0
     subcells = max(moments.shape[1], 1)
     cell_size = pixel_scale / subcells
-    if has_subcells:
+    if moments.shape[1] > 0:
         fill_smooth_moments(samples, weights, moments)
-    cells = _room_for_cells(num_pix * num_pix * subcells * subcells)
+    cells = room_for_cells(num_pix * num_pix * subcells * subcells)
     count = 0
     roughness = np.empty((num_pix, num_pix))
     for row in range(num_pix):
         for column in range(num_pix):
             mean, size = _smooth_mean(samples, row + BORDER, column + BORDER)
-            flux = samples[row + BORDER, column + BORDER] * area
-            if is_compact:  # a sample in the cusp tells nothing of the pixel's flux
-                flux = _faintest_neighbour(samples, row + BORDER, column + BORDER) * area
+            flux = area * (
+                # a sample in a cusp tells nothing of the pixel's flux
+                _faintest_neighbour(samples, row + BORDER, column + BORDER)
+                if is_compact
+                else samples[row + BORDER, column + BORDER]
+            )
             allowed = tolerance * math.sqrt(background_variance + flux / exposure_time)
             fluxes[row, column] = mean * area
             pixel_error[row * num_pix + column] = allowed
@@ -335,7 +279,6 @@ def _integrate(  # noqa: PLR0915 - one kernel: calls that pass many arrays cost 
         mark_hidden_light(
             marked,
             tracer,
-            samples,
             _on_grid(beta_x, rows, columns, side),
             _on_grid(beta_y, rows, columns, side),
             area,
@@ -359,108 +302,9 @@ def _integrate(  # noqa: PLR0915 - one kernel: calls that pass many arrays cost 
             cells.pixel[count] = row * num_pix + column
             count += 1
 
-    evaluations += _integrate_cells(
+    evaluations += integrate_cells(
         tracer, field, strong, is_compact, pixel_scale, cells, count,
         tolerance, background_variance, exposure_time, pixel_error, fluxes.reshape(fluxes.size),
-        has_subcells, moments,
+        moments,
     )  # fmt: skip
     return fluxes, evaluations
-
-
-@inlined
-def _take(stack, start, cells, count, x, y):
-    """Copies cells from `start` of a stack to the first `count`, and their nodes to (x, y)."""
-    for cell in range(count):
-        cells.x[cell] = stack.x[start + cell]
-        cells.y[cell] = stack.y[start + cell]
-        cells.half[cell] = stack.half[start + cell]
-        cells.pixel[cell] = stack.pixel[start + cell]
-        for node in range(_NODES):
-            x[cell * _NODES + node] = cells.x[cell] + cells.half[cell] * _NODE_X[node]
-            y[cell * _NODES + node] = cells.y[cell] + cells.half[cell] * _NODE_Y[node]
-
-
-@kernel
-def _integrate_cells(
-    tracer, field, strong, is_compact, pixel_scale, first_cells, count,
-    tolerance, background_variance, exposure_time, pixel_error, fluxes, has_subcells, moments,
-):  # fmt: skip
-    """Integrates pixels cell by cell, cutting each cell in four until it is resolved.
-
-    Cells wait on a stack, and the topmost are traced together; those of one pixel lie side by
-    side, so a batch falls into few tiles.
-
-    Args:
-        tracer, field, strong: as elsewhere in this module.
-        is_compact: whether light may hide between the nodes of a cell.
-        pixel_scale: arcsec.
-        first_cells: whole pixels, or their sub-cells, of which the first `count` are valid.
-        tolerance, background_variance, exposure_time: as in `adaptive_pixel_fluxes`.
-        pixel_error: error allowed in each pixel, e-/s, flat; where the source is compact, it
-            rises with the flux that has been found.
-        fluxes: receives the flux of each pixel, e-/s, flat.
-        has_subcells, moments: whether to add the light to the moments of sub-cells, and these.
-
-    Returns:
-        How many rays were traced.
-    """
-    batch = BLOCK // _NODES
-    smallest = 0.5 * pixel_scale / 2.0**MAXIMUM_DEPTH
-    if is_compact:
-        smallest = min(smallest, FINEST)
-    capacity = count + 4 * batch * (math.ceil(math.log2(0.5 * pixel_scale / smallest)) + 1)
-    stack = _room_for_cells(capacity)
-    stack.x[:count] = first_cells.x[:count]
-    stack.y[:count] = first_cells.y[:count]
-    stack.half[:count] = first_cells.half[:count]
-    stack.pixel[:count] = first_cells.pixel[:count]
-    peak = tracer.amplitude * math.exp(tracer.b)
-    nodes = np.empty((5, batch * _NODES))
-    x, y, beta_x, beta_y, values = nodes[0], nodes[1], nodes[2], nodes[3], nodes[4]
-    cells = _room_for_cells(batch)
-    evaluations = 0
-    while count > 0:
-        taken = min(batch, count)
-        count -= taken
-        _take(stack, count, cells, taken, x, y)
-        end = taken * _NODES
-        surface_brightness(x[:end], y[:end], tracer, field, beta_x, beta_y, values)
-        evaluations += end
-        for cell in range(taken):
-            centre_x, centre_y, half = cells.x[cell], cells.y[cell], cells.half[cell]
-            pixel = cells.pixel[cell]
-            cell_area = 4.0 * half * half
-            has_jump = tracer.vortex_theta_e > 0.0 and crosses_vortex(
-                centre_x, centre_y, half, tracer
-            )
-            mean, error = _cell_mean(values, cell * _NODES, peak, has_jump)
-            allowed = pixel_error[pixel]
-            if is_compact:  # an arc may lie in as many such cells as cross the pixel
-                allowed *= math.sqrt(2.0 * half / pixel_scale)
-            resolved = error * cell_area <= allowed and not holds_unresolved_mass(
-                centre_x, centre_y, half, tracer, strong
-            )
-            if is_compact and resolved:
-                hidden = hidden_flux(
-                    tracer, strong, centre_x, centre_y, half, has_jump,
-                    beta_x, beta_y, values, cell * _NODES, _NODES,
-                )  # fmt: skip
-                resolved = hidden <= allowed
-            if resolved or half <= smallest:
-                fluxes[pixel] += mean * cell_area
-                if has_subcells:
-                    add_weighted_nodes(
-                        moments, pixel_scale, pixel, centre_x, centre_y,
-                        x, y, values, cell_area, cell * _NODES,
-                    )  # fmt: skip
-                if is_compact:
-                    variance = background_variance + fluxes[pixel] / exposure_time
-                    pixel_error[pixel] = max(pixel_error[pixel], tolerance * math.sqrt(variance))
-                continue
-            for quarter in range(4):
-                stack.x[count] = centre_x + (0.5 if quarter & 1 else -0.5) * half
-                stack.y[count] = centre_y + (0.5 if quarter & 2 else -0.5) * half
-                stack.half[count] = 0.5 * half
-                stack.pixel[count] = pixel
-                count += 1
-    return evaluations
