@@ -16,7 +16,11 @@ _CHECKSUM_SIZE = 4
 
 
 def default_cache_folder() -> Path:
-    """Where copies of remote archives are kept where nothing else is said.
+    """Where copies of remote archives are kept by default.
+
+    On Linux this is what platformdirs answers. Elsewhere platformdirs names another folder, so
+    that existing copies would be fetched again, and its older versions answer a folder below the
+    current one if there is no home folder.
 
     Raises:
         RuntimeError: if there is no home folder.

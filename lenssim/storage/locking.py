@@ -1,4 +1,9 @@
-"""Holding a location for one writer: a lock file that says which process holds it."""
+"""Holding a location for one writer: a lock file that says which process holds it.
+
+Not by the library filelock, which leaves its lock file behind in the archive. Removing the file
+needs what is here anyway: telling it from one of another program, which stays, and noticing that
+the holder before removed it between two calls.
+"""
 
 from __future__ import annotations
 

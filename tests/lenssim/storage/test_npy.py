@@ -193,6 +193,55 @@ def test_a_pickled_array_that_claims_to_be_huge_is_refused():
     assert peak < 200
 
 
+# a pair of the level before at each of 100 levels: its text or its hash would never end
+NESTED = b")q\x000" + 100 * b"h\x00h\x00\x86q\x000" + b"h\x00"
+LENGTH_1 = b"K\x01\x85"
+
+
+def pickled_dtype(code, order):
+    return b"cnumpy\ndtype\n(" + code + b"tR(K\x03" + order + b"NNNtb"
+
+
+def pickled_array(shape, dtype, content):
+    return (
+        b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01"
+        + shape
+        + dtype
+        + b"\x89"
+        + content
+        + b"tb"
+    )
+
+
+OBJECT, NUMBER = pickled_dtype(b"VO8\n", b"V|\n"), pickled_dtype(b"Vf8\n", b"V<\n")
+EIGHT_BYTES = b"c_codecs\nencode\n(V12345678\nVlatin1\ntR"
+
+
+def with_one_object(pickled):
+    return with_pickle(b"\x80\x02" + pickled_array(LENGTH_1, OBJECT, b"]" + pickled + b"a") + b".")
+
+
+def test_a_pickle_written_by_hand_is_read():
+    [read] = read_npy(with_one_object(pickled_array(LENGTH_1, NUMBER, EIGHT_BYTES)))
+    np.testing.assert_array_equal(read, np.frombuffer(b"12345678", "<f8"))
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    {
+        "object": NESTED,
+        "code": pickled_array(LENGTH_1, pickled_dtype(NESTED, b"V<\n"), EIGHT_BYTES),
+        "order": pickled_array(LENGTH_1, pickled_dtype(b"Vf8\n", NESTED), EIGHT_BYTES),
+        "shape": pickled_array(NESTED, NUMBER, EIGHT_BYTES),
+        "content": pickled_array(LENGTH_1, NUMBER, NESTED),
+        "size": pickled_array(b"J\xff\xff\xff\x7f" + NESTED + b"\x86", NUMBER, EIGHT_BYTES),
+    }.values(),
+)
+def test_nested_tuples_are_refused_at_once(pickled):
+    with pytest.raises(UnsafeFileError):
+        read_npy(with_one_object(pickled))
+
+
 def test_arrays_of_objects_inside_are_refused():
     with pytest.raises(UnsafeFileError, match="objects inside"):
         read_npy(saved(pair(image=pair())))
