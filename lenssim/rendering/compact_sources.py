@@ -12,8 +12,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from lenssim.compilation import inlined, kernel
 from lenssim.rendering import source
+from lenssim.rendering.ray_tracing import relative_brightness
 from lenssim.rendering.singularities import light_around_masses, vortex_jump
 
 WELL_SAMPLED_DROP = 0.6
@@ -41,9 +44,10 @@ CELL_CONTRAST = 4.0
 def may_hide_light(tracer, pixel_scale):
     """Whether samples at pixel centres, and their differences, can miss light.
 
-    They cannot where the source's profile has no sharper cusp than an exponential's and falls
-    slowly over a pixel, and the source lies where no image of it is squeezed: an isothermal lens
-    shrinks the inner image of a source further out than half its Einstein radius.
+    They cannot for an exponential source that falls slowly over a pixel and lies where no image
+    of it is squeezed: an isothermal lens shrinks the inner image of a source further out than half
+    its Einstein radius. For n > 1 the cusp can hide; for n < 0.5, where the profile falls faster
+    than a Gaussian, the images beside point masses can, because all is dark around them.
 
     Args:
         tracer: a `RayTracer`.
@@ -53,7 +57,7 @@ def may_hide_light(tracer, pixel_scale):
     drop = tracer.b * (half_diagonal / tracer.r_sersic) ** (1.0 / tracer.n_sersic)
     offset = math.hypot(tracer.source_x - tracer.lens_x, tracer.source_y - tracer.lens_y)
     return (
-        tracer.n_sersic > 1.0
+        not 0.5 <= tracer.n_sersic <= 1.0
         or drop > WELL_SAMPLED_DROP
         or offset > 0.5 * tracer.theta_e
         or tracer.light_amplitude > 0.0
@@ -203,9 +207,15 @@ def mark_hidden_light(marked, tracer, beta_x, beta_y, area, allowed):
     profile = _source(tracer)
     num_pix = marked.shape[0]
     border = (beta_x.shape[0] - num_pix) // 2
+    radius = np.empty(num_pix)
+    nearest = np.empty(num_pix)
+    brightness = np.empty(num_pix)
+    bound = np.empty(num_pix)
+    bits = np.empty(num_pix, dtype=np.int64)
     for row in range(num_pix):
+        i = row + border
         for column in range(num_pix):
-            i, j = row + border, column + border
+            j = column + border
             x, y = beta_x[i, j], beta_y[i, j]
             along_x = 0.0
             along_y = 0.0
@@ -220,9 +230,13 @@ def mark_hidden_light(marked, tracer, beta_x, beta_y, area, allowed):
                 )
             # the pixel's sides are half-way to the neighbours
             extent = 0.5 * REACH * (math.sqrt(along_x) + math.sqrt(along_y))
-            radius = math.sqrt(_squared_length(x - profile.x, y - profile.y, profile))
-            bound = _brightness(radius - extent, profile)
-            if bound * area > allowed[row * num_pix + column] and (
-                bound > PIXEL_CONTRAST * _brightness(radius, profile)
+            radius[column] = math.sqrt(_squared_length(x - profile.x, y - profile.y, profile))
+            nearest[column] = _larger(0.0, radius[column] - extent)
+        relative_brightness(radius, profile.r_sersic, profile.n_sersic, profile.b, bits, brightness)
+        relative_brightness(nearest, profile.r_sersic, profile.n_sersic, profile.b, bits, bound)
+        for column in range(num_pix):
+            if (
+                profile.amplitude * bound[column] * area > allowed[row * num_pix + column]
+                and bound[column] > PIXEL_CONTRAST * brightness[column]
             ):
                 marked[row, column] = True

@@ -11,46 +11,10 @@ import math
 import numpy as np
 
 from lenssim.compilation import kernel
-from lenssim.rendering.exponential import exponential
-
-_LN2 = math.log(2.0)
-_EXPONENT_BIAS = 1023
-_MANTISSA_BITS = 52
-_MANTISSA_MASK = (1 << _MANTISSA_BITS) - 1
-_MANTISSA_SCALE = 2.0**-_MANTISSA_BITS
+from lenssim.rendering.elementary import exponential, logarithm
 
 SCRATCH_ROWS = 6
 """Rows of scratch space that `power_law_deflections` needs."""
-
-
-@kernel
-def logarithm(values, bits):
-    """Replaces each value by its natural logarithm.
-
-    With x = 2^k m, 1 <= m < 2, the logarithm of m / sqrt(2) is the series 2 artanh(s),
-    s = (m - sqrt(2)) / (m + sqrt(2)), |s| < 0.172, right to 1e-15.
-
-    Args:
-        values: positive normal numbers, shape (n,), changed.
-        bits: `values` viewed as int64, shape (n,).
-    """
-    root = math.sqrt(2.0)
-    for i in range(values.shape[0]):
-        exponent = float((bits[i] >> _MANTISSA_BITS) - _EXPONENT_BIAS)
-        mantissa = 1.0 + float(bits[i] & _MANTISSA_MASK) * _MANTISSA_SCALE
-        s = (mantissa - root) / (mantissa + root)
-        squared = s * s
-        series = 1.0 / 19.0
-        series = series * squared + 1.0 / 17.0
-        series = series * squared + 1.0 / 15.0
-        series = series * squared + 1.0 / 13.0
-        series = series * squared + 1.0 / 11.0
-        series = series * squared + 1.0 / 9.0
-        series = series * squared + 1.0 / 7.0
-        series = series * squared + 1.0 / 5.0
-        series = series * squared + 1.0 / 3.0
-        series = series * squared + 1.0
-        values[i] = 2.0 * s * series + (exponent + 0.5) * _LN2
 
 
 @kernel

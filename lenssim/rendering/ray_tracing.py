@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lenssim.profiles.multipole import multipole
 from lenssim.rendering import deflection, source
 from lenssim.rendering.compilation import inlined, kernel
-from lenssim.rendering.exponential import exponential
+from lenssim.rendering.elementary import exponential, logarithm
 from lenssim.rendering.halo_field import HaloField, halo_field, subtract_halos
 from lenssim.rendering.power_law_rays import SCRATCH_ROWS, power_law_deflections
 from lenssim.rendering.substructure_field import (
@@ -150,15 +150,10 @@ def surface_brightness(x, y, tracer, field, beta_x, beta_y, out):
 @kernel
 def _profile(beta_x, beta_y, tracer, bits, out):
     """Surface brightness at source-plane positions, into `out`; `bits` is scratch space."""
-    for i in range(out.shape[0]):
-        radius = source.elliptical_radius(
-            beta_x[i] - tracer.source_x,
-            beta_y[i] - tracer.source_y,
-            tracer.source_e1,
-            tracer.source_e2,
-        )
-        out[i] = source.sersic_exponent(radius, tracer.r_sersic, tracer.n_sersic, tracer.b)
-    exponential(out, bits)
+    _sersic(
+        beta_x, beta_y, tracer.source_x, tracer.source_y, tracer.source_e1, tracer.source_e2,
+        tracer.r_sersic, tracer.n_sersic, tracer.b, bits, out,
+    )  # fmt: skip
     for i in range(out.shape[0]):
         value = tracer.amplitude * out[i]
         out[i] = 0.0 if math.isnan(value) else value
@@ -167,16 +162,57 @@ def _profile(beta_x, beta_y, tracer, bits, out):
 @kernel
 def _add_lens_light(x, y, tracer, bits, scratch, out):
     """Adds the light of the lens at image-plane positions to `out`."""
-    for i in range(out.shape[0]):
-        radius = source.elliptical_radius(
-            x[i] - tracer.lens_x, y[i] - tracer.lens_y, tracer.light_e1, tracer.light_e2
-        )
-        scratch[i] = source.sersic_exponent(
-            radius, tracer.light_r_sersic, tracer.light_n_sersic, tracer.light_b
-        )
-    exponential(scratch, bits)
+    _sersic(
+        x, y, tracer.lens_x, tracer.lens_y, tracer.light_e1, tracer.light_e2,
+        tracer.light_r_sersic, tracer.light_n_sersic, tracer.light_b, bits, scratch,
+    )  # fmt: skip
     for i in range(out.shape[0]):
         out[i] += tracer.light_amplitude * scratch[i]
+
+
+@kernel
+def _sersic(x, y, centre_x, centre_y, e1, e2, r_sersic, n_sersic, b, bits, out):
+    """Surface brightness of a Sersic ellipse over that at its half-light radius, into `out`.
+
+    It is NaN where a position is. `bits` is scratch space.
+    """
+    if n_sersic == 1.0:
+        # one loop, because the compiler rounds it so: images of version 1.0.0 keep their bits
+        for i in range(out.shape[0]):
+            radius = source.elliptical_radius(x[i] - centre_x, y[i] - centre_y, e1, e2)
+            out[i] = source.sersic_exponent(radius, r_sersic, 1.0, b)
+        exponential(out, bits)
+        return
+    for i in range(out.shape[0]):
+        out[i] = source.elliptical_radius(x[i] - centre_x, y[i] - centre_y, e1, e2)
+    relative_brightness(out, r_sersic, n_sersic, b, bits, out)
+    for i in range(out.shape[0]):
+        if math.isnan(x[i] + y[i]):
+            out[i] = math.nan
+
+
+@kernel
+def relative_brightness(radius, r_sersic, n_sersic, b, bits, out):
+    """Surface brightness of a Sersic profile over that at its half-light radius.
+
+    Args:
+        radius: of ellipses, arcsec, at least zero, shape (n,).
+        r_sersic: half-light radius, arcsec.
+        n_sersic: Sersic index.
+        b: `source.sersic_b(n_sersic)`.
+        bits: scratch space, int64, shape (n,).
+        out: receives the brightness, shape (n,); may be `radius`.
+    """
+    for i in range(out.shape[0]):
+        out[i] = max(radius[i], source.MINIMUM_RADIUS) / r_sersic
+    # the power 1 / n, of which the compiler has no vector form
+    logarithm(out, out.view(np.int64))
+    for i in range(out.shape[0]):
+        out[i] *= 1.0 / n_sersic
+    exponential(out, bits)
+    for i in range(out.shape[0]):
+        out[i] = -b * (out[i] - 1.0)
+    exponential(out, bits)
 
 
 @kernel

@@ -51,6 +51,7 @@ def error(spec, system, truth):
         ("B", "axion", 0, 0.01, 0.3, []),  # an image in the strip that the vortex line cuts off
         ("B", "axion", 1, 0.01, 4.0, []),  # a cusp at the edge of a pixel
         ("B", "cdm", 1, 0.01, 0.3, ["substructure.cdm.mass_min=3e8"]),  # images beside subhalos
+        ("A", "cdm", 2, 0.25, 0.3, ["substructure.cdm.mass_min=3e8"]),
         ("B", "no_sub", 2, 0.01, 1.0, ["source.x=1.5"]),
         ("B", "no_sub", 3, 0.01, 8.0, ["instrument.pixel_scale=1.0", "instrument.num_pix=8"]),
     ],

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 
 from lenssim.profiles.elliptical_power_law import angular_series, elliptical_power_law
-from lenssim.rendering.power_law_rays import SCRATCH_ROWS, logarithm, power_law_deflections
-
-
-def test_logarithm():
-    values = np.concatenate([10.0 ** np.linspace(-300, 300, 2001), [1.0, 2.0, 0.5, 1 - 1e-16]])
-    ours = values.copy()
-    logarithm(ours, ours.view(np.int64))
-    np.testing.assert_allclose(ours, np.log(values), rtol=1e-14, atol=1e-15)
+from lenssim.rendering.power_law_rays import SCRATCH_ROWS, power_law_deflections
 
 
 @pytest.mark.parametrize("count", [1, 7, 512])

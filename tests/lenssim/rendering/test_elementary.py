@@ -1,8 +1,8 @@
-"""The vectorised exponential against numpy's."""
+"""The vectorised exponential and logarithm against numpy's."""
 
 import numpy as np
 
-from lenssim.rendering.exponential import exponential
+from lenssim.rendering.elementary import exponential, logarithm
 
 
 def evaluate(values):
@@ -29,3 +29,10 @@ def test_what_is_far_below_is_as_good_as_zero():
 
 def test_nan_stays_nan():
     assert np.isnan(evaluate([np.nan, 1.0])[0])
+
+
+def test_logarithm():
+    values = np.concatenate([10.0 ** np.linspace(-300, 300, 2001), [1.0, 2.0, 0.5, 1 - 1e-16]])
+    ours = values.copy()
+    logarithm(ours, ours.view(np.int64))
+    np.testing.assert_allclose(ours, np.log(values), rtol=1e-14, atol=1e-15)
