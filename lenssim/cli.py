@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lenssim.archive.schema import FORMATS
+from lenssim.audit.command import audit
 from lenssim.command_line.command_group import CommandGroup
 from lenssim.command_line.interruption import handle_signals
 from lenssim.command_line.progress_bar import progress_bar
@@ -225,6 +226,9 @@ def verify(archive: str, deep: int, seed: int | None, workers: int | None) -> No
     if deep:
         how = "bit for bit" if found.is_same_platform else "within the tolerance"
         click.echo(f"{found.images} images rendered again: the same {how}.")
+
+
+main.add_command(audit)
 
 
 @main.command()

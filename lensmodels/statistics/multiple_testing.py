@@ -9,35 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from lensmodels.statistics.paired import Difference
+from lenssim.multiple_testing import holm
 
 LEVEL = 0.05
 """Probability of one or more false differences in a table."""
 
 MIN_TRAININGS = 3
 """Independent trainings that a side needs."""
-
-
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """P values corrected for their number, so that the family-wise error is controlled.
-
-    Holm 1979: the k-th smallest of m is multiplied by m - k + 1, and none is below a smaller one.
-
-    Args:
-        p_values: (m,).
-
-    Returns:
-        Corrected values, (m,), at most 1.
-    """
-    values = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    scaled = values[order] * np.arange(len(values), 0, -1)
-    corrected = np.empty_like(values)
-    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return corrected
 
 
 def significant(differences: Sequence[Difference | None]) -> list[bool]:

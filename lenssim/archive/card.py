@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from lenssim.archive.audit_record import AUDIT, read_audit
 from lenssim.archive.content import first_images, scalar_blocks
 from lenssim.archive.manifest import (
     IMAGES,
@@ -79,6 +80,7 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
         "data_bytes": sum(file.size for file in manifest.files_of(f"{IMAGES}/").values()),
         "data_folder": data_folder(manifest),
         "has_picture": has_picture,
+        "audit": read_audit(archive.location) if AUDIT in manifest.files else None,
         "statistics": [_statistics(archive, group) for group in manifest.groups],
         "fingerprint": data_fingerprint(manifest),
         "spec_sha256": manifest.spec_sha256,

@@ -1,4 +1,4 @@
-"""What goes beside the data: the card, the Croissant description, the tables, the picture."""
+"""What goes beside the data: card, Croissant description, tables, picture, audit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from lenssim.archive.audit_record import AUDIT, read_audit
 from lenssim.archive.card import PICTURE, archive_card
 from lenssim.archive.croissant import CROISSANT, croissant_bytes
 from lenssim.archive.manifest import FileRecord, Manifest, write_manifest
 from lenssim.archive.reader import Archive
 from lenssim.archive.tables import TABLES, table, table_path
+from lenssim.errors import ArchiveError
 from lenssim.storage.location import Location
 
 CARD = "README.md"
@@ -18,7 +20,7 @@ CARD = "README.md"
 
 def document_paths(manifest: Manifest) -> list[str]:
     """Paths of the documents that a manifest records."""
-    single = {CARD, CROISSANT, PICTURE}
+    single = {CARD, CROISSANT, PICTURE, AUDIT}
     return [path for path in manifest.files if path in single or path.startswith(f"{TABLES}/")]
 
 
@@ -40,7 +42,8 @@ def write_documents(
 
     Args:
         archive: opened; only its complete groups are described.
-        picture: content of preview.png; where not given, one that is there stays.
+        picture: content of preview.png; where not given, one that is there stays. An audit.json
+            that the manifest lists stays.
         base_url: where the archive will be published, for croissant.json.
 
     Returns:
@@ -49,8 +52,10 @@ def write_documents(
     location = archive.location
     files = dict(archive.manifest.files)
     for path in document_paths(archive.manifest):
-        if path != PICTURE:
+        if path not in (PICTURE, AUDIT):
             del files[path]
+    if AUDIT not in files:
+        _remove_outdated_audit(location)
     for group in archive.manifest.groups:
         path = table_path(group)
         files[path] = _write_pieces(location, path, table(archive, group))
@@ -67,6 +72,15 @@ def write_documents(
     manifest = _with(archive.manifest, files)
     write_manifest(location, manifest)
     return manifest
+
+
+def _remove_outdated_audit(location: Location) -> None:
+    """Removes an audit.json of ours that is of an earlier content of the archive."""
+    try:
+        if read_audit(location) is not None:
+            location.remove(AUDIT)
+    except ArchiveError:
+        return
 
 
 def _write_pieces(location: Location, path: str, pieces: Iterable[bytes]) -> FileRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lenssim.archive.audit_record import AUDIT
 from lenssim.archive.card import PICTURE
 from lenssim.archive.croissant import CROISSANT
 from lenssim.archive.documents import CARD
@@ -11,7 +12,7 @@ from lenssim.archive.writer import PROGRESS
 from lenssim.errors import UsageError
 from lenssim.storage.location import SCRATCH, Location
 
-_FILES = (CARD, CROISSANT, PICTURE)
+_FILES = (CARD, CROISSANT, PICTURE, AUDIT)
 _FOLDERS = (IMAGES, SHARDS, TABLES, PROGRESS)
 
 

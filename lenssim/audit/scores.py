@@ -1,0 +1,99 @@
+"""Areas under the ROC curve with their standard errors, and Holm's correction.
+
+An AUC of one class against the rest is the probability that an image of the class scores above one
+of the rest, half for ties. Its error is that of DeLong, DeLong & Clarke-Pearson 1988 (Biometrics
+44, 837), extended to a mean over classes: each image has one influence on that mean, and images
+vary within their class, as the sizes of the classes are fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
+
+FloatArray = NDArray[np.float64]
+
+
+class Auc(NamedTuple):
+    """An AUC and its standard error."""
+
+    value: float
+    error: float
+
+    @property
+    def deviation(self) -> float:
+        """How many standard errors it is from 0.5; 0 where all scores are equal."""
+        distance = self.value - 0.5
+        if self.error == 0.0:
+            return 0.0 if distance == 0.0 else float(np.copysign(np.inf, distance))
+        return distance / self.error
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, of an AUC of 0.5."""
+        return float(2.0 * norm.sf(abs(self.deviation)))
+
+
+def macro_auc(labels: NDArray[np.integer], scores: FloatArray) -> Auc:
+    """Mean over the classes of the AUC of each against the rest.
+
+    Args:
+        labels: class of each image, 0 to classes - 1, each of which has at least two, shape (n,).
+        scores: for each class, shape (n, classes).
+    """
+    classes = scores.shape[1]
+    areas, influence = [], np.zeros(len(labels))
+    for label in range(classes):
+        area, components = _placements(labels == label, scores[:, label])
+        areas.append(area)
+        influence += components / classes
+    return Auc(float(np.mean(areas)), _standard_error(labels, influence))
+
+
+def class_auc(labels: NDArray[np.integer], label: int, scores: FloatArray) -> Auc:
+    """AUC of one class against the rest.
+
+    Args:
+        labels: class of each image, shape (n,).
+        label: of the class.
+        scores: shape (n,).
+    """
+    area, influence = _placements(labels == label, scores)
+    return Auc(area, _standard_error(labels, influence))
+
+
+def mean_over_folds(areas: Sequence[Auc]) -> Auc:
+    """Mean of the AUCs of folds, each scored by a model that knows none of the later ones.
+
+    Scores of different models are not on one scale, so folds are scored one by one. Their errors
+    are independent.
+    """
+    errors = np.array([each.error for each in areas])
+    value = float(np.mean([each.value for each in areas]))
+    return Auc(value, float(np.sqrt((errors**2).sum()) / len(areas)))
+
+
+def _placements(positive: NDArray[np.bool_], scores: FloatArray) -> tuple[float, FloatArray]:
+    """AUC, and each image's influence on it: the share of the other side that it is right of."""
+    places = rankdata(scores)
+    count, rest = int(positive.sum()), int((~positive).sum())
+    influence = np.empty(len(scores))
+    below = (places[positive] - rankdata(scores[positive])) / rest
+    above = 1.0 - (places[~positive] - rankdata(scores[~positive])) / count
+    area = float(below.mean())
+    influence[positive] = (below - area) / count
+    influence[~positive] = (above - area) / rest
+    return area, influence
+
+
+def _standard_error(labels: NDArray[np.integer], influence: FloatArray) -> float:
+    """Of a sum of influences, where the number of images of each class is fixed."""
+    variance = 0.0
+    for label in np.unique(labels):
+        members = influence[labels == label]
+        variance += len(members) * float(members.var(ddof=1))
+    return float(np.sqrt(variance))
