@@ -15,14 +15,10 @@ train            pretrain, finetune and evaluate
 
 from __future__ import annotations
 
-from typing import Any
-
 from lenssim.lazy_names import lazy_names
-from lenssim.version import VERSION
-
-__version__ = VERSION
 
 _HOMES = {
+    "__version__": "lenssim.version",
     **dict.fromkeys(
         (
             "build_encoder",
@@ -40,12 +36,8 @@ _HOMES = {
     "LensmodelsError": "lensmodels.errors",
 }
 
-_get = lazy_names("lensmodels", _HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: torch takes seconds."""
-    return _get(name)
+__getattr__ = lazy_names(__name__, _HOMES)
+"""Imports a public name when it is first used: torch takes seconds."""
 
 
 def __dir__() -> list[str]:

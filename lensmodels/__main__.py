@@ -1,5 +1,16 @@
-"""`python -m lensmodels` is the command lensmodels."""
+"""The program lensmodels, also as `python -m lensmodels`."""
 
-from lensmodels.cli import main
+from __future__ import annotations
 
-main()
+from typing import Any
+
+from lenssim.command_line.program import start_program
+
+
+def main() -> Any:
+    """Run the command line."""
+    return start_program("lensmodels.cli")
+
+
+if __name__ == "__main__":
+    main()

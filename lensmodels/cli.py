@@ -22,6 +22,7 @@ from lensmodels.options import (
 )
 from lensmodels.startup import load_packages
 from lenssim.command_line.command_group import CommandGroup
+from lenssim.storage.output_paths import check_output_folder
 
 METHODS = (
     "supervised",
@@ -111,9 +112,9 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
 
     Prints the path of the report on stdout, and progress and the score on stderr.
     """
-    from lensmodels.runs import require_model
+    from lensmodels.evaluation.requests import check_test
 
-    require_model(run)
+    check_test(run, data, out)
     load_packages()
     from lensmodels.reporting.evaluate import evaluate as evaluate_run
 
@@ -140,9 +141,9 @@ def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
     FITS headers are held against the images that the run was trained on, and images far from them
     are named in the column warnings.
     """
-    from lensmodels.runs import require_model
+    from lensmodels.evaluation.requests import check_prediction
 
-    require_model(run)
+    check_prediction(run, inputs, out, hdu=how["hdu"], overwrite=how["overwrite"])
     load_packages()
     from lensmodels import evaluation
 
@@ -160,9 +161,9 @@ def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
 @with_options(TEST_OPTIONS)
 def embed(run: Path, data: str, out: Path, **how: Any) -> None:
     """Write the features of every image of an archive."""
-    from lensmodels.runs import require_encoder
+    from lensmodels.evaluation.requests import check_embedding
 
-    require_encoder(run)
+    check_embedding(run, data, out, overwrite=how["overwrite"])
     load_packages()
     from lensmodels import evaluation
 
@@ -180,9 +181,9 @@ def embed(run: Path, data: str, out: Path, **how: Any) -> None:
 )
 def report(runs: tuple[Path, ...], out: Path) -> None:
     """Compare several runs side by side."""
-    from lensmodels.runs import require_several
+    from lensmodels.reporting.requests import check_comparison
 
-    require_several(runs)
+    check_comparison(runs, out)
     load_packages()
     from lensmodels.reporting.report import compare
 
@@ -221,6 +222,7 @@ def study(
     from fnmatch import fnmatchcase
 
     from lensmodels.study import cells_of_models, load_grid, share_of
+    from lensmodels.study.requests import check_archives
 
     if grid is None:
         raise UsageError("Say by --grid which grid to run: study, laptop, labels, smoke or a file.")
@@ -240,6 +242,8 @@ def study(
         return
     if out is None or not data:
         raise UsageError("Say by --data MODEL=DIR_OR_URL where the images are, and by --out where.")
+    check_output_folder(out)
+    check_archives(loaded, cells, archives)
     load_packages()
     from lensmodels.study import run_grid
 
@@ -258,8 +262,11 @@ def study(
 def study_report(folder: Path, grid: str, out: Path | None) -> None:
     """Tables and figures of a grid that was run, beside the published ones."""
     from lensmodels.study import load_grid
+    from lensmodels.study.requests import check_results
 
     loaded = load_grid(grid)
+    check_results(folder)
+    check_output_folder(out or folder)
     load_packages()
     from lensmodels.study import write_study_report
 
@@ -280,11 +287,12 @@ def study_collect(folders: tuple[Path, ...], out: Path) -> None:
     Cells are added to those of --out where it exists. Predictions are kept of the first seed of
     each row of the axion mass, for the figure of them.
     """
-    load_packages()
-    from lensmodels.study.results import collect, is_table, read_results, tables_of
-    from lenssim.storage.output_paths import check_output
+    from lensmodels.study.requests import check_collection, tables_of
 
-    check_output(out, (".parquet",), is_table, overwrite=True)  # its cells are kept
+    check_collection(folders, out)
+    load_packages()
+    from lensmodels.study.results import collect, read_results
+
     tables = [*([out] if out.exists() else []), *map(tables_of, folders)]
     results = {each.cell: each for table in tables for each in read_results(table)}
     shown = [cell for cell in results if cell.task == "axion-mass" and cell.seed == 0]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lensmodels.errors import DataError, UsageError
+from lensmodels.data.archives import read_archive
+from lensmodels.errors import UsageError
 from lensmodels.runs import RunConfig, read_config, require_encoder
 from lensmodels.runs.resume import stored_settings
 from lensmodels.settings import SCALING_WORDS, config_from_words
@@ -41,7 +42,7 @@ def run_config(
                 f"{' and '.join(named)}, or repeat the whole command that it was begun with."
             )
         config = read_config(out)
-        _check_archive(config.data.url)
+        read_archive(config.data.url)
         return config
     if "data" not in given:
         raise UsageError("Say by --data which archive to learn from.")
@@ -78,12 +79,3 @@ def check_run(config: RunConfig, out: Path, resume: bool) -> None:
     """
     check_output_folder(out)
     stored_settings(config, out, resume=resume)
-
-
-def _check_archive(url: str) -> None:
-    from lenssim.archive import ArchiveError, open_archive
-
-    try:
-        open_archive(url)
-    except ArchiveError as error:
-        raise DataError(str(error)) from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError, create_model
 
 from lensmodels.data import CLASSES
+from lensmodels.data.archives import read_archive
 from lensmodels.encoders import EncoderSettings
-from lensmodels.errors import DataError, UsageError
+from lensmodels.errors import UsageError
 from lensmodels.methods.settings import (
     PRETRAINING_DEFAULTS,
     SUPERVISED_DEFAULTS,
@@ -21,9 +22,6 @@ from lensmodels.tasks import TaskSettings
 from lensmodels.tasks.needs import check_needs
 from lensmodels.views import default_recipe, plain_recipe, read_recipe
 from lenssim.configuration.key_values import alternatives, parse_key_value, set_key
-
-if TYPE_CHECKING:
-    from lenssim.archive import Archive
 
 SCALING_WORDS = ("scaling", "softening", "components")
 """Words of how images are scaled."""
@@ -71,7 +69,7 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
         UsageError: naming the key, the value and what is allowed.
         DataError: where the archive cannot be read, or does not state what the task needs.
     """
-    archive, num_pix = _read_archive(words["data"])
+    archive = read_archive(words["data"])
     classes = [name for name in CLASSES if archive.manifest.group(f"train/{name}")]
     method = words.get("method", "supervised")
     stage = PRETRAINING_DEFAULTS.get(method, StageSettings(epochs=0))
@@ -79,7 +77,7 @@ def config_from_words(words: Mapping[str, Any]) -> RunConfig:
         "method": method,
         "encoder": words.get("encoder_settings", EncoderSettings()).model_dump(mode="json"),
         "task": TaskSettings().model_dump(mode="json", exclude={"classes"}),
-        "data": {"url": words["data"], "num_pix": num_pix},
+        "data": {"url": words["data"], "num_pix": archive.manifest.frame.num_pix},
         "pretrain": stage.model_dump(),
         "finetune": SUPERVISED_DEFAULTS.model_dump(),
         "finetune_views": plain_recipe(default_recipe("supervised")),
@@ -148,17 +146,6 @@ def _schema(method: str) -> type[RunConfig]:
         return RunConfig
     kind = type(PRETRAINING_DEFAULTS[method])
     return create_model("MethodRunConfig", __base__=RunConfig, pretrain=(kind, ...))
-
-
-def _read_archive(url: str) -> tuple[Archive, int]:
-    """An archive, and the side of its images in pixels."""
-    from lenssim.archive import ArchiveError, open_archive
-
-    try:
-        archive = open_archive(url)
-        return archive, archive.manifest.frame.num_pix
-    except ArchiveError as error:
-        raise DataError(str(error)) from None
 
 
 def _override(values: dict[str, Any], override: str, *, is_pretrained: bool) -> None:

@@ -14,11 +14,9 @@ render         the noise-free image of one system, drawn or made by hand
 from __future__ import annotations
 
 from lenssim.lazy_names import lazy_names
-from lenssim.version import VERSION
-
-__version__ = VERSION
 
 _HOMES = {
+    "__version__": "lenssim.version",
     "Archive": "lenssim.archive",
     "open_archive": "lenssim.archive",
     "publish": "lenssim.archive.publish",

@@ -1,5 +1,16 @@
-"""`python -m lenssim` is the command lenssim."""
+"""The program lenssim, also as `python -m lenssim`."""
 
-from lenssim.cli import main
+from __future__ import annotations
 
-main()
+from typing import Any
+
+from lenssim.command_line.program import start_program
+
+
+def main() -> Any:
+    """Run the command line."""
+    return start_program("lenssim.cli")
+
+
+if __name__ == "__main__":
+    main()

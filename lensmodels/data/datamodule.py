@@ -10,6 +10,7 @@ from typing import Literal
 import lightning
 import torch
 
+from lensmodels.data.archives import how_to_add, read_archive
 from lensmodels.data.cache import ImageCache, choose_cache
 from lensmodels.data.contract import ImageContract, InstrumentFacts
 from lensmodels.data.files import usable_cache_folder
@@ -21,7 +22,7 @@ from lensmodels.data.source import Source
 from lensmodels.data.stream import BatchStream, process_rank
 from lensmodels.data.zarr_source import ZarrSource
 from lensmodels.errors import DataError
-from lenssim.archive import Archive, ArchiveError, open_archive
+from lenssim.archive import Archive, Manifest
 from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS
 
 Part = Literal["train", "labelled", "validation", "test"]
@@ -41,7 +42,10 @@ class LensDataModule(lightning.LightningDataModule):
             where that is not known, as of imported images).
         sizes: images of each part: "train", "labelled" (those of them whose labels are used),
             "validation" and "test".
+        manifest: of the archive.
     """
+
+    manifest: Manifest
 
     def __init__(self, settings: DataSettings) -> None:
         super().__init__()
@@ -61,12 +65,10 @@ class LensDataModule(lightning.LightningDataModule):
         if self.groups:
             return
         settings = self.settings
-        try:
-            archive = open_archive(settings.url)
-            frame = archive.manifest.frame
-            self._facts = InstrumentFacts.of_archive(archive.manifest)
-        except ArchiveError as error:
-            raise DataError(str(error)) from None
+        archive = read_archive(settings.url)
+        self.manifest = archive.manifest
+        self._facts = InstrumentFacts.of_archive(archive.manifest)
+        frame = archive.manifest.frame
         groups = _groups(archive, settings)
         if frame.num_pix != settings.num_pix:
             raise DataError(
@@ -176,8 +178,7 @@ class LensDataModule(lightning.LightningDataModule):
         if part not in self._runs:
             split = "test" if part == "test" else "train"
             raise DataError(
-                f"{self.settings.url} does not hold the {split} split; make it with "
-                f"`lenssim generate --{split} N`."
+                f"{self.settings.url} has no {split} images; {how_to_add(self.manifest, split)}."
             )
         return self._runs[part]
 
@@ -218,14 +219,9 @@ def _groups(archive: Archive, settings: DataSettings) -> list[str]:
         if not missing:
             groups += names.values()
         elif len(missing) < len(names):
-            advice = (
-                f"add them with `lenssim generate --class {missing[0]}`"
-                if archive.manifest.imported is None
-                else "import it with a --split that leaves some"
-            )
             raise DataError(
                 f"{archive.location} has no {split} images of class {' and '.join(missing)}; "
-                f"{advice}."
+                f"{how_to_add(archive.manifest, split, missing[0])}."
             )
     if not groups:
         held = ", ".join(group.name for group in archive.manifest.groups) or "no complete group"

@@ -5,14 +5,30 @@ summary       from a table of predictions to metrics.json
 information   what the images can tell at best
 inference     running a model over images
 guard         images unlike those that a run was trained on
+requests      what the commands are asked for, checked before torch is imported
 testing       testing a run
 prediction    new images: predictions
 embedding     the images of an archive: embeddings
 outputs       the files of both: recognised, and written whole
 """
 
-from lensmodels.evaluation.embedding import embed
-from lensmodels.evaluation.prediction import predict
-from lensmodels.evaluation.testing import score
+from typing import TYPE_CHECKING
+
+from lenssim.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from lensmodels.evaluation.embedding import embed
+    from lensmodels.evaluation.prediction import predict
+    from lensmodels.evaluation.testing import score
 
 __all__ = ["embed", "predict", "score"]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "embed": "lensmodels.evaluation.embedding",
+        "predict": "lensmodels.evaluation.prediction",
+        "score": "lensmodels.evaluation.testing",
+    },
+)
+"""Requests are checked before torch is imported, which takes seconds."""

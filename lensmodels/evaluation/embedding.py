@@ -11,15 +11,8 @@ import torch
 
 from lensmodels.evaluation import inference
 from lensmodels.evaluation.guard import ImageGuard
-from lensmodels.evaluation.outputs import (
-    EMBEDDING_SUFFIXES,
-    check_parquet,
-    is_embedding,
-    write_embeddings,
-)
-from lensmodels.image_files import check_is_archive
-from lensmodels.runs import read_config
-from lenssim.storage.output_paths import check_output
+from lensmodels.evaluation.outputs import write_embeddings
+from lensmodels.evaluation.requests import check_embedding
 
 
 def embed(
@@ -58,11 +51,8 @@ def embed(
             else, or `data` is an image file.
         DataError: where the archive cannot be read, or has images of another size.
     """
-    run = Path(run)
-    out = check_output(out, EMBEDDING_SUFFIXES, is_embedding, overwrite)
-    check_parquet(out)
-    check_is_archive(data)
-    config = read_config(run)
+    run, out = Path(run), Path(out)
+    config = check_embedding(run, data, out, overwrite=overwrite)
     target = inference.choose_device(device)
     embedding_of, num_pix = inference.embedder(run, target)
     guard = ImageGuard(config)

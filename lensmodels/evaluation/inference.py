@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from lensmodels import memory
 from lensmodels.data import CLASSES, ClassName, DataSettings, LensDataModule
-from lensmodels.errors import DataError, UsageError
+from lensmodels.data.archives import check_image_size, read_archive
+from lensmodels.errors import UsageError
 from lensmodels.evaluation.guard import ImageGuard
 from lensmodels.runs import MODEL, RunConfig, load_encoder, load_model
-from lenssim.archive import Archive, ArchiveError, Manifest, open_archive
+from lenssim.archive import Manifest
 
 
 def choose_device(name: str) -> torch.device:
@@ -42,23 +43,6 @@ def progress(total: int, about: str) -> tqdm:
     return tqdm(total=total, desc=about, unit=" images", unit_scale=False, disable=None)
 
 
-def read_archive(url: str) -> Archive:
-    """An archive.
-
-    Raises:
-        DataError: where there is none, or it cannot be read.
-    """
-    try:
-        return open_archive(url)
-    except ArchiveError as error:
-        raise DataError(str(error)) from None
-
-
-def read_manifest(url: str) -> Manifest:
-    """The manifest of an archive; errors are those of `read_archive`."""
-    return read_archive(url).manifest
-
-
 def guarded_archive(
     url: str,
     guard: ImageGuard,
@@ -81,12 +65,10 @@ def guarded_archive(
         The group, as in "train/cdm"; the batch; and the warnings of each of its images.
 
     Raises:
-        DataError: where the archive is empty, of another image size, or cannot be read.
+        DataError: where the archive is of another image size, or cannot be read.
     """
-    manifest = read_manifest(url)
+    manifest = read_archive(url).manifest
     total = sum(group.count for group in manifest.groups)
-    if not total:
-        raise DataError(f"{url} holds no complete group yet: run `lenssim generate` first.")
     differences = guard.check_archive(url, manifest)
     with progress(total, url) as bar:
         for name in CLASSES:
@@ -131,13 +113,7 @@ def open_data(
     Raises:
         DataError: where the archive has images of another size.
     """
-    held = manifest.frame.num_pix
-    if held != num_pix:
-        raise DataError(
-            f"{url} has images of {held} x {held} pixels, and the model takes {num_pix} x "
-            f"{num_pix}: choose an archive of that size, or a run that was trained on images of "
-            f"{held} pixels."
-        )
+    check_image_size(url, manifest, num_pix)
     data = LensDataModule(
         DataSettings(
             url=url,

@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from lensmodels.data import CLASSES
 from lensmodels.errors import LensmodelsError, UsageError
 from lenssim.storage.atomic import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PREDICTION_SUFFIXES = (".csv", ".parquet")
 EMBEDDING_SUFFIXES = (".parquet", ".zarr")

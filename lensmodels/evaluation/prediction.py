@@ -11,20 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lensmodels.errors import UsageError
 from lensmodels.evaluation import inference
 from lensmodels.evaluation.guard import ImageGuard
 from lensmodels.evaluation.metrics import local_scatter
-from lensmodels.evaluation.outputs import (
-    PREDICTION_SUFFIXES,
-    check_parquet,
-    is_prediction,
-    write_predictions,
-)
+from lensmodels.evaluation.outputs import write_predictions
+from lensmodels.evaluation.requests import check_prediction
 from lensmodels.evaluation.summary import classes_of, probabilities_of, true_log_mass
-from lensmodels.image_files import Input, InputKind, classify_input, read_images
-from lensmodels.runs import RunConfig, load_model, read_config
-from lenssim.storage.output_paths import check_output
+from lensmodels.image_files import Input, InputKind, read_images
+from lensmodels.runs import RunConfig, load_model
 
 
 def predict(
@@ -73,15 +67,8 @@ def predict(
         DataError: where an input cannot be read, contradicts the contract, has another size, or
             pixels that are no numbers.
     """
-    run = Path(run)
-    if not inputs:
-        raise UsageError("Name at least one file or archive to predict.")
-    out = check_output(out, PREDICTION_SUFFIXES, is_prediction, overwrite)
-    check_parquet(out)
-    sources = [classify_input(given) for given in inputs]
-    if hdu is not None and all(source.kind is not InputKind.FITS for source in sources):
-        raise UsageError("--hdu chooses an extension of FITS files, and none is among the inputs.")
-    config = read_config(run)
+    run, out = Path(run), Path(out)
+    config, sources = check_prediction(run, inputs, out, hdu=hdu, overwrite=overwrite)
     model = load_model(run, inference.choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
     tables = []

@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from lensmodels.data import CLASSES, LensDataModule
-from lensmodels.errors import DataError, LensmodelsError
+from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import inference
 from lensmodels.evaluation.guard import ImageGuard
+from lensmodels.evaluation.requests import check_test
 from lensmodels.evaluation.summary import (
     classes_of,
     log_mass_error,
@@ -27,10 +28,9 @@ from lensmodels.evaluation.summary import (
     unknown_columns,
 )
 from lensmodels.model import LensModel
-from lensmodels.runs import RunConfig, load_model, read_config
+from lensmodels.runs import RunConfig, load_model
 from lensmodels.startup import announce
 from lensmodels.tasks import TaskName
-from lensmodels.tasks.needs import check_needs
 from lenssim.archive import Manifest
 from lenssim.storage.atomic import replacing
 
@@ -97,12 +97,9 @@ def score(
         LensmodelsError: where the model predicts nothing that is a number.
     """
     run = Path(run)
-    config = read_config(run)
+    config, archive = check_test(run, data)
+    url, manifest = data or config.data.url, archive.manifest
     model = load_model(run, inference.choose_device(device), average_symmetries=average_symmetries)
-    url = data or config.data.url
-    archive = inference.read_archive(url)
-    check_needs(config.task, archive, ("test",))
-    manifest = archive.manifest
     guard = ImageGuard(config)
     tested = run_test(
         model, config, url, manifest, batch_size=batch_size, guard=guard, cache_dir=cache_dir
@@ -152,16 +149,8 @@ def run_test(
         guard: that looks at the images; a new one if not given.
         cache_dir: folder for copies of what a remote archive sends; that of the run's settings if
             not given.
-
-    Raises:
-        DataError: where it has none of any.
     """
     classes = tuple(name for name in model.task.classes if manifest.group(f"test/{name}"))
-    if not classes:
-        raise DataError(
-            f"{url} has no test images of class {' or '.join(model.task.classes)}; add them with "
-            "`lenssim generate --test N` or choose another archive."
-        )
     data = inference.open_data(
         url,
         manifest,

@@ -8,8 +8,13 @@ geometry       images of another size or pixel scale than the model takes, and w
 reading        the images of a file, checked
 """
 
+from typing import TYPE_CHECKING
+
 from lensmodels.image_files.inputs import Input, InputKind, check_is_archive, classify_input
-from lensmodels.image_files.reading import ImageFile, read_images
+from lenssim.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from lensmodels.image_files.reading import ImageFile, read_images
 
 __all__ = [
     "ImageFile",
@@ -19,3 +24,8 @@ __all__ = [
     "classify_input",
     "read_images",
 ]
+
+__getattr__ = lazy_names(
+    __name__, dict.fromkeys(("ImageFile", "read_images"), "lensmodels.image_files.reading")
+)
+"""Inputs are checked before astropy is imported, which takes a second."""

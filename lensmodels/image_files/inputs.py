@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 
 from lensmodels.errors import DataError, UsageError
 from lenssim.archive import ArchiveError
-from lenssim.storage.location import Location
 from lenssim.storage.output_paths import check_not_empty
 
 
@@ -130,6 +129,8 @@ def _read_local(name: str) -> bytes:
 
 
 def _read_remote(url: str) -> bytes:
+    from lenssim.storage.location import Location
+
     address, mark, query = url.partition("?")
     folder, _, file = address.rpartition("/")
     try:

@@ -6,15 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lensmodels.errors import UsageError
+from lensmodels.evaluation.requests import check_test
 from lensmodels.evaluation.testing import score
-from lensmodels.image_files import check_is_archive
 from lensmodels.reporting.figures import draw_figures
 from lensmodels.reporting.report import write_report
-from lensmodels.runs import CONFIG, LOGS, read_config
+from lensmodels.runs import CONFIG, LOGS
 from lensmodels.runs.folder import DESCRIBED
 from lensmodels.startup import announce
-from lenssim.storage.output_paths import check_output_folder
 
 
 def evaluate(
@@ -43,12 +41,9 @@ def evaluate(
         The content of metrics.json.
     """
     run, folder = Path(run), Path(run if out is None else out)
-    if data is not None:
-        check_is_archive(data)
-    read_config(run)
+    check_test(run, data, folder)
     elsewhere = folder.resolve() != run.resolve()
     if elsewhere:
-        _check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DESCRIBED).write_text(f"{run.resolve()}\n")  # from now on the folder is ours
     tested, found = score(
@@ -68,19 +63,6 @@ def evaluate(
     announce("writing the report")
     write_report(folder)
     return found
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuses a folder that holds anything but an earlier test: its files would be replaced."""
-    check_output_folder(folder)
-    if not folder.is_dir() or (folder / DESCRIBED).exists() or not any(folder.iterdir()):
-        return
-    if (folder / CONFIG).exists():
-        raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
-    raise UsageError(
-        f"{folder} holds other files than an earlier test of a run; choose another folder for "
-        "--out."
-    )
 
 
 def _copy_description(run: Path, folder: Path) -> None:

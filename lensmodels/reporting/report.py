@@ -31,13 +31,10 @@ from lensmodels.reporting.captions import FIGURES, HEADINGS
 from lensmodels.reporting.figures import PLOTS, read_logs
 from lensmodels.reporting.optional import OptionalFigures, missing_sentences, read_missing
 from lensmodels.reporting.page import PageFigure, png_of, render, write_text
-from lensmodels.runs import CONFIG, RunConfig, read_config, require_several
+from lensmodels.reporting.requests import COMPARISON, REPORT, check_comparison
+from lensmodels.runs import RunConfig, read_config
 from lensmodels.statistics import bootstrap
 from lenssim.configuration.yaml_reading import format_yaml
-from lenssim.storage.output_paths import check_output_folder
-
-REPORT = "report.html"
-COMPARISON = "comparison.json"
 
 _TRUTH = ["split", "class", "sample", "label", "axion_mass", "substructure_snr"]
 
@@ -117,13 +114,6 @@ def _of_pretraining(run: Path) -> list[wording.Sentence]:
     ]
 
 
-def _is_comparison(folder: Path) -> bool:
-    """Whether a folder is one that `compare` wrote, by its comparison.json."""
-    values = json.loads((folder / COMPARISON).read_text())
-    is_ours = isinstance(values, dict) and set(values) == {"score", "runs", "differences"}
-    return is_ours and not (folder / CONFIG).exists()
-
-
 def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
     """Puts several runs side by side on a page, with the differences of their scores.
 
@@ -142,8 +132,7 @@ def compare(runs: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
         UsageError: where there is one run only, they are of different tasks, one was not
             evaluated, or `out` holds a report or comparison of another origin, such as a run's.
     """
-    require_several(runs)
-    check_output_folder(Path(out), (COMPARISON, REPORT), _is_comparison)
+    check_comparison(runs, out)
     evaluated = [read_evaluated(run) for run in runs]
     tasks = {each.metrics["task"] for each in evaluated}
     if len(tasks) > 1:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lensmodels.errors import UsageError
 from lensmodels.evaluation.information import information_limit
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.reporting import plots, style
@@ -48,7 +47,8 @@ from lensmodels.study.goals import (
     gain_goal,
 )
 from lensmodels.study.grid import BASELINE, BASELINES, LONG_BASELINE, Grid
-from lensmodels.study.results import NEAR, CellResult, read_results, tables_of
+from lensmodels.study.requests import check_results, tables_of
+from lensmodels.study.results import NEAR, CellResult, read_results
 from lensmodels.tasks import TaskName
 from lenssim.storage.output_paths import check_output_folder
 
@@ -153,9 +153,8 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
     """
     drawn = [f"{FIGURES}/{file.name}" for file in _figure_files(out)]
     check_output_folder(out, (REPORT, PAGE, *drawn), _is_report)
+    check_results(folder)
     results = read_results(tables_of(folder))
-    if not results:
-        raise UsageError(f"{folder} holds no results; make them with `lensmodels study`.")
     pictures = _Pictures()
     with style.house_style():
         sections = list(_sections(grid, results, pictures))

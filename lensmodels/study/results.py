@@ -36,8 +36,6 @@ from lensmodels.tasks import TaskName
 from lenssim.storage.atomic import replacing
 from lenssim.version import VERSION
 
-RESULTS = "results"
-
 COLLECTED = "cells.parquet"
 """File that `collect` writes."""
 
@@ -202,11 +200,6 @@ def collect(results: Iterable[CellResult], file: Path, *, predictions: Iterable[
     )
 
 
-def tables_of(folder: Path) -> Path:
-    """Where the results of a grid's folder are: its sub-folder of results, if it has one."""
-    return folder / RESULTS if (folder / RESULTS).is_dir() else folder
-
-
 def _write(results: Sequence[CellResult], file: Path) -> None:
     """Writes results as a table, whole or not at all."""
     rows = []
@@ -246,12 +239,6 @@ _SCHEMA = pa.schema(
         ("record", pa.string()),
     ]
 )
-
-
-def is_table(path: Path) -> bool:
-    """Whether a file is a table of results, by its columns."""
-    own = {"name", "model", "method", "encoder", "task", "record"}
-    return path.is_file() and own <= set(pq.read_schema(path).names)
 
 
 def read_results(path: Path) -> list[CellResult]:

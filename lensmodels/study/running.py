@@ -22,22 +22,21 @@ import pandas as pd
 
 from lensmodels import training
 from lensmodels.data import LensDataModule
-from lensmodels.errors import DataError, LensmodelsError
+from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import score
-from lensmodels.evaluation.inference import choose_device, read_manifest
+from lensmodels.evaluation.inference import choose_device
 from lensmodels.methods import PRETRAINING
 from lensmodels.runs import CHECKPOINTS, ENCODER, LOGS, RunConfig, read_config
 from lensmodels.settings import config_from_words
 from lensmodels.study.grid import Cell, Grid
+from lensmodels.study.requests import RESULTS, check_archives
 from lensmodels.study.results import (
-    RESULTS,
     hardware,
     is_done,
     read_results,
     versions,
     write_result,
 )
-from lensmodels.tasks import TaskSettings
 from lenssim.storage.atomic import replacing
 
 _TIME = "minutes.json"
@@ -90,8 +89,7 @@ class _GridRun:
         """Runs the cells; see `run_grid`."""
         start = time.monotonic()
         wanted = [cell for cell in cells if cell.model in self.data]
-        for model in dict.fromkeys(cell.model for cell in wanted):
-            self.archives[model] = _check_archive(self.grid, model, self.data[model])
+        self.archives = check_archives(self.grid, wanted, self.data)
         held = {each.cell: each for each in read_results(self.results)}
         done = [cell for cell in wanted if is_done(held, self.results, cell, self._made_from(cell))]
         if done:
@@ -203,28 +201,6 @@ class _GridRun:
             epochs["pretrain"] = _epochs(pretrain, data.steps("train"))
         words["overrides"] += [f"{stage}.epochs={count}" for stage, count in epochs.items()]
         return config_from_words(words)
-
-
-def _check_archive(grid: Grid, model: str, url: str) -> dict[str, Any]:
-    """What identifies an archive, which is of its model and large enough."""
-    manifest = read_manifest(url)
-    if manifest.name != model:
-        raise DataError(
-            f"{url} is of model {manifest.name}, not {model}; give the archive of each model as "
-            f"--data {model}=DIR_OR_URL."
-        )
-    for name in TaskSettings().classes:
-        for split, least in (("train", grid.train), ("test", grid.test)):
-            group = manifest.group(f"{split}/{name}")
-            held = group.count if group else 0
-            if held < least:
-                raise DataError(
-                    f"{url} holds {held:,} images of {split}/{name}, and the grid takes "
-                    f"{least:,}; make them with `lenssim generate --model {model} --train "
-                    f"{grid.train} --test {grid.test}`."
-                )
-    # the first images of a group are the same however many there are
-    return {"spec_sha256": manifest.spec_sha256, "seed": manifest.seed}
 
 
 def _epochs(steps: int, steps_an_epoch: int) -> int:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from lensmodels.data import DataSettings, LensDataModule
+from lensmodels.data.archives import how_to_add
 from lensmodels.data.order import check_shares
 from lensmodels.errors import DataError, UsageError
 from lensmodels.methods.settings import PRETRAINING_DEFAULTS
@@ -49,8 +50,8 @@ def check_requirements(
     data = open_task_data(config)
     if tested and "test" not in data.sizes:
         raise DataError(
-            f"{config.data.url} has no test images, and a run ends with a test: add them with "
-            "`lenssim generate --test N`, or stop before it with `lensmodels pretrain`."
+            f"{config.data.url} has no test images, and a run ends with a test: "
+            f"{how_to_add(data.manifest, 'test')}, or stop before it with `lensmodels pretrain`."
         )
     if (run / MODEL).exists():
         return

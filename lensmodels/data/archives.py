@@ -1,0 +1,63 @@
+"""Opening the archive that a command names, before torch is imported."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lensmodels.errors import DataError
+
+if TYPE_CHECKING:
+    from lenssim.archive import Archive, Manifest
+
+
+def read_archive(url: str | os.PathLike[str]) -> Archive:
+    """Opens an archive.
+
+    Args:
+        url: its folder or URL.
+
+    Raises:
+        DataError: if there is no archive, or it cannot be read.
+    """
+    from lenssim.archive import ArchiveError, open_archive
+
+    try:
+        return open_archive(url)
+    except ArchiveError as error:
+        raise DataError(str(error)) from None
+
+
+def how_to_add(manifest: Manifest, split: str, class_name: str | None = None) -> str:
+    """Advice on images that an archive lacks, as the end of a sentence.
+
+    Args:
+        manifest: of the archive.
+        split: "train" or "test".
+        class_name: of the images; None if the archive lacks the whole split.
+    """
+    if manifest.imported is not None:
+        of_class = "" if class_name is None else f" of class {class_name}"
+        return f"import the set again with a --split that leaves {split} images{of_class}"
+    of_class = "" if class_name is None else f"--class {class_name} "
+    return f"add them with `lenssim generate {of_class}--{split} N`"
+
+
+def check_image_size(url: str, manifest: Manifest, num_pix: int) -> None:
+    """Refuse an archive whose images are of another size than a model takes.
+
+    Args:
+        url: folder or URL of the archive, for the message.
+        manifest: of the archive.
+        num_pix: side of the images that the model takes, pixels.
+
+    Raises:
+        DataError: if they are.
+    """
+    held = manifest.frame.num_pix
+    if held != num_pix:
+        raise DataError(
+            f"{url} has images of {held} x {held} pixels, and the model takes {num_pix} x "
+            f"{num_pix}: choose an archive of that size, or a run that was trained on images of "
+            f"{held} pixels."
+        )
