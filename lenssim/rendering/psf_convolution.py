@@ -156,7 +156,7 @@ def _convolve_by_fft(
     length = fft.next_fast_len(side * cells, real=True)
     planes = moments.transpose(0, 3, 1, 4, 2).reshape(MOMENTS, side * cells, side * cells)
     spectra = fft.rfft2(planes, s=(length, length))
-    spectrum = np.sum(spectra * _transfers(psf, cells, length, pixel_scale), axis=0)
+    spectrum = np.sum(spectra * transfers(psf, cells, length, pixel_scale), axis=0)
     image = fft.irfft2(spectrum, s=(length, length))
     first = (side - num_pix) // 2 * cells + (cells - 1) // 2
     pixels = slice(first, first + num_pix * cells, cells)
@@ -164,7 +164,7 @@ def _convolve_by_fft(
 
 
 @lru_cache(maxsize=8)
-def _transfers(psf: PointSpread, cells: int, length: int, pixel_scale: float) -> ComplexArray:
+def transfers(psf: PointSpread, cells: int, length: int, pixel_scale: float) -> ComplexArray:
     """Multipliers of the moments' spectra, with the frequencies that sub-cells alias folded in.
 
     Of even numbers of sub-cells none lies on the centre of the pixel: the result is shifted by

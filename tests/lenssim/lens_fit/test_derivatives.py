@@ -1,0 +1,122 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lenssim import observation
+from lenssim.lens_fit import (
+    FLUX_PER_MAGNITUDE,
+    PARAMETER_NAMES,
+    PARAMETERS,
+    refit_snr,
+    smooth_derivatives,
+)
+from lenssim.rendering.point_spread import Gaussian, Moffat
+from lenssim.rendering.reference import lenstronomy_image
+from lenssim.simulation import render, simulate, smooth_system
+from lenssim.spec import load_spec
+
+SPEC = load_spec("B", ["instrument.num_pix=32"])
+ROUND = replace(smooth_system(simulate(SPEC, "no_sub", 0).system), source_x=0.1, source_y=0.07)
+WIDE = replace(
+    ROUND,
+    lens_theta_e=1.1,
+    lens_e1=0.12,
+    lens_e2=-0.08,
+    lens_gamma1=0.04,
+    lens_gamma2=-0.03,
+    lens_x=0.043,
+    lens_y=-0.057,
+    lens_slope=2.08,
+    lens_m3_amplitude=0.01,
+    lens_m3_angle=0.4,
+    lens_m4_amplitude=-0.01,
+    lens_m4_angle=0.2,
+    source_r_sersic=0.2,
+    source_n_sersic=1.3,
+    source_e2=0.2,
+)
+
+
+def differences_of_lenstronomy(system, psf, subsamples):
+    def image(parameter, change):
+        moved = replace(system, **{parameter.name: getattr(system, parameter.name) + change})
+        return lenstronomy_image(moved, SPEC, subsamples, psf=psf, convolved=psf is not None)
+
+    return np.stack(
+        [
+            (image(each, each.step) - image(each, -each.step)) / (2 * each.step)
+            for each in PARAMETERS
+        ]
+    )
+
+
+def relative_errors(derivatives, expected):
+    norms = np.linalg.norm(expected, axis=(1, 2))
+    return np.linalg.norm(derivatives - expected, axis=(1, 2)) / norms
+
+
+@pytest.mark.parametrize(
+    ("system", "subsamples", "most"),
+    [
+        pytest.param(WIDE, 5, 0.015, id="wide"),
+        pytest.param(WIDE, 16, 0.004, id="wide, fine", marks=pytest.mark.slow),
+        pytest.param(ROUND, 16, 0.002, id="round, fine", marks=pytest.mark.slow),
+    ],
+)
+def test_derivatives_are_differences_of_lenstronomy_images(system, subsamples, most):
+    psf = Gaussian(0.17)
+    expected = differences_of_lenstronomy(system, psf, subsamples)
+    derivatives = smooth_derivatives(system, SPEC, psf=psf, cells=8)
+    # as much as lenstronomy's own grid leaves out
+    assert relative_errors(derivatives, expected).max() < most
+
+
+@pytest.mark.parametrize("psf", [Gaussian(0.17), Moffat(0.17, 3.0), None])
+def test_derivatives_converge_with_the_grid(psf):
+    finest = smooth_derivatives(WIDE, SPEC, psf=psf, cells=16)
+    coarse, default, fine = (
+        relative_errors(smooth_derivatives(WIDE, SPEC, psf=psf, cells=cells), finest).max()
+        for cells in (2, None, 6)
+    )
+    assert fine < 0.6 * coarse
+    assert default < 0.015
+    assert fine < 0.002
+
+
+def test_derivative_by_magnitude_is_the_image():
+    psf = Gaussian(0.17)
+    derivatives = smooth_derivatives(WIDE, SPEC, psf=psf)
+    image = derivatives[PARAMETER_NAMES.index("source_magnitude")] / FLUX_PER_MAGNITUDE
+    expected = render(WIDE, SPEC, psf=psf)
+    assert np.linalg.norm(image - expected) < 5e-3 * np.linalg.norm(expected)
+
+
+def test_flux_factor_scales_derivatives():
+    twice = load_spec("B", ["instrument.num_pix=32", "observation.flux_factor=2"])
+    once = smooth_derivatives(WIDE, SPEC)
+    np.testing.assert_allclose(smooth_derivatives(WIDE, twice), 2.0 * once, rtol=1e-12)
+
+
+def test_system_with_substructure_is_refused():
+    with pytest.raises(ValueError, match="substructure"):
+        smooth_derivatives(simulate(SPEC, "cdm", 0).system, SPEC)
+
+
+@pytest.mark.parametrize("system", [ROUND, WIDE], ids=["round", "wide"])
+def test_refit_takes_out_small_changes_of_all_parameters(system):
+    """A change that parameters can imitate leaves what is of second order."""
+    generator = np.random.default_rng(1)
+    psf = Gaussian(0.17)
+    moved = replace(
+        system,
+        **{
+            each.name: getattr(system, each.name) + 0.2 * each.step * generator.normal()
+            for each in PARAMETERS
+        },
+    )
+    image, smooth = render([moved, system], SPEC, psf=psf)
+    sigma = observation.noise_sigma(image, observation.pixel_noise(SPEC.instrument))
+    residual = (image - smooth) / sigma
+    left = refit_snr(residual, smooth_derivatives(system, SPEC, psf=psf) / sigma)
+    assert left < 0.05 * np.linalg.norm(residual)
