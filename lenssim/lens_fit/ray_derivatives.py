@@ -20,8 +20,7 @@ from lenssim.lens_fit.power_law_derivatives import (
     deflection_derivatives,
 )
 from lenssim.profiles.multipole import multipole, multipole_hessian
-from lenssim.rendering.exponential import exponential
-from lenssim.rendering.power_law_rays import logarithm
+from lenssim.rendering.elementary import exponential, logarithm
 from lenssim.rendering.ray_tracing import BLOCK, RayTracer
 from lenssim.rendering.source import MINIMUM_RADIUS
 
