@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from lensmodels.methods.settings import METHOD_NAMES
-from lensmodels.reporting.measurements import how_learned
+from lensmodels.reporting.formatting import format_difference, format_interval
+from lensmodels.reporting.measurements import describe_augmentation, read_records
 from lensmodels.reporting.tables import markdown_table
-from lensmodels.reporting.wording import signed, span
 from lensmodels.study import Grid, load_grid
 from lensmodels.study.comparison import ComparedRow, compare_rows
 from lensmodels.study.results import CellResult, read_results
@@ -89,19 +89,20 @@ def learning() -> str:
             f"{min(steps):.1f}x to {max(steps):.1f}x",
         ],
     ]
-    found = {
-        file.stem: json.loads(file.read_text())["figures"]
-        for file in sorted((EXPERIMENTS / "learning").glob("*.json"))
-    }
+    records = read_records(EXPERIMENTS / "learning.parquet")
+    found = {name: record["figures"] for name, record in records.items()}
     for name, each in found.items():
         metrics = each.get("metrics", {})
         how = f"{metrics.get('encoder')}, {each['epochs']} epochs"
         if name.startswith("supervised") and "f-sub" not in name:
-            score = f"{metrics['macro_auc']:.3f} ({span(metrics['ci95']['macro_auc'], 3)})"
+            score = (
+                f"{metrics['macro_auc']:.3f} ({format_interval(metrics['ci95']['macro_auc'], 3)})"
+            )
             rows.append([f"macro AUC, 12,000 labelled images, {how}", score])
         if name.startswith("regression"):
-            score = f"{metrics['rmse_dex']:.3f} ({span(metrics['ci95']['rmse_dex'], 3)})"
-            what = f"RMSE of the axion mass in dex, 10,000 images, {how}, {how_learned(each)}"
+            score = f"{metrics['rmse_dex']:.3f} ({format_interval(metrics['ci95']['rmse_dex'], 3)})"
+            augmented = describe_augmentation(each)
+            what = f"RMSE of the axion mass in dex, 10,000 images, {how}, {augmented}"
             rows.append([what, score])
     for family, title in {"resnet": "a small ResNet", "vit": "a small ViT"}.items():
         linear = [
@@ -184,7 +185,8 @@ def _gain(row: ComparedRow, digits: int) -> str:
     gain = row.gain
     if gain is None:
         return ""
-    return f"{signed(gain.mean, digits)} ({span(gain.interval.as_list(), digits)})"
+    interval = format_interval(gain.interval.as_list(), digits)
+    return f"{format_difference(gain.mean, digits)} ({interval})"
 
 
 def _pair(row: ComparedRow, digits: int) -> str:

@@ -1,17 +1,25 @@
 """Why a supervised network learns as slowly as it does: one change at a time, a few epochs each.
 
     python experiments/diagnosis.py --data archives/B --scaling whitened --softening 20
+    python experiments/diagnosis.py --report    # experiments/results/diagnosis.md
 
 A bare loop, so that nothing but the named setting is in it: images of each class, each turned and
 mirrored at random in every epoch, AdamW or SGD with warm-up and a cosine, macro AUC of 700 test
-images a class after every epoch. Each run is a line of experiments/results/diagnosis.jsonl.
+images a class after every epoch.
+
+Columns of experiments/results/diagnosis.parquet, one row a training:
+    name        number of the training
+    encoder, optimizer, batch_size, lr, filter, softening    its settings
+    epochs      that it ran
+    train_loss, macro_auc, accuracy    of its last epoch
+    record      JSON: "settings", all of them, and "epochs", the measurements of each
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,16 +30,20 @@ from torch.nn import functional
 from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.data.scaling import COMPONENTS, InputScaling
 from lensmodels.encoders import Encoder, EncoderSettings
-from lensmodels.reporting.measurements import results_folder
+from lensmodels.reporting.measurements import add_record, read_records
+from lensmodels.reporting.tables import markdown_table
 from lensmodels.views import turn
 from lenssim.configuration.yaml_reading import parse_yaml
 
-RESULTS_FILE = results_folder() / "diagnosis.jsonl"
+TABLE = Path(__file__).with_name("results") / "diagnosis.parquet"
+SETTINGS = ("encoder", "optimizer", "batch_size", "lr", "filter", "softening")
+SCORES = ("train_loss", "macro_auc", "accuracy")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--data", help="archive to train on")
+    parser.add_argument("--report", action="store_true", help="write the page of all trainings")
     parser.add_argument("--encoder", default="resnet18")
     parser.add_argument("--arguments", default="{}", help="of the encoder, YAML")
     parser.add_argument("--train-size", type=int, default=4000, help="images of each class")
@@ -49,14 +61,44 @@ def main() -> None:
     parser.add_argument("--float32", action="store_true", help="in place of bfloat16")
     parser.add_argument("--no-turns", action="store_true")
     settings = parser.parse_args()
+    if settings.report:
+        TABLE.with_suffix(".md").write_text(page(read_records(TABLE)))
+        return
+    if not settings.data:
+        parser.error("--data is required to train")
+    values = {key: value for key, value in vars(settings).items() if key not in ("data", "report")}
+    record = {"settings": values, "epochs": trained(settings)}
+    add_record(TABLE, f"{len(read_records(TABLE)) + 1:03d}", columns(record), record)
 
-    record = {"settings": {**vars(settings), "data": None}, "epochs": trained(settings)}
-    with RESULTS_FILE.open("a") as file:
-        file.write(json.dumps(record) + "\n")
+
+def columns(record: dict[str, Any]) -> dict[str, Any]:
+    """The columns of the table that are not in its record alone."""
+    settings, epochs = record["settings"], record["epochs"]
+    return {
+        **{name: settings.get(name) for name in SETTINGS},
+        "epochs": len(epochs),
+        **{name: epochs[-1][name] for name in SCORES},
+    }
+
+
+def page(records: dict[str, dict[str, Any]]) -> str:
+    """The page of all trainings, Markdown: settings, and measurements of the last epoch."""
+    common = {*SETTINGS, "epochs", "schedule_epochs"}
+    rows = []
+    for name, record in records.items():
+        others = {key: value for key, value in record["settings"].items() if key not in common}
+        listed = ", ".join(f"{key} {value}" for key, value in others.items() if value is not None)
+        values = columns(record).values()
+        rows.append([name, *("" if value is None else value for value in values), listed])
+    headings = ["training", *SETTINGS, "epochs", *SCORES, "other settings"]
+    about = (
+        "One change of a supervised training at a time: `python experiments/diagnosis.py --help`."
+    )
+    return f"# diagnosis\n\n{about}\n\n{markdown_table(headings, rows)}\n"
 
 
 def trained(settings: argparse.Namespace) -> list[dict[str, float]]:
-    """Figures of every epoch of a training."""
+    """Measurements of every epoch of a training."""
     torch.manual_seed(0)
     (images, labels), (test_images, test_labels) = prepared(settings)
     arguments = parse_yaml(settings.arguments, "--arguments")

@@ -1,12 +1,20 @@
-"""What is learned, from how much, and in which time: one JSON an experiment, and a page of all.
+"""What is learned, from how much, and in which time: a table of experiments, and a page of all.
 
     python experiments/learning.py supervised    # classes, from labels
     python experiments/learning.py regression    # axion mass, from labels
     python experiments/learning.py ssl           # every method and encoder family, without labels
-    python experiments/learning.py report        # experiments/results/learning.md
+    python experiments/learning.py report        # experiments/results/learning.md and .png
 
-An experiment that has its JSON is skipped, one that was cut short goes on. The data are simulated
-when they are first needed. --quick is a rehearsal in a minute, which is not kept.
+An experiment that is in the table is skipped, one that was cut short continues. The data are
+simulated when they are first needed. --quick is a rehearsal in a minute, which is not kept.
+
+Columns of experiments/results/learning.parquet:
+    name      of the experiment, as in "ssl-byol-resnet"
+    encoder   name in timm, or family of encoders
+    epochs    of the training
+    minutes   that it took
+    score     macro AUC, of the linear probe for pretrainings; RMSE in dex of the axion mass
+    record    JSON: "environment", and "figures" with settings, metrics and their intervals
 """
 
 from __future__ import annotations
@@ -32,7 +40,6 @@ from lensmodels.data import CLASSES, InputScaling, LensDataModule
 from lensmodels.encoders import Encoder
 from lensmodels.evaluation import score
 from lensmodels.evaluation.information import information_limit
-from lensmodels.evaluation.metrics import macro_mean, one_vs_rest_auc
 from lensmodels.methods import PRETRAINING
 from lensmodels.methods.probes import (
     embedding_rank,
@@ -40,14 +47,24 @@ from lensmodels.methods.probes import (
     neighbour_probabilities,
     whiten,
 )
+from lensmodels.reporting import plots, style
 from lensmodels.reporting.evaluate import evaluate
-from lensmodels.reporting.measurements import environment, how_learned, results_folder
+from lensmodels.reporting.measurements import (
+    add_record,
+    describe_augmentation,
+    environment,
+    read_records,
+)
+from lensmodels.reporting.run_plots import save
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.settings import config_from_words
+from lensmodels.statistics.auc import macro_auc
 from lensmodels.statistics.bootstrap import paired_interval, weighted_macro_auc
 from lensmodels.views import plain_recipe
 
-FOLDER = results_folder() / "learning"
+RESULTS = Path(__file__).with_name("results")
+TABLE = RESULTS / "learning.parquet"
+PICTURE = RESULTS / "learning.png"
 PACKAGES = ["torch", "timm", "lightning", "lightly", "scikit-learn"]
 
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -103,21 +120,19 @@ class Setting:
         return self.archive("axions", ["axion"], 10_000, 2000)
 
     def experiment(self, name: str, measure: Callable[[Path], dict[str, Any]]) -> None:
-        """Measures and writes a JSON, unless it is there."""
-        file = FOLDER / f"{name}.json"
+        """Measures and adds a row to the table, unless it is there."""
         if self.quick:
             run = self.work / "runs" / f"{name}-quick"
             shutil.rmtree(run, ignore_errors=True)
             click.echo(json.dumps(measure(run), indent=1))
             return
-        if file.exists():
+        if name in read_records(TABLE):
             click.echo(f"{name}: done already")
             return
         # before: drawing an embedding map changes the number of threads
         where = environment(PACKAGES) | {"threads": str(torch.get_num_threads())}
         figures = measure(self.work / "runs" / name)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"environment": where, "figures": figures}, indent=1) + "\n")
+        add_record(TABLE, name, columns(figures), {"environment": where, "figures": figures})
         click.echo(json.dumps(figures, indent=1))
 
     def finetuned(self, run: Path, words: dict[str, Any]) -> dict[str, Any]:
@@ -128,12 +143,6 @@ class Setting:
         minutes = timed(run, lambda: training.train(config, run, resume=True))
         metrics = evaluate(run)
         del metrics["data"]["url"]  # a folder of this machine
-        if not self.quick:
-            FOLDER.mkdir(parents=True, exist_ok=True)
-            for picture in ("roc", "predicted_mass", "rmse_by_mass"):
-                if (run / "plots" / f"{picture}.png").exists():
-                    copy = FOLDER / f"{run.name}-{picture}.png"
-                    shutil.copy(run / "plots" / f"{picture}.png", copy)
         return {
             "batch_size": config.data.batch_size,
             "epochs": config.finetune.epochs,
@@ -144,8 +153,20 @@ class Setting:
         }
 
 
+def columns(figures: dict[str, Any]) -> dict[str, Any]:
+    """The columns of the table that are not in its record alone."""
+    if "probes" in figures:
+        encoder, score = figures["family"], figures["probes"]["linear"]["macro_auc"]
+    else:
+        metrics = figures["metrics"]
+        encoder = metrics["encoder"]
+        score = metrics.get("macro_auc", metrics.get("rmse_dex"))
+    shared = {name: figures[name] for name in ("epochs", "minutes")}
+    return {"encoder": encoder, **shared, "score": score}
+
+
 def timed(run: Path, work: Callable[[], Any]) -> float:
-    """Minutes that work on a run took, over all the times that it was gone on with."""
+    """Minutes that work on a run took, interrupted or not."""
     file = run.with_suffix(".minutes")
     file.parent.mkdir(parents=True, exist_ok=True)
     before = float(file.read_text()) if file.exists() and run.exists() else 0.0
@@ -281,8 +302,8 @@ def _pretrained(setting: Setting, run: Path, method: str, family: str) -> dict[s
     for probe in PROBES:
         paired = [weighted_macro_auc(labels, each[probe]) for each in (ours, theirs)]
         probed[probe] = {
-            "macro_auc": macro_mean(one_vs_rest_auc(labels, ours[probe])),
-            "random_macro_auc": macro_mean(one_vs_rest_auc(labels, theirs[probe])),
+            "macro_auc": macro_auc(labels, ours[probe]),
+            "random_macro_auc": macro_auc(labels, theirs[probe]),
             "difference_ci95": paired_interval(paired[0], paired[1], labels, seed=0).as_list(),
         }
     return {
@@ -344,29 +365,45 @@ def _probes(encoder: nn.Module, scaling: InputScaling, data: LensDataModule) -> 
 
 @main.command()
 def report() -> None:
-    """Writes experiments/results/learning.md from the JSONs."""
-    found = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}
-    figures = {name: content["figures"] for name, content in found.items()}
+    """Writes experiments/results/learning.md and its picture from the table."""
+    records = read_records(TABLE)
+    measured = [
+        (_how(record["figures"], short=True), record["figures"]["metrics"])
+        for name, record in records.items()
+        if name.startswith("regression")
+    ]
+    limit = information_limit(measured[0][1]["data"]["spec_sha256"]) if measured else None
+    with style.house_style():
+        save(plots.draw_rmse_by_mass(measured, limit), PICTURE)
+    text = page(records)
+    (RESULTS / "learning.md").write_text(text)
+    click.echo(text)
+
+
+def page(records: dict[str, dict[str, Any]]) -> str:
+    """The page of all experiments, Markdown."""
+    figures = {name: content["figures"] for name, content in records.items()}
     parts = ["# learning", "What is learned from model B: `python experiments/learning.py --help`."]
-    for name, found_figures in figures.items():
+    for name, measured in figures.items():
         if name.startswith("supervised"):
-            parts += _supervised_part(found_figures)
+            parts += _supervised_part(measured)
         if name.startswith("regression"):
-            parts += _regression_part(name, found_figures)
+            parts += _regression_part(measured)
+    parts.append(f"![RMSE by mass, with the Cramér-Rao bound]({PICTURE.name})")
     pretrained = [each for name, each in figures.items() if name.startswith("ssl-")]
     if pretrained:
         parts += _ssl_part(pretrained)
-    for where in {
-        json.dumps(content["environment"]): content for content in found.values()
-    }.values():
-        listed = ", ".join(f"{key} {value}" for key, value in where["environment"].items())
+    environments = dict.fromkeys(json.dumps(record["environment"]) for record in records.values())
+    for where in map(json.loads, environments):
+        listed = ", ".join(f"{key} {value}" for key, value in where.items())
         parts.append(f"On: {listed}.")
-    (results_folder() / "learning.md").write_text("\n\n".join(parts) + "\n")
-    click.echo("\n\n".join(parts))
+    return "\n\n".join(parts) + "\n"
 
 
-def _how(figures: dict[str, Any]) -> str:
+def _how(figures: dict[str, Any], short: bool = False) -> str:
     metrics = figures["metrics"]
+    if short:
+        return f"{metrics['encoder']}, {figures['epochs']} epochs, {describe_augmentation(figures)}"
     return (
         f"{metrics['encoder']}, {metrics['n_train']:,} train images, {figures['epochs']} epochs, "
         f"{figures['minutes']:.0f} minutes; {metrics['n_test']:,} test images"
@@ -382,7 +419,7 @@ def _supervised_part(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
+def _regression_part(figures: dict[str, Any]) -> list[str]:
     metrics, averaged = figures["metrics"], figures.get("metrics_of_averages")
     low, high = metrics["ci95"]["rmse_dex"]
     more = ""
@@ -404,11 +441,10 @@ def _regression_part(name: str, figures: dict[str, Any]) -> list[str]:
     return [
         f"**Axion mass from labels.** RMSE {metrics['rmse_dex']:.3f} dex ({low:.3f} to "
         f"{high:.3f}) over the whole prior, {metrics['resolved']['rmse_dex']:.3f} dex below "
-        f"1e-23 eV: {_how(figures)}; {how_learned(figures)}.{more}",
+        f"1e-23 eV: {_how(figures)}; {describe_augmentation(figures)}.{more}",
         markdown_table(
             ["log10(m / eV)", "RMSE, dex", "bias, dex", "best possible RMSE, dex"], rows
         ),
-        f"![RMSE by mass, with the Cramer-Rao bound](learning/{name}-rmse_by_mass.png)",
     ]
 
 

@@ -5,9 +5,10 @@
 
 Each variation is the laptop grid with one change: its ResNet, model B, 1% of the labels (38 images
 of each class), three seeds of the finetuning on one pretraining. Finished cells are skipped, as by
-`lensmodels study`. Results are kept in results/variations/NAME.parquet, and compared with the
-unchanged cells in results/laptop. The archive needs as many train images as the variation that has
-most.
+`lensmodels study`. Results are kept in results/variations.parquet, whose columns are those of a
+study's table of cells (lensmodels/study/results.py) and "variation", the name of the change. They
+are compared with the unchanged cells in results/laptop. The archive needs as many train images as
+the largest variation.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from lensmodels.errors import LensmodelsError
-from lensmodels.reporting.measurements import results_folder
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.study import Grid, load_grid, run_grid
 from lensmodels.study.comparison import (
@@ -31,12 +33,19 @@ from lensmodels.study.comparison import (
     select,
 )
 from lensmodels.study.grid import BASELINE, CellBlock
-from lensmodels.study.results import CellResult, collect, read_results
+from lensmodels.study.results import (
+    CellResult,
+    read_results,
+    results_of,
+    table_of,
+    write_table,
+)
 from lensmodels.training import InterruptedTrainingError
 from lenssim.configuration.yaml_reading import read_yaml
 
-FOLDER = results_folder() / "variations"
-UNCHANGED = results_folder() / "laptop"
+RESULTS = Path(__file__).with_name("results")
+TABLE = RESULTS / "variations.parquet"
+UNCHANGED = RESULTS / "laptop"
 MODEL, ENCODER, LABELS, SEEDS = "B", "resnet", 0.01, (0, 1, 2)
 
 
@@ -110,14 +119,31 @@ def run(data: str, out: Path, names: Sequence[str]) -> None:
         except LensmodelsError as error:
             failed.append(f"{name}: {error}")
         finally:
-            collect(read_results(out / name / "results"), FOLDER / f"{name}.parquet")
+            keep(name, read_results(out / name / "results"))
     if failed:
         raise click.ClickException("\n".join(failed))
 
 
+def keep(name: str, results: Sequence[CellResult]) -> None:
+    """Puts the results of a variation into the table, in place of its earlier ones."""
+    added = table_of(results)
+    added = added.append_column("variation", pa.array([name] * len(added), pa.string()))
+    if TABLE.exists():
+        others = pq.read_table(TABLE, filters=[("variation", "!=", name)])
+        added = pa.concat_tables([others, added.cast(others.schema)])
+    write_table(added.sort_by([("variation", "ascending"), ("name", "ascending")]), TABLE)
+
+
 @main.command()
 def report() -> None:
-    """Writes results/variations.md from the results."""
+    """Writes results/variations.md from the table."""
+    text = page()
+    (RESULTS / "variations.md").write_text(text)
+    click.echo(text)
+
+
+def page() -> str:
+    """The page of all variations, Markdown."""
     unchanged = read_results(UNCHANGED)
     methods = dict.fromkeys(method for each in variations().values() for method in each.methods)
     usual = {method: _cells(unchanged, method, LABELS) for method in (BASELINE, *methods)}
@@ -126,7 +152,7 @@ def report() -> None:
         for name, variation in variations().items()
         for row in _rows(variation, _read(name, variation), usual)
     ]
-    text = "\n\n".join(
+    return "\n\n".join(
         [
             "# variations",
             "Macro AUC with 38 labelled images of each class, model B, the laptop grid's ResNet: "
@@ -164,11 +190,9 @@ def report() -> None:
                 rows,
             ),
             "Commands: `python experiments/variations.py run --data archives/B --out DIR`, and "
-            "`report`; archives/B has 16,000 train images of each class, and 1,000 to test with.",
+            "`report`; archives/B has 16,000 train images of each class, and 1,000 to test with.\n",
         ]
     )
-    (results_folder() / "variations.md").write_text(text + "\n")
-    click.echo(text)
 
 
 def _read(name: str, variation: Variation) -> list[CellResult]:
@@ -177,7 +201,7 @@ def _read(name: str, variation: Variation) -> list[CellResult]:
     Raises:
         click.ClickException: where some are missing, or were made from something else.
     """
-    results = read_results(FOLDER / f"{name}.parquet")
+    results = results_of(pq.read_table(TABLE, filters=[("variation", "=", name)]))
     if not results:
         return []
     grid = variation.of(load_grid("laptop"))

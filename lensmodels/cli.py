@@ -103,7 +103,7 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **options: Any) -
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for what is written, in place of the run.",
+    help="Folder to write.  [default: the run; RUN/evaluations/NAME for another archive]",
 )
 @with_options(TEST_OPTIONS)
 @SYMMETRIES
@@ -112,13 +112,14 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
 
     Prints the path of the report on stdout, and progress and the score on stderr.
     """
-    from lensmodels.evaluation.requests import check_test
+    from lensmodels.evaluation.requests import check_test, evaluation_folder
 
-    check_test(run, data, out)
+    folder = evaluation_folder(run, data, out)
+    check_test(run, data, folder)
     load_packages()
     from lensmodels.reporting.evaluate import evaluate as evaluate_run
 
-    _say_score(evaluate_run(run, data, out=out, **how), out or run)
+    _say_score(evaluate_run(run, data, out=folder, **how), folder)
 
 
 @main.command()
@@ -185,7 +186,7 @@ def report(runs: tuple[Path, ...], out: Path) -> None:
 
     check_comparison(runs, out)
     load_packages()
-    from lensmodels.reporting.report import compare
+    from lensmodels.reporting.comparison_page import compare
 
     click.echo(compare(list(runs), out))
 
@@ -339,7 +340,7 @@ def _train(out: Path, resume: bool, options: dict[str, Any]) -> None:
 
 def _say_score(metrics: Mapping[str, Any], folder: Path) -> None:
     """The report's path on stdout, and the score as the last line, on stderr."""
-    from lensmodels.reporting.wording import score_sentence
+    from lensmodels.reporting.sentences import score_sentence
 
     click.echo(folder / "report.html")
     click.echo(score_sentence(metrics), err=True)

@@ -6,14 +6,12 @@ so that every error is in dex. Intervals are in `bootstrap`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfinv
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
-from sklearn.metrics import roc_auc_score
 
 FloatArray = NDArray[np.floating]
 IntArray = NDArray[np.integer]
@@ -37,37 +35,13 @@ MIN_IN_BIN = 10
 """Images below which a bin of S/N says nothing."""
 
 
-def one_vs_rest_auc(labels: IntArray, probabilities: FloatArray) -> list[float | None]:
-    """Area under the ROC curve of each class against all others.
+def accuracy(labels: IntArray, probabilities: FloatArray) -> float:
+    """Share of images whose most probable class is the true one.
 
     Args:
         labels: (n,), each below the number of classes.
-        probabilities: or any scores that rank as they do, (n, classes).
-
-    Returns:
-        One area a class; None where it is undefined: the class has no image, or all of them.
+        probabilities: (n, classes).
     """
-    areas: list[float | None] = []
-    for label in range(probabilities.shape[1]):
-        positive = labels == label
-        if positive.all() or not positive.any():
-            areas.append(None)
-        else:
-            areas.append(float(roc_auc_score(positive, probabilities[:, label])))
-    return areas
-
-
-def macro_mean(areas: Sequence[float | None]) -> float | None:
-    """Mean over the classes; None where that of any class is undefined.
-
-    A mean over fewer classes is another figure, and would pass for this one.
-    """
-    defined = [area for area in areas if area is not None]
-    return float(np.mean(defined)) if len(defined) == len(areas) else None
-
-
-def accuracy(labels: IntArray, probabilities: FloatArray) -> float:
-    """Share of images whose most probable class is the true one; arguments as above."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 

@@ -16,9 +16,15 @@ from lensmodels.evaluation.outputs import (
     is_embedding,
     is_prediction,
 )
-from lensmodels.image_files.inputs import Input, InputKind, check_is_archive, classify_input
+from lensmodels.image_files.inputs import (
+    Input,
+    InputKind,
+    check_is_archive,
+    classify_input,
+    is_url,
+)
 from lensmodels.runs import CONFIG, RunConfig, require_encoder, require_model
-from lensmodels.runs.folder import DESCRIBED
+from lensmodels.runs.folder import DESCRIBED, EVALUATIONS
 from lensmodels.tasks.needs import check_needs
 from lenssim.storage.output_paths import check_output, check_output_folder
 
@@ -57,6 +63,50 @@ def check_test(run: Path, data: str | None, out: Path | None = None) -> tuple[Ru
         )
     _check_images(archive, config)
     return config, archive
+
+
+def evaluation_folder(run: Path, data: str | None = None, out: Path | None = None) -> Path:
+    """Where a test is written: `out`, or the run, or RUN/evaluations/NAME for another archive.
+
+    NAME is the model of the archive with the first digits of its data's fingerprint.
+
+    Raises:
+        UsageError: if there is no trained model, or `data` is an image file.
+        DataError: if the archive cannot be read.
+    """
+    if out is not None:
+        return Path(out)
+    own = require_model(run).data.url
+    if data is None or _place(data) == _place(own):
+        return Path(run)
+    from lenssim.archive.card import data_fingerprint
+
+    check_is_archive(data)
+    manifest = read_archive(data).manifest
+    fingerprint = data_fingerprint(manifest)
+    try:
+        if fingerprint == data_fingerprint(read_archive(own).manifest):
+            return Path(run)
+    except DataError:  # it is no longer where the run was trained
+        pass
+    return Path(run) / EVALUATIONS / f"{manifest.name}-{fingerprint[:8]}"
+
+
+def _place(url: str) -> str:
+    return url.rstrip("/") if is_url(url) else str(Path(url).resolve())
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder that holds anything but an earlier test: its files would be replaced."""
+    check_output_folder(folder)
+    if not folder.is_dir() or (folder / DESCRIBED).exists() or not any(folder.iterdir()):
+        return
+    if (folder / CONFIG).exists():
+        raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
+    raise UsageError(
+        f"{folder} holds other files than an earlier test of a run; choose another folder for "
+        "--out."
+    )
 
 
 def check_prediction(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lensmodels.data import CLASSES, ClassName
 from lensmodels.evaluation import metrics
 from lensmodels.statistics import bootstrap
+from lensmodels.statistics.auc import macro_mean, one_vs_rest_auc
 from lensmodels.tasks import TaskName
 
 RESOLVED = -23.0
@@ -85,8 +86,8 @@ def summarise(
 def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:
     classes = classes_of(table)
     labels, probabilities = true_columns(table), probabilities_of(table)
-    areas = metrics.one_vs_rest_auc(labels, probabilities)
-    macro = metrics.macro_mean(areas)
+    areas = one_vs_rest_auc(labels, probabilities)
+    macro = macro_mean(areas)
     right = (probabilities.argmax(axis=1) == labels).astype(float)
     statistics = {"accuracy": bootstrap.weighted_mean(right)}
     for label, (name, area) in enumerate(zip(classes, areas, strict=True)):

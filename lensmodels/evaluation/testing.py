@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -32,6 +31,7 @@ from lensmodels.runs import RunConfig, load_model
 from lensmodels.startup import announce
 from lensmodels.tasks import TaskName
 from lenssim.archive import Manifest
+from lenssim.archive.card import data_fingerprint
 from lenssim.storage.atomic import replacing
 
 METRICS = "metrics.json"
@@ -46,7 +46,7 @@ WORST = 12
 
 @dataclass(frozen=True)
 class Tested:
-    """What a model said of the test images, in the order of the archive.
+    """Predictions of a model for the test images, in the order of the archive.
 
     Attributes:
         table: columns of predictions.csv.
@@ -61,6 +61,16 @@ class Tested:
     embedded: NDArray[np.int64]
     worst: NDArray[np.int64]
     worst_images: NDArray[np.float32]
+
+
+class ScoreOptions(TypedDict, total=False):
+    """Options of `score`, for the functions that pass them on."""
+
+    device: str
+    batch_size: int
+    average_symmetries: bool
+    seed: int
+    cache_dir: Path | None
 
 
 def score(
@@ -88,7 +98,7 @@ def score(
             not given.
 
     Returns:
-        What the model said, and the content of metrics.json.
+        The predictions, and the content of metrics.json.
 
     Raises:
         UsageError: where there is no trained model, or no such device.
@@ -281,17 +291,12 @@ def _sizes(config: RunConfig) -> dict[str, int]:
 
 
 def describe_data(url: str, manifest: Manifest) -> dict[str, Any]:
-    """Which archive, and a hash of the checksums of all its files: of its content."""
-    checksums = {
-        name: record.sha256
-        for name, record in sorted(manifest.files.items())
-        if name.startswith(("images.zarr/", "shards/"))
-    }
+    """Which archive, and the fingerprint of its data."""
     return {
         "url": url,
         "model": manifest.name,
         "spec_sha256": manifest.spec_sha256,
         "seed": manifest.seed,
-        "sha256": hashlib.sha256(json.dumps(checksums, sort_keys=True).encode()).hexdigest(),
+        "sha256": data_fingerprint(manifest),
         "classes": [name for name in CLASSES if manifest.group(f"test/{name}")],
     }

@@ -191,8 +191,11 @@ class Pretraining(Module, ABC):
         spread, rank = embedding_std(features), embedding_rank(features)
         self.collapsed = has_collapsed(spread, rank)
         figures = {"embedding_std": spread, "embedding_rank": rank}
-        if len(labels.unique()) > 1:
+        classes, columns = labels.unique(return_inverse=True)
+        if len(classes) > 1:
             white, _ = whiten(features, features)
-            figures["knn_macro_auc"] = macro_auc(neighbour_probabilities(white, labels), labels)
-            figures["linear_macro_auc"] = macro_auc(linear_scores(features, labels), labels)
+            neighbours = neighbour_probabilities(white, labels)[:, classes]
+            linear = linear_scores(features, labels)[:, classes]
+            figures["knn_macro_auc"] = macro_auc(neighbours, columns)
+            figures["linear_macro_auc"] = macro_auc(linear, columns)
         self.log_dict(figures, sync_dist=True)

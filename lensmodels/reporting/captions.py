@@ -1,8 +1,8 @@
-"""The figures of a run: what each is called, and how to read it."""
+"""The plots of a run: heading and caption of each."""
 
 from __future__ import annotations
 
-FIGURES: dict[str, tuple[str, str]] = {
+CAPTIONS: dict[str, tuple[str, str]] = {
     "predicted_mass": (
         "Predicted against true mass",
         "Each test image with an axion vortex. The closer to the diagonal, the better; dashed, one "
@@ -14,46 +14,46 @@ FIGURES: dict[str, tuple[str, str]] = {
         "RMSE in bins of a quarter dex, with 95% intervals. Dashed, the Cramér-Rao bound; grey, "
         "the best estimate that knows the prior.",
     ),
-    "roc": (
-        "ROC curves",
-        "Share of a class that is found, against the share of all other images taken for it by "
-        "mistake. The axis of the mistakes is logarithmic: on the left is what matters for a "
-        "search in which most lenses are of another class.",
-    ),
     "confusion": (
         "Confusion",
-        "Rows are the truth, columns what the model takes for most probable: share of the row, and "
-        "number of images.",
+        "Rows are the true classes, columns the most probable ones: share of the row, and number "
+        "of images.",
+    ),
+    "roc": (
+        "ROC curves",
+        "True against false positives of each class. The axis of the false positives is "
+        "logarithmic: its left matters for a search in which most lenses are of another class.",
     ),
     "auc_by_snr": (
         "By signal to noise",
         "AUC of images with substructure against those without, in bins of about equal count in "
-        "the S/N of the substructure. A detector that is limited by the noise rises with S/N; one "
-        "that does not has something else to learn.",
+        "the S/N of the substructure, with 95% intervals; the better, the higher. A good model is "
+        "shown by 1 \N{MINUS SIGN} AUC on a logarithmic axis, whose upper end stands for an AUC of "
+        "1. Positions of the curves along the axis are moved a little, so that they do not hide "
+        "each other.",
     ),
     "calibration": (
         "Calibration",
-        "Whether the model's own statements of confidence hold: on the diagonal, as often as "
-        "stated; below it, less often.",
+        "Whether stated probabilities are right: on the diagonal, an event is as frequent as "
+        "stated; below it, less frequent. With 95% intervals.",
     ),
     "embedding": (
         "Embedding",
         "The encoder's features of test images, laid out so that neighbours stay neighbours. "
-        "Distances between clusters and axes mean nothing. Classes that are apart can be told by a "
+        "Distances between clusters and axes mean nothing. Separate classes can be told by a "
         "linear head; a gradient in mass means that the mass is encoded.",
     ),
     "mistakes": (
         "Worst mistakes",
-        "The test images that the model was most wrong about, in an asinh stretch, with the S/N of "
-        "their substructure. Low S/N is noise; high S/N is something that was not learned.",
+        "The test images with the worst predictions, in an asinh stretch, with the S/N of their "
+        "substructure. Below each image of a simulated archive: the image minus the same lens "
+        "without substructure, rendered again, from \N{MINUS SIGN}4 to 4 standard deviations of "
+        "the sky noise. At low S/N it shows noise; structure that is seen there was not learned.",
     ),
     "training": (
         "Training",
         "Loss and scores by epoch. A validation loss that rises while that of training falls is "
-        "overfitting; a spread of the embedding that goes to zero is collapse.",
+        "overfitting; features whose spread or rank falls to the dashed line have collapsed.",
     ),
 }
-"""Figures of a run in the order of the page, by the name of their file: heading and caption."""
-
-HEADINGS = {name: heading for name, (heading, _) in FIGURES.items()}
-"""Headings by the name of the figure."""
+"""Heading and caption by the name of the plot's file, in the order of the page."""

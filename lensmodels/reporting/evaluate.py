@@ -1,15 +1,15 @@
-"""All that is made of a test: metrics, predictions, figures and the report."""
+"""Everything made of a test: metrics, predictions, plots and the report."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from lensmodels.evaluation.requests import check_test
-from lensmodels.evaluation.testing import score
-from lensmodels.reporting.figures import draw_figures
-from lensmodels.reporting.report import write_report
+from lensmodels.evaluation.requests import check_test, evaluation_folder
+from lensmodels.evaluation.testing import ScoreOptions, score
+from lensmodels.reporting.run_page import write_report
+from lensmodels.reporting.run_plots import draw_plots
 from lensmodels.runs import CONFIG, LOGS
 from lensmodels.runs.folder import DESCRIBED
 from lensmodels.startup import announce
@@ -20,53 +20,45 @@ def evaluate(
     data: str | None = None,
     *,
     out: Path | None = None,
-    device: str = "auto",
-    batch_size: int = 512,
-    average_symmetries: bool = False,
-    seed: int = 0,
-    cache_dir: Path | None = None,
+    **options: Unpack[ScoreOptions],
 ) -> dict[str, Any]:
     """Tests a run, and writes its metrics.json, predictions.csv, plots and report.html.
 
-    With `out`, they are written to another folder, and those of the run stay as they are: the
-    test on an archive that it was not trained on, say. `report` takes such a folder as a run.
+    They are written to `evaluation_folder(run, data, out)`: a test on another archive does not
+    replace that of the run. `report` takes such a folder as a run.
 
-    Other arguments and errors are those of `score`.
+    Args:
+        run: folder of a run that was trained.
+        data: folder or URL of another archive than the one it was trained on.
+        out: folder to write to.
+        options: of `score`.
 
     Raises:
-        UsageError: where `out` is another run, or holds files of another origin, or `data` is an
-            image file, too.
+        UsageError: if the folder is another run, or holds files of another origin, or `data` is an
+            image file; other errors are those of `score`.
 
     Returns:
         The content of metrics.json.
     """
-    run, folder = Path(run), Path(run if out is None else out)
+    run = Path(run)
+    folder = evaluation_folder(run, data, out)
     check_test(run, data, folder)
     elsewhere = folder.resolve() != run.resolve()
     if elsewhere:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / DESCRIBED).write_text(f"{run.resolve()}\n")  # from now on the folder is ours
-    tested, found = score(
-        run,
-        data,
-        out=folder,
-        device=device,
-        batch_size=batch_size,
-        average_symmetries=average_symmetries,
-        seed=seed,
-        cache_dir=cache_dir,
-    )
+        (folder / DESCRIBED).write_text(f"{run.resolve()}\n")  # marks the folder as ours
+    tested, metrics = score(run, data, out=folder, **options)
     if elsewhere:
         _copy_description(run, folder)
-    announce("drawing the figures")
-    draw_figures(folder, tested, found)
+    announce("drawing the plots")
+    draw_plots(folder, tested, metrics)
     announce("writing the report")
     write_report(folder)
-    return found
+    return metrics
 
 
 def _copy_description(run: Path, folder: Path) -> None:
-    """What a report says of a run besides its test: how it was trained."""
+    """Copies the settings and logs of a run, which its report describes."""
     shutil.copyfile(run / CONFIG, folder / CONFIG)
     shutil.rmtree(folder / LOGS, ignore_errors=True)
     for log in (run / LOGS).glob("*/metrics.csv"):

@@ -1,4 +1,4 @@
-"""What the scripts in benchmarks/ and experiments/ write: measurements as JSON and as Markdown."""
+"""Results of the scripts in benchmarks/ and experiments/: as JSON or Parquet, and as Markdown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+
+from lenssim.storage.atomic import replacing
 
 
 def results_folder() -> Path:
@@ -32,11 +36,37 @@ def environment(packages: Sequence[str]) -> dict[str, str]:
     return found | {name: version(name) for name in packages}
 
 
-def how_learned(measured: Mapping[str, Any]) -> str:
-    """How the images of a run of experiments/learning.py were augmented, in words."""
+def describe_augmentation(measured: Mapping[str, Any]) -> str:
+    """How the images of a run of experiments/learning.py were augmented."""
     angles = [view["angle"] for view in measured.get("views", [])]
     turned = "turned by any angle" if any(angles) else "turned by right angles"
     return f"{turned}, quadrupole as a second target" if measured.get("quadrupole") else turned
+
+
+def read_records(file: Path) -> dict[str, dict[str, Any]]:
+    """Records of a table that `add_record` wrote, by name in their order; none without a file."""
+    if not file.exists():
+        return {}
+    table = pd.read_parquet(file, columns=["name", "record"])
+    return {name: json.loads(record) for name, record in table.itertuples(index=False)}
+
+
+def add_record(file: Path, name: str, columns: Mapping[str, Any], record: Any) -> None:
+    """Adds a row to a Parquet table of measurements, or replaces the one of the same name.
+
+    Args:
+        file: the table.
+        name: of the row.
+        columns: what a reader looks for first, by heading; the same for every row.
+        record: everything measured, JSON-able; column "record", as JSON.
+    """
+    row = pd.DataFrame([{"name": name, **columns, "record": json.dumps(record)}])
+    if file.exists():
+        table = pd.read_parquet(file)
+        row = pd.concat([table[table["name"] != name], row], ignore_index=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as scratch:
+        row.sort_values("name").to_parquet(scratch, index=False, compression="zstd")
 
 
 def write(name: str, about: str, measured: Any, text: str, packages: Sequence[str]) -> None:
@@ -55,8 +85,10 @@ def write(name: str, about: str, measured: Any, text: str, packages: Sequence[st
     command = " ".join(["python", f"{script.resolve().parent.name}/{script.name}", *sys.argv[1:]])
     where = environment(packages)
     content = {"command": command, "environment": where, "figures": measured}
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    with replacing(folder / f"{name}.json") as scratch:
+        scratch.write_text(json.dumps(content, indent=1) + "\n")
     listed = ", ".join(f"{key} {value}" for key, value in where.items())
     page = f"# {name}\n\n{about}\n\n{text}\n\nCommand: `{command}`. On: {listed}.\n"
-    (folder / f"{name}.md").write_text(page)
+    with replacing(folder / f"{name}.md") as scratch:
+        scratch.write_text(page)
     print(page)

@@ -1,4 +1,4 @@
-"""Self-contained pages: figures are inlined, nothing is loaded, no script runs."""
+"""Self-contained pages: plots are inlined, nothing is loaded, no script runs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TEMPLATES = Path(__file__).with_name("templates")
 _PIXELS_PER_INCH = 96
 
 _COLUMN = 560
-"""Width of a column of figures, CSS pixels."""
+"""Width of a column of plots, CSS pixels."""
 
 
 @dataclass(frozen=True)
-class PageFigure:
-    """A figure in the page: a PNG, what it is called and how to read it."""
+class PagePlot:
+    """A plot in the page: a PNG with its heading and caption."""
 
     heading: str
     caption: str
@@ -51,12 +51,12 @@ class PageFigure:
 
 
 def render(template: str, *, templates: Path = TEMPLATES, **values: Any) -> str:
-    """A page as HTML; whatever comes from files and settings is escaped.
+    """A page as HTML; text from files and settings is escaped.
 
     Args:
         template: name of the template.
-        templates: folder in which it is; those of this package are found besides.
-        values: of its variables, each of which must be given.
+        templates: folder of the template; it may extend those of this package.
+        values: of all its variables.
     """
     environment = Environment(
         loader=FileSystemLoader([templates, TEMPLATES]),
@@ -68,10 +68,10 @@ def render(template: str, *, templates: Path = TEMPLATES, **values: Any) -> str:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Writes a page, and gives its path back.
+    """Writes a page, whole or not at all; returns its path.
 
     Raises:
-        LensmodelsError: where it cannot be written.
+        LensmodelsError: if it cannot be written.
     """
     try:
         with replacing(path) as scratch:
@@ -82,7 +82,7 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def png_of(figure: Figure) -> bytes:
-    """A figure as a PNG of 128 colours, a third of the size of one with all colours."""
+    """A plot as a PNG of 128 colours, a third of the size of one with all colours."""
     drawn, content = BytesIO(), BytesIO()
     figure.savefig(drawn, format="png")
     with Image.open(drawn) as image:

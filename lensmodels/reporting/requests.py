@@ -38,10 +38,15 @@ def require_evaluated(run: Path) -> None:
         UsageError: naming what it lacks.
     """
     if not all((run / name).is_file() for name in ("metrics.json", "predictions.csv")):
-        raise UsageError(
-            f"{run} has no metrics.json and predictions.csv that can be read; make them with "
-            f"`lensmodels evaluate {run}`."
-        )
+        raise not_evaluated(run)
+
+
+def not_evaluated(run: Path) -> UsageError:
+    """The error of a run without the files of an evaluation, or with damaged ones."""
+    return UsageError(
+        f"{run} has no metrics.json and predictions.csv that can be read; make them with "
+        f"`lensmodels evaluate {run}`."
+    )
 
 
 def _is_comparison(folder: Path) -> bool:

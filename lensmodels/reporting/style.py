@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -26,7 +25,12 @@ RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00",
 """Of runs side by side, in their order; the same palette, and a wine red that it lacks."""
 
 ACCENT = "#0072b2"
-BOUND = "#d55e00"
+
+BOUND_LINE: Any = {"color": "#d55e00", "linestyle": "--", "linewidth": 1.4}
+"""Line of a bound or a threshold."""
+
+DIVERGING = "RdBu_r"
+"""For residuals: white at zero."""
 
 SEQUENTIAL = "viridis"
 """Perceptually uniform, for quantities."""
@@ -97,30 +101,3 @@ def without_grid(axes: Axes) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-def with_error_bars(
-    axes: Axes,
-    x: Any,
-    y: Any,
-    intervals: Any,
-    *,
-    colour: str,
-    label: str | None = None,
-    **marks: Any,
-) -> None:
-    """Points with their intervals, [low, high] each.
-
-    Args:
-        axes: to draw on.
-        x, y: of the points, (n,).
-        intervals: around y, (n, 2).
-        colour: of both.
-        label: in the legend.
-        marks: settings of `Axes.errorbar`.
-    """
-    ends = np.asarray(intervals, np.float64)
-    # a percentile interval need not contain the estimate, and matplotlib takes no negative bar
-    spans = np.clip([np.subtract(y, ends[:, 0]), np.subtract(ends[:, 1], y)], 0, None)
-    settings: dict[str, Any] = {"fmt": "o-", "markersize": 4.5, "elinewidth": 1.2} | marks
-    axes.errorbar(x, y, spans, color=colour, label=label, **settings)

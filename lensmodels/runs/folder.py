@@ -19,10 +19,13 @@ from lenssim.storage.output_paths import check_output_folder
 DESCRIBED = "tested-run.txt"
 """File of a folder that holds a test and no run: where the run is."""
 
+EVALUATIONS = "evaluations"
+"""Folder of a run that holds its tests on other archives, one folder each."""
+
 EVALUATION = ("metrics.json", "predictions.csv", "plots", "report.html")
 """What an evaluation writes."""
 
-RUN_FILES = (CONFIG, SCALING, ENCODER, MODEL, CHECKPOINTS, LOGS, *EVALUATION)
+RUN_FILES = (CONFIG, SCALING, ENCODER, MODEL, CHECKPOINTS, LOGS, EVALUATIONS, *EVALUATION)
 """Files and folders at the top of a run."""
 
 

@@ -1,5 +1,6 @@
-"""How far a score would scatter, and whether a difference is significant.
+"""Scores, their intervals, and which differences are significant.
 
+auc                areas under ROC curves, and when they are undefined
 bootstrap          intervals over test images
 paired             means over trainings, and differences of two kinds of trainings
 multiple_testing   which differences of a table are significant: the one rule

@@ -55,7 +55,7 @@ class Goal:
 def classification_goals(rows: Sequence[ComparedRow]) -> Iterator[Goal]:
     """Of rows with all labels, beside the study's."""
     yield _goal(
-        "Supervised at least as published",
+        "supervised at least as published",
         [
             (row, row.baseline.mean >= row.study.supervised)
             for row in rows
@@ -63,7 +63,7 @@ def classification_goals(rows: Sequence[ComparedRow]) -> Iterator[Goal]:
         ],
     )
     yield _goal(
-        f"Pretrained at least as published, less {BELOW_PUBLISHED}",
+        f"pretrained at least as published, less {BELOW_PUBLISHED}",
         [
             (row, row.ours.mean >= row.study.finetuned - BELOW_PUBLISHED)
             for row in rows
@@ -107,7 +107,7 @@ def axion_mass_goals(
     for what, compared, most in (
         (f"RMSE within {OVER_LIMIT} times the information limit", rows, OVER_LIMIT * limit.limit),
         (
-            f"Around 1e-23 eV within {OVER_BOUND} times the Cramér-Rao bound",
+            f"around 1e-23 eV within {OVER_BOUND} times the Cramér-Rao bound",
             rows_near,
             OVER_BOUND * limit.rms_bound(*NEAR),
         ),
@@ -146,7 +146,7 @@ def few_label_shares(results: Sequence[CellResult]) -> list[float]:
 
 def few_labels_goal(share: float) -> str:
     """What is to be reached with a share of the labels, in words."""
-    return f"Significantly better than supervised with {share:.0%} of the labels"
+    return f"significantly better than supervised with {share:.0%} of the labels"
 
 
 def _goal(what: str, rows: Sequence[tuple[ComparedRow, bool]]) -> Goal:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -175,7 +175,8 @@ def write_result(folder: Path, cell: Cell, record: dict[str, Any], table: pd.Dat
     # as they are read back
     truth, predicted = (array.astype(np.float32).astype(np.float64) for array in (truth, predicted))
     folder.mkdir(parents=True, exist_ok=True)
-    _write([CellResult(cell, record, truth, predicted)], folder / f"{cell.name}.parquet")
+    result = CellResult(cell, record, truth, predicted)
+    write_table(table_of([result], predictions=[cell]), folder / f"{cell.name}.parquet")
 
 
 def collect(results: Iterable[CellResult], file: Path, *, predictions: Iterable[Cell] = ()) -> None:
@@ -186,37 +187,35 @@ def collect(results: Iterable[CellResult], file: Path, *, predictions: Iterable[
         file: to write; replaced where it exists.
         predictions: cells whose predictions are kept as well, for figures of single images.
     """
+    write_table(table_of(results, predictions=predictions), file)
+
+
+def table_of(results: Iterable[CellResult], *, predictions: Iterable[Cell] = ()) -> pa.Table:
+    """A table of results, one row a cell; arguments are those of `collect`."""
     kept = set(predictions)
-    _write(
-        [
-            each
-            if each.cell in kept
-            else CellResult(
-                each.cell, {**each.record, "truth_sha256": each.images[1]}, stored=each.scores
-            )
-            for each in results
-        ],
-        file,
-    )
-
-
-def _write(results: Sequence[CellResult], file: Path) -> None:
-    """Writes results as a table, whole or not at all."""
     rows = []
-    for each in results:
-        row: dict[str, Any] = {"name": each.cell.name, **asdict(each.cell)}
-        row["minutes"] = each.minutes
-        row["record"] = json.dumps(each.record, allow_nan=False)
-        row["truth"] = None if each.truth is None else each.truth.ravel().tolist()
-        row["predicted"] = None if each.predicted is None else each.predicted.ravel().tolist()
-        for name, score in each.scores.items():
+    for result in results:
+        record, is_kept = result.record, result.cell in kept
+        if not is_kept:
+            record = {**record, "truth_sha256": result.images[1]}
+        row: dict[str, Any] = {"name": result.cell.name, **asdict(result.cell)}
+        row["minutes"] = result.minutes
+        row["record"] = json.dumps(record, allow_nan=False)
+        for name, values in (("truth", result.truth), ("predicted", result.predicted)):
+            row[name] = values.ravel().tolist() if is_kept and values is not None else None
+        for name, score in result.scores.items():
             row[name] = score.value
             row[f"{name}_resamples"] = score.resamples.tolist()
         rows.append(row)
+    return pa.Table.from_pylist(rows, _SCHEMA)
+
+
+def write_table(table: pa.Table, file: Path) -> None:
+    """Writes a table of results, whole or not at all."""
     with replacing(file) as scratch:
         # a dictionary of numbers that never repeat makes the file half as large again
         pq.write_table(
-            pa.Table.from_pylist(rows, _SCHEMA),
+            table,
             scratch,
             compression="zstd",
             compression_level=19,
@@ -259,12 +258,17 @@ def read_results(path: Path) -> list[CellResult]:
 
 def _read(file: Path) -> list[CellResult]:
     try:
-        return [_from_row(row) for row in pq.read_table(file, schema=_SCHEMA).to_pylist()]
+        return results_of(pq.read_table(file, schema=_SCHEMA))
     except (OSError, ValueError, KeyError, TypeError) as error:  # of pyarrow, too
         raise LensmodelsError(
             f"{file} is damaged or not a table of results ({error}); delete it and run its cells "
             "again."
         ) from None
+
+
+def results_of(table: pa.Table) -> list[CellResult]:
+    """The results of a table, as `table_of` makes it."""
+    return [_from_row(row) for row in table.to_pylist()]
 
 
 def _from_row(row: dict[str, Any]) -> CellResult:

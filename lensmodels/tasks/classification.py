@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
 from lensmodels.data import CLASSES, Batch
+from lensmodels.statistics import auc
 from lensmodels.tasks.base import Task
 from lensmodels.tasks.settings import TaskName, TaskSettings
 
@@ -21,15 +20,10 @@ def macro_auc(probabilities: Tensor, labels: Tensor) -> float:
         labels: (n,).
 
     Returns:
-        The mean over the classes that both occur and do not fill the sample; NaN without any.
+        The mean over the classes; NaN if it is undefined for any, as it has no image or all.
     """
-    scores, truth = probabilities.detach().cpu().double().numpy(), labels.cpu().numpy()
-    areas = [
-        roc_auc_score(truth == label, scores[:, label])
-        for label in range(scores.shape[1])
-        if 0 < (truth == label).sum() < len(truth)
-    ]
-    return float(np.mean(areas)) if areas else float("nan")
+    area = auc.macro_auc(labels.cpu().numpy(), probabilities.detach().cpu().double().numpy())
+    return float("nan") if area is None else area
 
 
 class Classification(Task):

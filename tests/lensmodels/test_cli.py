@@ -31,7 +31,7 @@ def trained(lenses, tmp_path_factory):
     result = succeed("train", "--data", lenses, "--method", "byol", *epochs, *TINY, "--out", run)
     assert result.stdout == f"{run / 'report.html'}\n"
     phases = ("opening", "measuring the input scaling", "pretraining with BYOL", "training on the")
-    phases += ("testing on 24", "computing scores", "drawing the figures", "writing the report")
+    phases += ("testing on 24", "computing scores", "drawing the plots", "writing the report")
     found = [result.stderr.index(phase) for phase in phases]
     assert found == sorted(found)
     last = result.stderr.splitlines()[-1]

@@ -1,6 +1,7 @@
 """Testing a run: what is written, that it is right, and that it is the same every time."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ from sklearn.metrics import roc_auc_score
 
 import lenssim
 from lensmodels.errors import DataError, LensmodelsError, UsageError
+from lensmodels.evaluation.requests import evaluation_folder
 from lensmodels.evaluation.testing import _Worst
+from lensmodels.reporting.comparison_page import compare
 from lensmodels.reporting.evaluate import evaluate
-from lensmodels.reporting.report import compare
 from lensmodels.runs import load_model
 from lenssim.archive import open_archive
 
@@ -120,7 +122,24 @@ def test_a_missing_class_leaves_its_auc_undefined_and_the_report_says_so(make_ru
     assert found["macro_auc"] is None
     assert found["ci95"]["macro_auc"] is None
     assert found["auc"]["cdm"] is not None
-    assert "The AUC of axion vortex is undefined" in (run / "report.html").read_text()
+    [folder] = (run / "evaluations").iterdir()
+    assert "The AUC of axion vortex is undefined" in (folder / "report.html").read_text()
+
+
+def test_another_archive_does_not_replace_the_test_of_the_run(make_run, lenses, tmp_path):
+    """The same archive in another place is the run's own; others get a folder each."""
+    run = make_run()
+    evaluate(run)
+    before = (run / "metrics.json").read_bytes()
+    shutil.copytree(lenses, tmp_path / "copy")
+    assert evaluation_folder(run, str(tmp_path / "copy")) == run
+    lenssim.generate("B", ["no_sub"], out=tmp_path / "other", train=0, test=4)
+    evaluate(run, str(tmp_path / "other"))
+    folder = evaluation_folder(run, str(tmp_path / "other"))
+    assert folder.parent == run / "evaluations" and folder.name.startswith("B-")
+    assert json.loads((folder / "metrics.json").read_text())["n_test"] == 4
+    assert (run / "metrics.json").read_bytes() == before
+    assert evaluation_folder(run, out=tmp_path / "out") == tmp_path / "out"
 
 
 def test_an_archive_without_the_class_of_the_task_is_one_sentence(make_run, tmp_path):

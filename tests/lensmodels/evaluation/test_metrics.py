@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, r2_score, roc_auc_score, root_mean_squared_error
+from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 
 from lensmodels.evaluation import metrics
 
@@ -17,31 +17,6 @@ def guesses():
     scores[np.arange(400), labels] += 1
     probabilities = np.exp(scores)
     return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
-
-
-def test_auc_is_that_of_scikit_learn(guesses):
-    labels, probabilities = guesses
-    areas = metrics.one_vs_rest_auc(labels, probabilities)
-    expected = roc_auc_score(labels, probabilities, multi_class="ovr", average=None)
-    assert areas == pytest.approx(list(expected))
-    macro = roc_auc_score(labels, probabilities, multi_class="ovr", average="macro")
-    assert metrics.macro_mean(areas) == pytest.approx(macro)
-
-
-def test_a_missing_class_has_no_auc_and_no_mean_is_taken_without_it(guesses):
-    labels, probabilities = guesses
-    some = labels != 2
-    areas = metrics.one_vs_rest_auc(labels[some], probabilities[some])
-    assert areas[2] is None
-    assert areas[0] is not None
-    assert areas[1] is not None
-    assert metrics.macro_mean(areas) is None
-
-
-def test_one_class_alone_has_no_auc(guesses):
-    labels, probabilities = guesses
-    one = labels == 0
-    assert metrics.one_vs_rest_auc(labels[one], probabilities[one]) == [None, None, None]
 
 
 def test_accuracy_and_confusion(guesses):

@@ -1,4 +1,4 @@
-"""The figures show what they say."""
+"""The plots show the data."""
 
 import json
 
@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.summary import summarise, unknown_columns
-from lensmodels.reporting import embedding_map, plots, style, wording
+from lensmodels.reporting import embedding_map, plots, sentences, style
 from lenssim import load_spec
 
 
@@ -50,6 +50,13 @@ def weighed():
     )
 
 
+def legend_of(figure):
+    """Labels of the legend above a plot, which hides no curve: no axes have one of their own."""
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    [legend] = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
 def test_auc_rises_with_snr_in_the_figures_of_a_detector_limited_by_noise(classified):
     rows = summarise("classification", classified, resamples=100)["auc_by_snr"]
     together = [row["auc"] for row in rows if row["class"] == "all"]
@@ -76,7 +83,7 @@ def test_images_of_unknown_snr_are_left_out_of_its_bins(classified):
     json.dumps(metrics, allow_nan=False)
 
 
-def test_what_is_not_known_is_named_where_images_have_it(classified):
+def test_unknown_columns_are_those_that_no_image_of_the_class_has(classified):
     assert unknown_columns(classified) == []
     bare = classified.assign(substructure_snr=np.nan, axion_mass=np.nan)
     assert unknown_columns(bare) == ["substructure_snr", "axion_mass"]
@@ -84,7 +91,7 @@ def test_what_is_not_known_is_named_where_images_have_it(classified):
     assert unknown_columns(bare[bare["class"] == "no_sub"]) == []
 
 
-def test_two_classes_have_the_figures_of_two(classified):
+def test_two_classes_have_plots_of_two(classified):
     two = classified[classified["class"] != "axion"].drop(columns="p_axion")
     metrics = summarise("classification", two, resamples=20)
     assert list(metrics["auc"]) == ["cdm", "no_sub"]
@@ -92,14 +99,12 @@ def test_two_classes_have_the_figures_of_two(classified):
     assert metrics["accuracy"] > 0.5
     assert {row["class"] for row in metrics["auc_by_snr"]} == {"all"}
     for figure in (plots.draw_roc(two, metrics), plots.draw_auc_by_snr(metrics)):
-        [legend] = [text.get_text() for text in figure.axes[0].get_legend().get_texts()][:1]
-        assert legend.startswith("CDM subhalos")
+        assert legend_of(figure)[0].startswith("CDM subhalos")
     labels = plots.draw_confusion(metrics).axes[0].get_xticklabels()
     assert [label.get_text() for label in labels] == ["CDM\nsubhalos", "no\nsubstructure"]
     described = {**metrics, "task": "classification", "n_test": 200}
-    text = " ".join(each.text for each in wording.sentences(described, None))
+    text = " ".join(sentence.text for sentence in sentences.sentences(described, None))
     assert "axion" not in text
-    assert "stands out best" not in text
 
 
 def test_the_map_of_one_class_without_masses_is_drawn(classified):
@@ -133,10 +138,8 @@ def test_the_bound_is_drawn_where_it_is_known(weighed):
         lambda known: plots.draw_predicted_mass(weighed, known),
         lambda known: plots.draw_rmse_by_mass([("run", found)], known),
     ):
-        words = [text.get_text() for text in draw(limit).axes[0].get_legend().get_texts()]
-        assert any("Cramér-Rao" in word for word in words)
-        words = [text.get_text() for text in draw(None).axes[0].get_legend().get_texts()]
-        assert not any("Cramér-Rao" in word for word in words)
+        assert any("Cramér-Rao" in label for label in legend_of(draw(limit)))
+        assert not any("Cramér-Rao" in label for label in legend_of(draw(None)))
 
 
 def test_the_rmse_figure_shows_the_numbers(weighed):
@@ -165,13 +168,13 @@ def test_training_is_drawn_by_epoch_and_not_at_all_without_logs():
     assert plots.draw_training({}) is None
 
 
-def test_mistakes_say_what_they_are_and_what_was_said(classified):
+def test_mistakes_name_true_and_predicted_class(classified):
     worst = classified.iloc[[0, 290]]
     figure = plots.draw_mistakes(np.random.default_rng(0).normal(size=(2, 64, 64)), worst)
     first, second = (axes.get_title() for axes in figure.axes[:2])
     assert f"S/N {worst['substructure_snr'].iloc[0]:.0f}" in first
-    assert first.startswith("is axion vortex")
-    assert second.startswith("is no substructure\nsaid")
+    assert first.startswith("true: axion vortex")
+    assert second.startswith("true: no substructure\npredicted: ")
 
 
 def test_images_without_noise_and_blank_ones_have_a_stretch():
@@ -187,7 +190,7 @@ def test_umap_keeps_clusters_apart(monkeypatch, classified):
     _check_map("UMAP", classified)
 
 
-def test_so_does_t_sne_where_umap_is_not_installed(classified):
+def test_t_sne_keeps_clusters_apart_without_umap(classified):
     _check_map("t-SNE", classified)
 
 

@@ -10,16 +10,18 @@ import pandas as pd
 import pytest
 
 from lensmodels.errors import UsageError
-from lensmodels.reporting.captions import FIGURES as CAPTIONS
+from lensmodels.reporting.captions import CAPTIONS
+from lensmodels.reporting.comparison_page import compare, paired_differences
 from lensmodels.reporting.evaluate import evaluate
-from lensmodels.reporting.report import compare, paired_differences, read_evaluated, write_report
+from lensmodels.reporting.evaluated_run import read_evaluated
+from lensmodels.reporting.run_page import write_report
 from lensmodels.runs import read_config, write_config
 from lensmodels.runs.folder import RUN_FILES
 from lenssim import errors
 
 HOSTILE = '"><script>alert(1)</script><img src="http://example.org/x.png" onerror="alert(2)">'
 
-FIGURES = 6
+PLOTS = 6
 
 
 class _Elements(html.parser.HTMLParser):
@@ -52,10 +54,10 @@ def test_the_page_loads_nothing_and_runs_nothing(run):
     assert "default-src 'none'" in policy
 
 
-def test_every_figure_is_in_the_page(run):
+def test_every_plot_is_in_the_page(run):
     elements = _Elements((run / "report.html").read_text()).found
     shown = [each for tag, each in elements if tag == "img"]
-    assert len(shown) == len(list((run / "plots").glob("*.png"))) == FIGURES
+    assert len(shown) == len(list((run / "plots").glob("*.png"))) == PLOTS
     assert all(each["alt"] for each in shown)
 
 
@@ -80,7 +82,7 @@ def test_hostile_names_and_settings_are_shown_as_text(make_run, lenses):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
-def test_it_says_the_figures_and_the_data(run):
+def test_it_gives_the_scores_and_the_data(run):
     page = (run / "report.html").read_text()
     metrics = json.loads((run / "metrics.json").read_text())
     for expected in (
@@ -122,7 +124,7 @@ def _with_masses(make_run, scatter, name, seed=1):
     return made
 
 
-def test_a_real_difference_is_called_real_and_noise_is_not(make_run, tmp_path):
+def test_a_difference_beyond_its_interval_is_named_and_noise_is_not(make_run, tmp_path):
     first = _with_masses(make_run, 0.30, "base")
     better = _with_masses(make_run, 0.20, "better")
     equal = _with_masses(make_run, 0.30, "equal", seed=2)
@@ -209,8 +211,8 @@ def test_one_run_does_not_compare(run, tmp_path):
         compare([run], tmp_path)
 
 
-def test_a_browser_shows_every_figure(run, tmp_path):
-    """Chromium lays the page out with each figure as wide as it was drawn, and is offline."""
+def test_a_browser_shows_every_plot(run, tmp_path):
+    """Chromium lays the page out with each plot as wide as it was drawn, and is offline."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium here; install it (apt-get install chromium) to open the report")
@@ -233,7 +235,7 @@ def test_a_browser_shows_every_figure(run, tmp_path):
     shown = subprocess.run(
         [*command, f"file://{probe}"], capture_output=True, text=True, timeout=120, check=True
     ).stdout
-    assert f"<title>loaded {FIGURES}</title>" in shown
+    assert f"<title>loaded {PLOTS}</title>" in shown
     # as it is written, it renders to a picture that is not blank
     picture = tmp_path / "page.png"
     subprocess.run(

@@ -1,0 +1,190 @@
+"""RUN/report.html: the page of a run.
+
+Everything is in the page: plots are inlined, nothing is loaded, no script runs. What comes from
+files and settings is escaped by the template engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lensmodels.evaluation.information import InformationLimit, information_limit
+from lensmodels.methods.probes import has_collapsed
+from lensmodels.methods.settings import METHOD_NAMES
+from lensmodels.reporting import sentences, style
+from lensmodels.reporting.captions import CAPTIONS
+from lensmodels.reporting.evaluated_run import PLOTS, read_evaluated
+from lensmodels.reporting.formatting import (
+    format_difference,
+    format_interval,
+    format_power,
+    format_share,
+    format_value,
+)
+from lensmodels.reporting.optional_plots import missing_sentences, read_missing
+from lensmodels.reporting.page import render, write_text
+from lensmodels.reporting.requests import REPORT
+from lensmodels.reporting.run_plots import read_logs
+from lensmodels.reporting.tables import Table, text_cells
+
+MAIN_PLOT = {"classification": "confusion", "axion-mass": "predicted_mass"}
+"""The plot that stands first on the page of a task."""
+
+_TASKS = {"classification": "substructure class", "axion-mass": "axion mass"}
+
+
+def write_report(run: Path) -> Path:
+    """Writes RUN/report.html from the files that `evaluate` wrote into the run.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UsageError: if the run was not evaluated.
+    """
+    evaluated = read_evaluated(run)
+    config, metrics = evaluated.config, evaluated.metrics
+    limit = information_limit(metrics["data"]["spec_sha256"])
+    task = metrics["task"]
+    main = MAIN_PLOT[task]
+    missing = missing_sentences(read_missing(evaluated.folder / PLOTS))
+    page = render(
+        "run.html",
+        title=f"{METHOD_NAMES[config.method]}, {config.encoder.name}: {_TASKS[task]}",
+        subtitle=f"{evaluated.name}, tested on {evaluated.tested_on} ({metrics['data']['url']})",
+        sentences=[
+            *sentences.sentences(metrics, limit),
+            *sentences.unknown_sentences(metrics),
+            *sentences.warning_sentences(evaluated.predictions),
+            *_collapse_sentences(evaluated.folder),
+            *missing,
+        ],
+        main_plots=[plot for plot in [evaluated.plot(main)] if plot],
+        cards=_cards(metrics, limit),
+        plots=[plot for name in CAPTIONS if name != main and (plot := evaluated.plot(name))],
+        table=_class_table(metrics) if task == "classification" else _mass_table(metrics),
+        run=evaluated,
+        methods=[*sentences.METHOD_NOTES, *sentences.TASK_NOTES[task]],
+        version=config.version,
+    )
+    return write_text(evaluated.folder / REPORT, page)
+
+
+def _collapse_sentences(run: Path) -> list[sentences.Sentence]:
+    """A warning if the features had collapsed when the pretraining ended."""
+    names = ["embedding_std", "embedding_rank"]
+    log = read_logs(run).get("pretrain")
+    if log is None or not set(names) <= set(log):
+        return []
+    last = log[names].dropna().iloc[-1:]
+    if last.empty or not has_collapsed(*last.iloc[0]):
+        return []
+    std, rank = last.iloc[0]
+    return [
+        sentences.Sentence(
+            f"The features had collapsed when the pretraining ended: their spread was {std:.3f} "
+            f"and their effective rank {rank:.1f}.",
+            is_warning=True,
+        )
+    ]
+
+
+def _cards(metrics: Mapping[str, Any], limit: InformationLimit | None) -> list[dict[str, str]]:
+    """The main numbers: name, value and note of each."""
+    ends = metrics["ci95"]
+    if metrics["task"] == "classification":
+        confidence = np.average(
+            metrics["reliability"]["confidence"], weights=metrics["reliability"]["count"]
+        )
+        excess = format_difference(100 * float(confidence - metrics["accuracy"]), 1)
+        cards = [
+            (
+                "macro AUC",
+                format_value(metrics["macro_auc"]),
+                format_interval(ends["macro_auc"]) or "a class has no test images",
+            ),
+            (
+                "accuracy",
+                f"{metrics['accuracy']:.1%}",
+                f"{ends['accuracy'][0]:.1%} to {ends['accuracy'][1]:.1%}",
+            ),
+            (
+                "expected calibration error",
+                format_value(metrics["expected_calibration_error"], 3),
+                f"stated confidence minus accuracy: {excess} percentage points",
+            ),
+        ]
+    else:
+        cards = [
+            (
+                "RMSE, dex",
+                format_value(metrics["rmse_dex"], 3),
+                format_interval(ends["rmse_dex"], 3),
+            )
+        ]
+        if limit is not None:
+            note = "from the information in the images and the prior"
+            cards.append(("best possible, dex", format_value(limit.limit, 3), note))
+        resolved, coverage = metrics["resolved"], metrics["coverage"]
+        if resolved is not None:
+            name = f"RMSE below {format_power(resolved['below'])} eV, dex"
+            note = f"{resolved['count']:,} images"
+            cards.append((name, format_value(resolved["rmse_dex"], 3), note))
+        if coverage is not None:
+            inside = dict(zip(coverage["nominal"], coverage["observed"], strict=True))
+            cards.append(
+                (
+                    "true mass within one sigma",
+                    f"{inside[0.6827]:.0%}",
+                    f"68% expected; within two: {inside[0.9545]:.0%}, 95% expected",
+                )
+            )
+    tested = f"trained on {metrics['n_labels']:,} with labels"
+    cards.append(("test images", f"{metrics['n_test']:,}", tested))
+    return [dict(zip(("name", "value", "note"), card, strict=True)) for card in cards]
+
+
+def _class_table(metrics: Mapping[str, Any]) -> Table:
+    """Scores by class."""
+    counts = np.array(metrics["confusion"])
+    return Table(
+        ["class", "images", "AUC", "95% interval", "recall", "precision"],
+        [
+            text_cells(
+                [
+                    style.CLASS_NAMES[name],
+                    f"{counts[label].sum():,}",
+                    format_value(metrics["auc"][name]),
+                    format_interval(metrics["ci95"]["auc"][name]),
+                    format_share(counts[label, label], counts[label].sum()),
+                    format_share(counts[label, label], counts[:, label].sum()),
+                ]
+            )
+            for label, name in enumerate(metrics["auc"])
+        ],
+    )
+
+
+def _mass_table(metrics: Mapping[str, Any]) -> Table:
+    """Errors by mass."""
+    return Table(
+        ["log10(m / eV)", "images", "RMSE, dex", "95% interval", "mean |error|", "bias", "95%"],
+        [
+            text_cells(
+                [
+                    format_interval([row["low"], row["high"]], 2),
+                    f"{row['count']:,}",
+                    format_value(row["rmse_dex"], 3),
+                    format_interval(row["ci95"]["rmse_dex"], 3),
+                    format_value(row["mae_dex"], 3),
+                    format_difference(row["bias_dex"], 3),
+                    format_interval(row["ci95"]["bias_dex"], 3),
+                ]
+            )
+            for row in metrics["by_mass"]
+        ],
+    )

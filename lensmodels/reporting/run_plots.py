@@ -1,0 +1,95 @@
+"""The plots of a run, drawn and saved as PNGs in RUN/plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lensmodels.evaluation.information import information_limit
+from lensmodels.evaluation.testing import Tested
+from lensmodels.reporting import plots, style
+from lensmodels.reporting.captions import CAPTIONS
+from lensmodels.reporting.embedding_map import map_embeddings
+from lensmodels.reporting.evaluated_run import PLOTS
+from lensmodels.reporting.optional_plots import OptionalPlots, write_missing
+from lensmodels.reporting.residuals import residuals
+from lensmodels.runs import LOGS
+
+STAGES = ("pretrain", "finetune")
+
+
+def draw_plots(run: Path, tested: Tested, metrics: Mapping[str, Any]) -> None:
+    """Draws every plot of a run for which there are data.
+
+    Plots of an earlier evaluation are removed, so that all are of this one; other files in the
+    folder stay. A plot that cannot be drawn is left out; the report names it, and the reason.
+
+    Args:
+        run: folder of the run.
+        tested: predictions and features of the test images.
+        metrics: content of metrics.json.
+    """
+    folder = run / PLOTS
+    folder.mkdir(exist_ok=True)
+    for name in CAPTIONS:
+        (folder / f"{name}.png").unlink(missing_ok=True)
+    optional = OptionalPlots()
+
+    def add(name: str, draw: Callable[[], Figure | None]) -> None:
+        def draw_and_save() -> None:
+            figure = draw()
+            if figure is not None:
+                save(figure, folder / f"{name}.png")
+
+        optional.draw(name, draw_and_save)
+
+    table = tested.table
+    with style.house_style():
+        if metrics["task"] == "classification":
+            add("roc", lambda: plots.draw_roc(table, metrics))
+            add("confusion", lambda: plots.draw_confusion(metrics))
+            if metrics["auc_by_snr"]:
+                add("auc_by_snr", lambda: plots.draw_auc_by_snr(metrics))
+            add("calibration", lambda: plots.draw_reliability(metrics))
+        else:
+            limit = information_limit(metrics["data"]["spec_sha256"])
+            measured = [("this model", metrics)]
+            add("predicted_mass", lambda: plots.draw_predicted_mass(table, limit))
+            add("rmse_by_mass", lambda: plots.draw_rmse_by_mass(measured, limit))
+            if metrics["coverage"] is not None:
+                add("calibration", lambda: plots.draw_coverage(metrics))
+        add("embedding", lambda: _draw_embedding(tested))
+        if len(tested.worst):
+            worst = table.iloc[tested.worst]
+            beyond = optional.draw(
+                "residuals", lambda: residuals(metrics["data"]["url"], worst, tested.worst_images)
+            )
+            add("mistakes", lambda: plots.draw_mistakes(tested.worst_images, worst, beyond))
+        add("training", lambda: plots.draw_training(read_logs(run)))
+    write_missing(folder, optional.missing)
+
+
+def _draw_embedding(tested: Tested) -> Figure | None:
+    mapped = map_embeddings(tested.embeddings)
+    if mapped is None:
+        return None
+    return plots.draw_embedding(mapped, tested.table.iloc[tested.embedded])
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a plot as a PNG; the same plot is the same bytes."""
+    figure.savefig(path, metadata={"Software": None})
+
+
+def read_logs(run: Path) -> dict[str, pd.DataFrame]:
+    """The log of each stage, in order; without stages that have no log."""
+    files = {stage: run / LOGS / stage / "metrics.csv" for stage in STAGES}
+    return {
+        stage: pd.read_csv(file)
+        for stage, file in files.items()
+        if file.exists() and file.stat().st_size > 1
+    }

@@ -1,0 +1,123 @@
+"""The plots of a study: Fig. 2 of the paper, label efficiency, and cost."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from lensmodels.evaluation.information import InformationLimit
+from lensmodels.reporting import style
+from lensmodels.reporting.plots import plain_ticks, predicted_mass_panel
+from lensmodels.reporting.plots.axes import dodged, errorbar, legend_above
+from lensmodels.study.comparison import Score
+from lensmodels.study.results import CellResult
+
+_COLUMNS = 3
+
+Line = tuple[str, bool]
+"""Label of a line, and whether it is of a baseline."""
+
+
+def draw_figure_2(
+    cells: Sequence[tuple[str, CellResult]], limit: InformationLimit | None
+) -> Figure:
+    """Predicted against true axion mass, a panel a method, as Fig. 2 of the study.
+
+    Args:
+        cells: title and result of each panel, the baseline first.
+        limit: information in the images, drawn in every panel.
+    """
+    columns = min(_COLUMNS, len(cells))
+    rows = -(-len(cells) // columns)
+    figure = style.new_figure(3.5 * columns, 3.7 * rows + 0.4)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes in grid[len(cells) :]:
+        axes.set_axis_off()
+    for place, (title, result) in enumerate(cells):
+        axes = grid[place]
+        assert result.truth is not None and result.predicted is not None
+        predicted_mass_panel(axes, result.truth, result.predicted, limit)
+        axes.set_title(f"{title}\nRMSE {result.metrics['rmse_dex']:.3f} dex")
+        # ticks at the left and below, also above an empty place
+        is_first, is_lowest = place % columns == 0, place + columns >= len(cells)
+        axes.tick_params(labelleft=is_first, labelbottom=is_lowest)
+        axes.yaxis.label.set_visible(is_first)
+        axes.xaxis.label.set_visible(is_lowest)
+    legend_above(grid[0])
+    return figure
+
+
+def draw_label_efficiency(curves: Mapping[Line, Mapping[float, Score]], score_name: str) -> Figure:
+    """Score by share of the labels, a line a method; baselines are black.
+
+    Args:
+        curves: of each line, scores by share of the labels.
+        score_name: of the axis.
+    """
+    figure = style.new_figure(6.4, 4.6)
+    axes = figure.subplots()
+    for place, (((name, is_baseline), scores), colour) in enumerate(
+        zip(curves.items(), _colours([is_baseline for _, is_baseline in curves]), strict=True)
+    ):
+        shares = sorted(scores)
+        errorbar(
+            axes,
+            dodged(shares, place, len(curves)),
+            [scores[share].mean for share in shares],
+            [scores[share].interval.as_list() for share in shares],
+            colour=colour,
+            label=name,
+            fmt="s--" if is_baseline else "o-",
+        )
+    axes.set_xscale("log")
+    shares = sorted({share for scores in curves.values() for share in scores})
+    axes.set_xticks(shares, [f"{share:.0%}" for share in shares])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("share of the labels")
+    axes.set_ylabel(score_name)
+    legend_above(axes)
+    return figure
+
+
+def draw_cost(points: Sequence[tuple[str, bool, Score]], score_name: str) -> Figure:
+    """Score by the minutes that a cell took, its pretraining included.
+
+    Args:
+        points: name, whether it is a baseline, and score of each; baselines have marks of their
+            own.
+        score_name: of the axis.
+    """
+    figure = style.new_figure(6.4, 4.4)
+    axes = figure.subplots()
+    marks = itertools.cycle("sD^v")
+    colours = _colours([is_baseline for _, is_baseline, _ in points])
+    for (name, is_baseline, score), colour in zip(points, colours, strict=True):
+        errorbar(
+            axes,
+            [score.minutes],
+            [score.mean],
+            [score.interval.as_list()],
+            colour=colour,
+            label=name,
+            fmt=next(marks) if is_baseline else "o",
+        )
+    axes.set_xscale("log")
+    minutes = [score.minutes for _, _, score in points]
+    axes.set_xlim(0.8 * min(minutes), 1.25 * max(minutes))
+    plain_ticks(axes)
+    axes.set_xlabel("minutes of training, pretraining included")
+    axes.set_ylabel(score_name)
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def _colours(are_baselines: Sequence[bool]) -> list[str]:
+    """Black for baselines, the colours of runs for the others."""
+    numbers = itertools.count()
+    return [
+        style.INK if is_baseline else style.colour_of_run(next(numbers))
+        for is_baseline in are_baselines
+    ]

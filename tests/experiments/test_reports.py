@@ -1,0 +1,50 @@
+"""Every committed report of an experiment is the one that its table gives."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lensmodels.reporting.measurements import add_record, read_records
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def load(name):
+    """A script of experiments/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["learning", "diagnosis", "variations"])
+def test_report_is_made_from_its_table(name):
+    script = load(name)
+    page = script.page() if name == "variations" else script.page(read_records(script.TABLE))
+    assert page == (EXPERIMENTS / "results" / f"{name}.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["learning", "diagnosis"])
+def test_columns_of_a_table_are_those_of_its_records(name):
+    script = load(name)
+    table = pd.read_parquet(script.TABLE).set_index("name")
+    for row, record in read_records(script.TABLE).items():
+        columns = script.columns(record["figures"] if name == "learning" else record)
+        known = {key: value for key, value in columns.items() if value is not None}
+        assert known == {key: table.loc[row, key] for key in known}
+    assert all(column in script.__doc__ for column in table)
+
+
+def test_a_record_replaces_the_one_of_its_name(tmp_path):
+    file = tmp_path / "results" / "table.parquet"
+    for name, score in (("b", 1.0), ("a", 2.0), ("b", 3.0)):
+        add_record(file, name, {"score": score}, {"score": score, "of": [name]})
+    assert read_records(file) == {
+        "a": {"score": 2.0, "of": ["a"]},
+        "b": {"score": 3.0, "of": ["b"]},
+    }
+    assert read_records(tmp_path / "missing.parquet") == {}

@@ -1,0 +1,81 @@
+"""A plot that fails leaves a sentence in the report, and nothing else is lost."""
+
+import sys
+import warnings
+from types import SimpleNamespace
+
+import pytest
+
+from lensmodels.reporting import embedding_map, plots
+from lensmodels.reporting.comparison_page import compare
+from lensmodels.reporting.evaluate import evaluate
+
+
+@pytest.fixture(scope="module")
+def run(make_run):
+    return make_run()
+
+
+def umap_that(fails):
+    """A stand-in for the package whose reducer fails."""
+
+    class Reducer:
+        def __init__(self, **_):
+            fails()
+
+    return SimpleNamespace(UMAP=Reducer)
+
+
+def error():
+    raise RuntimeError("cannot cache function 'rdist':\nno locator available.")
+
+
+def warning():
+    # as numba's and scikit-learn's do, and as an error where the user wants warnings to be
+    warnings.warn("n_jobs value 1 overridden", UserWarning, stacklevel=2)
+    raise UserWarning("n_jobs value 1 overridden")
+
+
+@pytest.mark.parametrize(
+    ("fails", "reason"),
+    [
+        (error, "RuntimeError: cannot cache function &#39;rdist&#39;: no locator available"),
+        (warning, "UserWarning: n_jobs value 1 overridden"),
+    ],
+)
+def test_umap_that_fails_leaves_a_sentence(run, monkeypatch, fails, reason):
+    monkeypatch.setattr(embedding_map, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "umap", umap_that(fails))
+    found = evaluate(run)
+    page = (run / "report.html").read_text()
+    assert f"The plot Embedding could not be drawn ({reason})." in page
+    assert not (run / "plots" / "embedding.png").exists()
+    assert (run / "plots" / "roc.png").exists()
+    assert found["macro_auc"] is not None
+
+
+def test_sentence_goes_with_the_next_evaluation(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(plots, "draw_roc", lambda *_: error())
+        evaluate(run)
+    assert "The plot ROC curves could not be drawn" in (run / "report.html").read_text()
+    evaluate(run)
+    assert "could not be drawn" not in (run / "report.html").read_text()
+    assert {file.suffix for file in (run / "plots").iterdir()} == {".png"}
+
+
+@pytest.mark.parametrize(("task", "count"), [("classification", 7), ("axion-mass", 4)])
+def test_metrics_and_report_are_written_without_any_plot(
+    make_run, monkeypatch, tmp_path, task, count
+):
+    runs = [make_run(task, name=f"{task}-{number}", seed=number) for number in range(2)]
+    for name in dir(plots):
+        if name.startswith("draw_"):
+            monkeypatch.setattr(plots, name, lambda *_, **__: error())
+    for each in runs:
+        evaluate(each)
+        assert {path.name for path in each.iterdir()} >= {"metrics.json", "predictions.csv"}
+        page = (each / "report.html").read_text()
+        assert page.count("could not be drawn (RuntimeError") == count
+    compared = compare(runs, tmp_path / "compared").read_text()
+    assert "The plot scores could not be drawn (RuntimeError" in compared
