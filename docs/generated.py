@@ -1,15 +1,18 @@
-"""Reference pages made from the code: commands, specification, settings of a run, columns."""
+"""Pages made from the code: commands, specification, settings, columns, and the examples."""
 
 from __future__ import annotations
 
 import re
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 def pages() -> dict[str, str]:
@@ -19,7 +22,21 @@ def pages() -> dict[str, str]:
         "reference/specification.md": specification(),
         "reference/settings.md": settings(),
         "reference/columns.md": columns(),
+        **{f"examples/{script.stem}.md": example(script) for script in EXAMPLES.glob("*.py")},
     }
+
+
+def example(script: Path) -> str:
+    """A script in percent format as a page: its cells of text, and its code in blocks."""
+    parts = []
+    for cell in re.split(r"^# %%", script.read_text(), flags=re.M)[1:]:
+        kind, _, content = cell.partition("\n")
+        if kind.strip() == "[markdown]":
+            parts.append(re.sub(r"^# ?", "", content, flags=re.M).replace("](../docs/", "](../"))
+        else:
+            parts.append(f"```python\n{content.strip()}\n```")
+    parts.append(f"Run it with `python examples/{script.name}`, or open it as a notebook.")
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def commands() -> str:

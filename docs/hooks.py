@@ -41,7 +41,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     """Lets links work on the site that are written for the repository."""
     uri = page.file.src_uri
     if uri in {"CONTRIBUTING.md", "CHANGELOG.md", "README.md"}:
-        return markdown.replace("](docs/", "](").replace("](examples)", "](index.md)")
+        return markdown.replace("](docs/", "](").replace("](examples)", "](examples/explore.md)")
     if uri.count("/") == 1 and (ROOT / "docs" / uri).exists():
         return markdown.replace("](../../", "](../")
     return markdown

@@ -1,4 +1,15 @@
-"""What every method shares: its random numbers, optimiser, online probe and watch for collapse."""
+"""What every method shares: its random numbers, optimiser, online probe and watch for collapse.
+
+To add a method (`simsiam.py` is the shortest example):
+
+1. Write one file here: subclass `Pretraining`, and write `loss(views)`, from a list of batches of
+   views to the mean loss; `self.encoder` gives the features.
+2. Put its default settings into `settings.py`, and its views, with the reason why each preserves
+   the label, into `lensmodels/views/views.yaml`.
+3. Register it in `registry.py`.
+4. Test the loss in `tests/lensmodels/methods/test_losses.py`, against a case computed by hand or an
+   invariance.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,14 @@
-"""What a task has to say."""
+"""What a task has to say.
+
+To add a task (`classification.py` is the shortest example):
+
+1. Write one file here: subclass `Task`, with the size of its head, its loss, its predictions and
+   its score.
+2. Add its name and settings to `settings.py`, choose it in `choice.py`, and say in `needs.py` which
+   columns of an archive it learns from.
+3. Give its measurements and plots to `lensmodels/evaluation` and `lensmodels/reporting`.
+4. Test it in `tests/lensmodels/tasks/`, against a case computed by hand.
+"""
 
 from __future__ import annotations
 
