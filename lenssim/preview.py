@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,22 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import AsinhNorm, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenssim.archive import Archive, open_archive
-from lenssim.build.execution import Phase
 from lenssim.errors import ArchiveError
-from lenssim.observation import noise_sigma, pixel_noise
-from lenssim.simulation import compile_kernels, render, simulate, smooth_system
+from lenssim.observation import pixel_noise
+from lenssim.plotting import RESIDUAL_RANGE, asinh_stretch, set_flux_ticks
+from lenssim.progress import Phase
+from lenssim.simulation import compile_kernels, simulate, smooth_residual
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
 from lenssim.storage.atomic import replacing
 from lenssim.storage.output_paths import check_output
 
 EXAMPLES = 3
 """Images of each class."""
-
-RESIDUAL_RANGE = 6.0
-"""Residuals are shown between plus and minus this many sigma."""
 
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
 """What `draw_preview` can write."""
@@ -40,9 +39,10 @@ _TITLE = "lenssim preview"
 _CONSIDERED = 256
 _TITLES = {"axion": "axion vortex", "cdm": "CDM subhalos", "no_sub": "no substructure"}
 _SORTED_BY = {"axion": "axion_mass", "cdm": "substructure_snr", "no_sub": "sample"}
-_FLUX_TICKS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 _INK = "#e8e6e3"
 _PAPER = "#14141a"
+_TITLE_CHARACTER = 0.09
+"""Inches, the mean width of a character of the title."""
 
 
 def draw_preview(
@@ -154,16 +154,14 @@ def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Fi
         for row, index in enumerate(_examples(dataset, name)):
             sample = archive.load(dataset.isel(sample=int(index)))
             drawn = simulate(spec, name, int(index), seed=seed, split=split)
-            smooth = render(smooth_system(drawn.system), spec)
             place = row, column
             images[place] = sample["image"].values.astype(np.float64)
-            residuals[place] = (images[place] - smooth) / noise_sigma(smooth, noise)
+            residuals[place] = smooth_residual(images[place], drawn.system, spec)
             captions[place] = _caption(sample, name)
 
     stacked = np.stack(list(images.values()))
     floor = float(np.sqrt(noise.background_variance)) * spec.observation.flux_factor
-    brightest = float(np.quantile(stacked, 0.9995))
-    stretch = AsinhNorm(linear_width=8 * floor, vmin=-3 * floor, vmax=brightest)
+    stretch = asinh_stretch(stacked, floor)
     limits = Normalize(-RESIDUAL_RANGE, RESIDUAL_RANGE)
     half = 0.5 * spec.instrument.num_pix * spec.instrument.pixel_scale
 
@@ -192,19 +190,19 @@ def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Fi
             [name for _, name in groups],
             f"Model {spec.name}: image (left) and residual against the smooth lens (right)",
         )
+        is_narrow = len(groups) == 1
+        flux, unit = "surface flux, e$^-$/s per pixel", "(asinh stretch)"
         bars = (
-            (shown, (0.06, 0.11, 0.4, 0.022), "surface flux, e$^-$/s per pixel (asinh stretch)"),
+            (shown, (0.06, 0.11, 0.4, 0.022), f"{flux}\n{unit}" if is_narrow else f"{flux} {unit}"),
             (seen, (0.54, 0.11, 0.4, 0.022), r"(image $-$ smooth lens) / $\sigma$"),
         )
         for mappable, box, label in bars:
             bar = figure.colorbar(
                 mappable, cax=figure.add_axes(box), orientation="horizontal", extend="both"
             )
-            bar.set_label(label)
+            bar.set_label(label, size=8 if is_narrow else None)
             if mappable is shown:
-                ticks = [tick for tick in _FLUX_TICKS if tick <= brightest]
-                bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-                bar.minorticks_off()
+                set_flux_ticks(bar)
             bar.ax.tick_params(color=_INK, labelcolor=_INK)
             bar.outline.set_edgecolor(_INK)
     return figure
@@ -248,7 +246,10 @@ def _add_headings(
     for column, name in enumerate(classes):
         left, right = (axes[0, place].get_position() for place in (2 * column, 2 * column + 1))
         figure.text((left.x0 + right.x1) / 2, 0.905, _TITLES[name], ha="center", fontsize=13)
-    figure.text(axes[0, 0].get_position().x0, 0.965, title, fontsize=11, alpha=0.8, va="center")
+    left = axes[0, 0].get_position().x0
+    width = (1 - 2 * left) * figure.get_figwidth() / _TITLE_CHARACTER
+    wrapped = textwrap.fill(title, int(width))
+    figure.text(left, 0.965, wrapped, fontsize=11, alpha=0.8, va="center")
 
 
 def _caption(sample: xr.Dataset, substructure_class: SubstructureClass) -> str:

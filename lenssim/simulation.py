@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenssim import observation
-from lenssim.build.execution import Phase
 from lenssim.population import GroupStreams, LensSystem, draw_system
 from lenssim.profiles.ring_mean import tnfw_ring_mean
 from lenssim.profiles.tnfw import tnfw_deflections
+from lenssim.progress import Phase
 from lenssim.rendering import EngineName, engine, kernels_are_compiled
 from lenssim.rendering.optics import point_spreads
 from lenssim.rendering.point_spread import Gaussian, PointSpread
@@ -51,6 +52,25 @@ class Simulation:
     noise_free: FloatArray
     substructure_snr: float
 
+    def plot(self, spec: Specification | None = None) -> NDArray[Any]:
+        """Draw the image with and without noise, and the residual against the smooth lens.
+
+        Args:
+            spec: what was simulated; adds the residual, in units of the noise, and gives the axes
+                in arcsec in place of pixels.
+
+        Returns:
+            The matplotlib axes, one a panel; `matplotlib.pyplot.show()` shows them.
+        """
+        from lenssim.plotting import plot_panels
+
+        residual = pixel_scale = None
+        if spec is not None:
+            residual = smooth_residual(self.image, self.system, spec)
+            pixel_scale = spec.instrument.pixel_scale
+        title = f"{self.system.substructure_class}, substructure S/N {self.substructure_snr:.0f}"
+        return plot_panels(self.image, self.noise_free, residual, pixel_scale, title)
+
 
 @lru_cache(maxsize=64)
 def _optics(instrument: Instrument) -> tuple[observation.PixelNoise, FloatArray]:
@@ -74,6 +94,18 @@ def smooth_system(system: LensSystem) -> LensSystem:
             "subhalo_truncation": _NOTHING,
         }
     )
+
+
+def smooth_residual(image: FloatArray, system: LensSystem, spec: Specification) -> FloatArray:
+    """(image - smooth) / sigma, for the same lens with all of its mass in the smooth halo.
+
+    Args:
+        image: with noise, e-/s, shape (y, x).
+        system: what was imaged.
+        spec: its instrument, sampling and noise.
+    """
+    smooth = render(smooth_system(system), spec)
+    return (image - smooth) / observation.noise_sigma(smooth, _optics(spec.instrument)[0])
 
 
 @lru_cache(maxsize=64)

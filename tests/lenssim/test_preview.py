@@ -1,15 +1,18 @@
 """The preview: what is in the picture."""
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import lenssim
 from lenssim.errors import UsageError
-from lenssim.preview import _draw, _examples, _groups_to_show
+from lenssim.preview import _draw, _draw_imported, _examples, _groups_to_show
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,33 @@ def test_the_picture_shows_every_class_with_captions_scale_and_bars(archive):
     for expected in ("axion vortex", "CDM subhalos", "no substructure", "eV", '1"', "sigma"):
         assert expected in words
     assert words.count("eV") == 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("draw", [_draw, _draw_imported])
+def test_no_text_is_cut_by_the_edge_or_covers_another(archive, count, draw):
+    figure = draw(archive, _groups_to_show(archive)[:count])
+    FigureCanvasAgg(figure).draw()
+    labels = [axes.xaxis.label for axes in figure.axes if axes.get_xlabel()]
+    boxes = [text.get_window_extent() for text in (*figure.texts, *labels)]
+    for box in boxes:
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+    assert not any(first.overlaps(other) for first, other in combinations(boxes, 2))
+
+
+def test_a_simulation_plots_its_image_and_the_residual_against_the_smooth_lens():
+    spec = lenssim.load_spec("B", ["instrument.num_pix=32"])
+    simulation = lenssim.simulate(spec, "axion", 0)
+    image, noise_free, residual = simulation.plot(spec)
+    np.testing.assert_array_equal(image.images[0].get_array(), simulation.image)
+    np.testing.assert_array_equal(noise_free.images[0].get_array(), simulation.noise_free)
+    assert np.abs(residual.images[0].get_array()).max() > 5
+    assert residual.get_xlabel() == "x [arcsec]"
+    assert [axes.get_xlabel() for axes in simulation.plot()] == ["x [pixel]"] * 2
+    plt.close("all")
 
 
 def test_axion_examples_span_the_masses(archive):
