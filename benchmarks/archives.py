@@ -31,10 +31,10 @@ import lenssim
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
 from lenssim.archive.integrity import file_problems
+from lenssim.archive.layout import CHUNK_SIZE
 from lenssim.archive.manifest import FileRecord
 from lenssim.archive.schema import columns_of
 from lenssim.archive.webdataset import encode_shard, key_prefix, shard_path
-from lenssim.archive.writer import CHUNK_SIZE
 from lenssim.build.plan import planned
 from lenssim.build.run import carry_out
 from lenssim.storage.location import Location

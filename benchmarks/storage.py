@@ -18,7 +18,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 import lenssim
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
-from lenssim.archive.writer import SHARD_SIZE
+from lenssim.archive.layout import SHARD_SIZE
 
 REPEATS = 5
 CODECS = {

@@ -24,8 +24,8 @@ from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.data.plain_chunks import PlainChunks
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
+from lenssim.archive.layout import CHUNK_SIZE
 from lenssim.archive.manifest import IMAGES
-from lenssim.archive.writer import CHUNK_SIZE
 
 BATCH_SIZE = 256
 WORKERS = (0, 1, 2)

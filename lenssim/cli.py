@@ -92,35 +92,25 @@ def generate(
     cut short.
     """
     spec = load_spec(model, overrides)
-    from lenssim.build.description import describe
-    from lenssim.build.plan import planned
-    from lenssim.build.run import carry_out
+    from lenssim.build.generate import generate as generate_archive
 
-    with planned(
-        spec,
-        CLASSES if "all" in classes else classes,  # type: ignore[arg-type]
-        train=train,
-        test=test,
-        out=out,
-        seed=seed,
-        formats=FORMATS if storage == "both" else (storage,),
-        engine=engine,
-        overwrite=overwrite,
-    ) as work:
-        for group in work.groups:
-            if group.is_complete:
-                record = group.layout.record
-                click.echo(f"{record.name}: {record.count} images, complete already.")
-        with _resumable(), progress_bar("simulating", work.missing_images) as display:
-            carry_out(
-                work,
-                workers=workers,
-                scheduler=scheduler,
-                progress=display.advance,
-                phase=display.phase,
-            )
-            archive = describe(work.location.url, display.phase)
-    click.echo(f"{work.location}: {_contents(archive)}")
+    with _resumable():
+        archive = generate_archive(
+            spec,
+            CLASSES if "all" in classes else classes,  # type: ignore[arg-type]
+            train=train,
+            test=test,
+            out=out,
+            seed=seed,
+            workers=workers,
+            scheduler=scheduler,
+            formats=FORMATS if storage == "both" else (storage,),
+            engine=engine,
+            overwrite=overwrite,
+            progress=True,
+            note=click.echo,
+        )
+    click.echo(f"{archive.location}: {_contents(archive)}")
 
 
 @main.command()
@@ -134,21 +124,11 @@ def export(archive: str, to: str, workers: int | None, scheduler: str | None) ->
     from lenssim.build.export import export as export_archive
     from lenssim.build.export import layouts_to_export
 
-    layouts = layouts_to_export(open_archive(archive))
-    if not layouts:
+    if not layouts_to_export(open_archive(archive)):
         click.echo(f"{archive} has its {to} shards already.")
         return
-    with (
-        _resumable(),
-        progress_bar("exporting", sum(each.record.count for each in layouts)) as display,
-    ):
-        exported = export_archive(
-            archive,
-            workers=workers,
-            scheduler=scheduler,
-            progress=display.advance,
-            phase=display.phase,
-        )
+    with _resumable():
+        exported = export_archive(archive, workers=workers, scheduler=scheduler, progress=True)
     click.echo(f"{archive}: {_contents(exported)}")
 
 
@@ -160,7 +140,7 @@ def info(archive: str, as_json: bool) -> None:
     from lenssim.archive import open_archive
 
     manifest = open_archive(archive).manifest
-    size = sum(file.size for file in manifest.files.values())
+    size = manifest.size
     if as_json:
         values = manifest.model_dump(mode="json", by_alias=True, exclude={"files"})
         click.echo(json.dumps({**values, "files": len(manifest.files), "bytes": size}, indent=1))
@@ -206,18 +186,10 @@ def verify(archive: str, deep: int, seed: int | None, workers: int | None) -> No
     """Check every file of an archive, its structure, its columns and, with --deep, its images."""
     from lenssim.archive import open_archive
 
-    size = sum(file.size for file in open_archive(archive).manifest.files.values())
+    open_archive(archive)  # its errors come before the second that importing the simulator takes
     from lenssim.reproduce import verify as verify_archive
 
-    with progress_bar("checking files", size, "MB", 1e-6) as display:
-        found = verify_archive(
-            archive,
-            deep=deep,
-            seed=seed,
-            workers=workers,
-            report=display.advance,
-            phase=display.phase,
-        )
+    found = verify_archive(archive, deep=deep, seed=seed, workers=workers, progress=True)
     if found.problems:
         for problem in found.problems:
             click.echo(f"{problem}", err=True)
@@ -241,14 +213,10 @@ def publish(archive: str, url: str, version: str | None) -> None:
     A version is there as URL/X.Y.Z when it is complete, and never changes after.
     """
     from lenssim.archive import open_archive
-
-    size = sum(file.size for file in open_archive(archive).manifest.files.values())
     from lenssim.archive.publish import publish as publish_archive
 
-    with _resumable(), progress_bar("uploading", size, "MB", 1e-6) as display:
-        published = publish_archive(
-            archive, url, version=version, report=display.advance, phase=display.phase
-        )
+    with _resumable():
+        published = publish_archive(archive, url, version=version, progress=True)
     click.echo(f"{published}: {_contents(open_archive(archive))}")
 
 
@@ -315,10 +283,8 @@ def import_deeplense(
     then stay in these splits. Images keep their pixels; what the files do not tell, such as an
     axion mass, is NaN. Nothing in them is executed.
     """
-    from lenssim.build.description import describe
     from lenssim.build.importers import deeplense
     from lenssim.build.importers.folder import find_source, parse_class_folder
-    from lenssim.build.importers.splits import split_counts
 
     source = find_source(folder, dict(map(parse_class_folder, class_folders)))
     if source.others:
@@ -326,22 +292,18 @@ def import_deeplense(
         click.echo(f"Left out: {', '.join(source.others[:8])}{more}.", err=True)
     if licence is not None:
         options["licence"] = licence
-    counts = split_counts(source, split, train, test)
-    total = sum(number for each in counts.values() for number in each.values())
     notes: list[str] = []
-    with _resumable(), progress_bar("importing", total) as display:
+    with _resumable():
         archive = deeplense.import_deeplense(
             source,
             out,
             split=split,
             train=train,
             test=test,
-            progress=display.advance,
+            progress=True,
             note=notes.append,
             **options,
         )
-        with archive.location.exclusive():
-            archive = describe(out, display.phase)
     for note in notes:
         click.echo(note, err=True)
     click.echo(f"{archive.location}: {_contents(archive)}")
@@ -352,8 +314,7 @@ def _contents(archive: Archive) -> str:
     groups = archive.manifest.groups
     images = sum(group.count for group in groups)
     classes = [name for name in CLASSES if any(g.substructure_class == name for g in groups)]
-    size = sum(file.size for file in archive.manifest.files.values())
-    return f"{images:,} images ({', '.join(classes)}), {size / 1e6:,.1f} MB"
+    return f"{images:,} images ({', '.join(classes)}), {archive.manifest.size / 1e6:,.1f} MB"
 
 
 @contextmanager

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lenssim.archive.integrity import Problem, ReportBytes, file_problems, group_problems
+from lenssim.archive.integrity import Problem, file_problems, group_problems
 from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
-from lenssim.build.execution import Phase, thread_count
+from lenssim.build.execution import thread_count
 from lenssim.build.shard import simulate_samples
 from lenssim.errors import ArchiveError, ServerError, UsageError
 from lenssim.observation import noise_sigma, pixel_noise
+from lenssim.progress import Phase, Progress, progress_callbacks
 from lenssim.rendering import platform
 from lenssim.simulation import Simulation, compile_kernels
 from lenssim.spec import Specification
@@ -51,7 +52,7 @@ def verify(
     deep: int = 0,
     seed: int | None = None,
     workers: int | None = None,
-    report: ReportBytes | None = None,
+    progress: Progress | bool = False,
     phase: Phase | None = None,
 ) -> Verification:
     """Checks an archive: every file, the structure, the columns and, if asked, the images.
@@ -61,7 +62,7 @@ def verify(
         deep: images of each group, drawn at random, that are rendered again and compared.
         seed: of that draw; another one each time where not given.
         workers: files that are read at a time; as many as there are cores where not given.
-        report: called as bytes are checked.
+        progress: True for a bar on stderr, or a function that is called as bytes are checked.
         phase: called with a few words that say what is being done now.
 
     Returns:
@@ -78,14 +79,31 @@ def verify(
         raise UsageError(f"deep = {deep} must not be negative.")
     if deep and manifest.imported is not None:
         raise UsageError(f"{url} holds imported images, which cannot be rendered again.")
-    problems = file_problems(archive, workers=thread_count(workers), report=report)
-    damaged = {problem.place for problem in problems}
-    made = 0
-    generator = np.random.default_rng(seed)
+    size = manifest.size
+    with progress_callbacks(progress, phase, "checking files", size, "MB", 1e-6) as (advance, say):
+        problems = file_problems(archive, workers=thread_count(workers), progress=advance)
+        damaged = {problem.place for problem in problems}
+        more, images = _check_groups(archive, damaged, deep, seed, say)
+    return Verification(
+        files=len(manifest.files),
+        size=manifest.size,
+        images=images,
+        is_same_platform=manifest.platform == platform(),
+        problems=(*problems, *more),
+    )
+
+
+def _check_groups(
+    archive: Archive, damaged: set[str], deep: int, seed: int | None, phase: Phase | None
+) -> tuple[list[Problem], int]:
+    """Problems of the groups without damaged files, and how many images were rendered again."""
     say = phase or (lambda text: None)
-    if deep and manifest.engine == "fast":
+    if deep and archive.manifest.engine == "fast":
         compile_kernels(phase)
-    for record in manifest.groups:
+    problems: list[Problem] = []
+    images = 0
+    generator = np.random.default_rng(seed)
+    for record in archive.manifest.groups:
         # what is wrong with a file need not be said again for every column in it
         prefixes = (f"images.zarr/{record.name}/", f"shards/{record.name}-")
         if any(place.startswith(prefixes) for place in damaged):
@@ -97,14 +115,8 @@ def verify(
         if count:
             say(f"rendering {count} images of {record.name} again")
             problems += image_problems(archive, record, [int(index) for index in indices])
-            made += count
-    return Verification(
-        files=len(manifest.files),
-        size=sum(file.size for file in manifest.files.values()),
-        images=made,
-        is_same_platform=manifest.platform == platform(),
-        problems=tuple(problems),
-    )
+            images += count
+    return problems, images
 
 
 def pixel_tolerance(spec: Specification) -> float:

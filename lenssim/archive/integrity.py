@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,10 @@ from lenssim.archive.reader import Archive
 from lenssim.archive.schema import Column, columns_of
 from lenssim.archive.webdataset import shard_path
 from lenssim.errors import ArchiveError, ServerError
+from lenssim.progress import Progress
 from lenssim.spec import CLASSES
 from lenssim.storage.atomic import is_scratch
 from lenssim.storage.location import Location
-
-ReportBytes = Callable[[int], None]
-"""Called with the number of bytes that have just been checked, from any thread."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,14 @@ class Problem:
 
 
 def file_problems(
-    archive: Archive, *, workers: int, report: ReportBytes | None = None
+    archive: Archive, *, workers: int, progress: Progress | None = None
 ) -> list[Problem]:
     """What is wrong with the files: missing, of another size or content, or not listed.
 
     Args:
         archive: opened.
         workers: files that are read at a time.
-        report: called as bytes are checked.
+        progress: called as bytes are checked.
 
     Returns:
         One problem a file, sorted by path; none where every file is what the manifest says.
@@ -55,7 +53,7 @@ def file_problems(
 
     def check(item: tuple[str, FileRecord]) -> Problem | None:
         path, record = item
-        what = file_problem(location, path, record, report)
+        what = file_problem(location, path, record, progress)
         return Problem(path, what) if what else None
 
     # large files first, so that no worker is left with one at the end
@@ -67,14 +65,14 @@ def file_problems(
 
 
 def file_problem(
-    location: Location, path: str, record: FileRecord, report: ReportBytes | None = None
+    location: Location, path: str, record: FileRecord, progress: Progress | None = None
 ) -> str | None:
     """What is wrong with one file, in words that follow its name; None where nothing is.
 
     Args:
         location: of the archive.
         path, record: of the file, as the manifest has them.
-        report: called as bytes are checked.
+        progress: called as bytes are checked.
     """
     if location.is_local:
         root = Path(location.path("")).resolve()
@@ -85,8 +83,8 @@ def file_problem(
         for block in location.blocks(path, record.size):
             digest.update(block)
             size += len(block)
-            if report is not None:
-                report(len(block))
+            if progress is not None:
+                progress(len(block))
             if size > record.size:
                 break
     except FileNotFoundError:

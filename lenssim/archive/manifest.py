@@ -154,6 +154,11 @@ class Manifest(_Record):
     groups: list[GroupRecord] = []
     files: dict[str, FileRecord] = {}
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files.values())
+
     @field_validator("files")
     @classmethod
     def _paths_stay_inside(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
@@ -186,7 +191,7 @@ class Manifest(_Record):
 
     def summary(self) -> str:
         """What the archive holds and what it was made from, in a few lines."""
-        size = sum(file.size for file in self.files.values()) / 1e6
+        size = self.size / 1e6
         lines: dict[str, str] = {
             split: ", ".join(
                 f"{group.substructure_class} {group.count:,}"

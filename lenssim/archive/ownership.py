@@ -6,9 +6,9 @@ from lenssim.archive.audit_record import AUDIT
 from lenssim.archive.card import PICTURE
 from lenssim.archive.croissant import CROISSANT
 from lenssim.archive.documents import CARD
+from lenssim.archive.layout import PROGRESS
 from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS, Manifest, read_manifest
 from lenssim.archive.tables import TABLES
-from lenssim.archive.writer import PROGRESS
 from lenssim.errors import UsageError
 from lenssim.storage.location import SCRATCH, Location
 

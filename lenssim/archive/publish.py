@@ -16,11 +16,12 @@ from pathlib import Path, PurePosixPath
 
 from lenssim.archive.card import is_card
 from lenssim.archive.documents import CARD
-from lenssim.archive.integrity import ReportBytes, file_problem, file_problems
+from lenssim.archive.integrity import file_problem, file_problems
 from lenssim.archive.manifest import MANIFEST, FileRecord
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.versions import INDEX, VERSION, published_versions
 from lenssim.errors import ArchiveError, UsageError
+from lenssim.progress import Phase, Progress, progress_callbacks
 from lenssim.storage.atomic import is_scratch
 from lenssim.storage.location import SCRATCH, Location
 from lenssim.storage.locking import LOCK
@@ -34,8 +35,8 @@ def publish(
     url: str | os.PathLike[str],
     *,
     version: str | None = None,
-    report: ReportBytes | None = None,
-    phase: Callable[[str], None] | None = None,
+    progress: Progress | bool = False,
+    phase: Phase | None = None,
 ) -> str:
     """Uploads an archive as one version of a published data set, and reads it back.
 
@@ -46,7 +47,7 @@ def publish(
         source: folder of the archive.
         url: folder or URL that holds all versions: file://, s3://, hf://, or a path.
         version: as in "1.0.0"; that of the specification where not given.
-        report: called as bytes are uploaded.
+        progress: True for a bar on stderr, or a function that is called as bytes are uploaded.
         phase: called with a few words that say what is being done now.
 
     Returns:
@@ -79,7 +80,9 @@ def publish(
         )
     # only in a folder are there scratch files to clear; a hold on the hub would cost two commits
     with target.exclusive() if target.is_local else nullcontext():
-        _upload(archive, target, report, phase or (lambda text: None))
+        size = archive.manifest.size
+        with progress_callbacks(progress, phase, "uploading", size, "MB", 1e-6) as (advance, say):
+            _upload(archive, target, advance, say or (lambda text: None))
         try:
             target.create(MANIFEST, own)
         except FileExistsError:
@@ -121,8 +124,8 @@ def _is_published(target: Location, own: bytes, is_listed: bool) -> bool:
 def _upload(
     archive: Archive,
     target: Location,
-    report: ReportBytes | None,
-    phase: Callable[[str], None],
+    progress: Progress | None,
+    phase: Phase,
 ) -> None:
     """Brings every file of an archive to a place, where they are then found to be sound."""
     files = archive.manifest.files
@@ -140,12 +143,12 @@ def _upload(
         )
     target.clear_scratch([*folders, SCRATCH])
     missing = [path for path, record in files.items() if there.get(path) != record.size]
-    if report is not None:
-        report(sum(record.size for path, record in files.items() if path not in set(missing)))
+    if progress is not None:
+        progress(sum(record.size for path, record in files.items() if path not in set(missing)))
     published = Archive(target, archive.manifest)
     for _ in range(2):  # a second time for what an earlier, interrupted run left damaged
         phase("uploading")
-        _upload_files(archive, missing, target, report)
+        _upload_files(archive, missing, target, progress)
         phase("reading it back")
         problems = file_problems(published, workers=UPLOADS)
         if not problems:
@@ -170,23 +173,23 @@ def _is_own_scratch(path: str, folders: Collection[str]) -> bool:
 
 
 def _upload_files(
-    archive: Archive, paths: list[str], target: Location, report: ReportBytes | None
+    archive: Archive, paths: list[str], target: Location, progress: Progress | None
 ) -> None:
     if target.hub is None:
-        _in_parallel(lambda path: _upload_file(archive, path, target, report), paths)
+        _in_parallel(lambda path: _upload_file(archive, path, target, progress), paths)
     elif paths:
         target.commit_to_hub(Path(archive.location.path("")), paths)
-        if report is not None:
-            report(sum(archive.manifest.files[path].size for path in paths))
+        if progress is not None:
+            progress(sum(archive.manifest.files[path].size for path in paths))
 
 
-def _upload_file(archive: Archive, path: str, target: Location, report: ReportBytes | None) -> None:
+def _upload_file(archive: Archive, path: str, target: Location, progress: Progress | None) -> None:
     try:
         target.upload(Path(archive.location.path(path)), path)
     except FileNotFoundError:
         raise ArchiveError(f"{archive.location}/{path} is missing: run lenssim verify.") from None
-    if report is not None:
-        report(archive.manifest.files[path].size)
+    if progress is not None:
+        progress(archive.manifest.files[path].size)
 
 
 def _in_parallel(work: Callable[[str], None], items: Iterable[str]) -> None:
@@ -207,7 +210,7 @@ def _list(home: Location, archive: Archive, version: str) -> None:
         "version": version,
         "name": manifest.name,
         "images": sum(group.count for group in manifest.groups),
-        "bytes": sum(file.size for file in manifest.files.values()),
+        "bytes": manifest.size,
         "spec_sha256": manifest.spec_sha256,
         "archive_json_sha256": FileRecord.of(archive.location.read(MANIFEST)).sha256,
     }

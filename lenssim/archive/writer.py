@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import warnings
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import zarr
@@ -25,6 +24,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.errors import ZarrUserWarning
 from zarr.storage import WrapperStore
 
+from lenssim.archive.layout import GroupLayout, write_layout
 from lenssim.archive.manifest import (
     IMAGES,
     SHARDS,
@@ -37,14 +37,6 @@ from lenssim.archive.schema import COORDINATES, FORMATS, UNKNOWN_UNITS, Column, 
 from lenssim.archive.webdataset import encode_shard, shard_path
 from lenssim.spec import SPLITS
 from lenssim.storage.location import Location, Store
-
-PROGRESS = ".progress"
-
-CHUNK_SIZE = 256
-"""Images in a chunk, the least that is read at once; see benchmarks/results/storage.md."""
-
-SHARD_SIZE = 2048
-"""Images in a shard, which is one file a variable and one task of the pipeline."""
 
 
 class _RecordingStore(WrapperStore[Store]):
@@ -97,40 +89,6 @@ class _HidingStore(WrapperStore[Store]):
             await self._store.set_if_not_exists(key, value)
 
 
-@dataclass(frozen=True)
-class GroupLayout:
-    """Where the pieces of one group are, and where it is noted which of them are done."""
-
-    record: GroupRecord
-    chunk_size: int = CHUNK_SIZE
-    stage: Literal["generate", "export"] = "generate"
-    """What the shards are written for; an export adds a format to a group that is complete."""
-
-    @property
-    def progress_folder(self) -> str:
-        """Folder of the files that say what is done."""
-        below = "export/" if self.stage == "export" else ""
-        return f"{PROGRESS}/{below}{self.record.name}"
-
-    def progress_file(self, shard: int) -> str:
-        """Path of the file that says that a shard is done."""
-        return f"{self.progress_folder}/{shard:06d}.json"
-
-
-def _layout_file(name: str) -> str:
-    """Path of the file that says that a group has been created, and how it is cut."""
-    return f"{PROGRESS}/{name}/layout.json"
-
-
-def read_layout(location: Location, name: str) -> GroupLayout | None:
-    """Layout of a group that was created but is not complete; None where there is none."""
-    try:
-        values = json.loads(location.read(_layout_file(name)))
-    except FileNotFoundError:
-        return None
-    return GroupLayout(GroupRecord.model_validate(values["record"]), values["chunk_size"])
-
-
 def create_group(
     location: Location,
     layout: GroupLayout,
@@ -149,11 +107,7 @@ def create_group(
     if "zarr" in record.formats:
         with location.writing():
             _create_arrays(location, layout, manifest, subhalo_bound)
-    values = {
-        "record": record.model_dump(mode="json", by_alias=True),
-        "chunk_size": layout.chunk_size,
-    }
-    location.write(_layout_file(record.name), json.dumps(values).encode())
+    write_layout(location, layout)
 
 
 def _create_arrays(

@@ -16,7 +16,8 @@ from lenssim.errors import LenssimError, UsageError
 from lenssim.version import VERSION
 
 if TYPE_CHECKING:
-    from lenssim.build.execution import Phase, Progress, Run
+    from lenssim.build.execution import Run
+    from lenssim.progress import Phase, Progress
 
 RETRIES = 2
 """Times that a task is given to another worker when its own is lost."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lenssim.archive.documents import CARD, write_documents
 from lenssim.archive.reader import Archive, open_archive
-from lenssim.build.execution import Phase
+from lenssim.progress import Phase
 
 
 def describe(url: str | os.PathLike[str], phase: Phase | None = None) -> Archive:

@@ -11,12 +11,7 @@ from typing import Any
 
 from lenssim.command_line.interruption import is_interrupted
 from lenssim.errors import UsageError
-
-Progress = Callable[[int], None]
-"""Called with the number of images that have just been made, from any thread."""
-
-Phase = Callable[[str], None]
-"""Called with a few words that say what is being done now, or waited for."""
+from lenssim.progress import Phase, Progress
 
 Run = Callable[[Sequence[tuple[Any, ...]], Callable[[int], None], Progress | None], None]
 """Runs a task once for each tuple of arguments, and returns when all are done.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from lenssim.archive.layout import GroupLayout
 from lenssim.archive.ownership import clear_scratch
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.archive.schema import columns_of
-from lenssim.archive.writer import GroupLayout, shards_done, write_shard
+from lenssim.archive.writer import shards_done, write_shard
 from lenssim.build.description import describe
-from lenssim.build.execution import Phase, Progress, executor
+from lenssim.build.execution import executor
 from lenssim.build.run import work_on_groups
 from lenssim.errors import ArchiveError
+from lenssim.progress import Phase, Progress, progress_callbacks
 
 
 def export(
@@ -20,7 +22,7 @@ def export(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool = False,
     phase: Phase | None = None,
 ) -> Archive:
     """Writes WebDataset shards of every group that has none yet, beside its Zarr group.
@@ -29,7 +31,7 @@ def export(
         url: folder or URL of the archive.
         workers: threads on this machine; all cores where not given.
         scheduler: address of a dask.distributed scheduler that does the work instead.
-        progress: called as images are written.
+        progress: True for a bar on stderr, or a function that is called as images are written.
         phase: called with a few words that say what is being done now.
 
     Returns:
@@ -50,11 +52,13 @@ def export(
             groups.append((layout, [shard for shard in shards if shard not in done]))
         task = partial(export_shard, archive.location.absolute_url)
         folder = archive.location.local_folder
-        with executor(
-            task, workers, scheduler, folder=folder, doing="exporting", phase=phase
-        ) as run:
-            work_on_groups(archive.location, archive.manifest, groups, run, progress)
-        return describe(url, phase)
+        total = sum(layout.record.count for layout in layouts)
+        with progress_callbacks(progress, phase, "exporting", total) as (advance, say):
+            with executor(
+                task, workers, scheduler, folder=folder, doing="exporting", phase=say
+            ) as run:
+                work_on_groups(archive.location, archive.manifest, groups, run, advance)
+            return describe(url, say)
 
 
 def layouts_to_export(archive: Archive) -> list[GroupLayout]:

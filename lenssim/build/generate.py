@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from lenssim.archive.reader import Archive
 from lenssim.archive.schema import Format
-from lenssim.archive.writer import CHUNK_SIZE, SHARD_SIZE
 from lenssim.build.description import describe
-from lenssim.build.execution import Phase, Progress
 from lenssim.build.plan import DEFAULT_COUNTS, planned
 from lenssim.build.run import carry_out
-from lenssim.rendering import EngineName
+from lenssim.progress import Phase, Progress, progress_callbacks
 from lenssim.spec import CLASSES, Specification, SubstructureClass, load_spec
+
+if TYPE_CHECKING:
+    from lenssim.rendering import EngineName
 
 
 def generate(
@@ -30,10 +32,11 @@ def generate(
     engine: EngineName = "fast",
     overrides: Iterable[str] = (),
     overwrite: bool = False,
-    chunk_size: int = CHUNK_SIZE,
-    shard_size: int = SHARD_SIZE,
-    progress: Progress | None = None,
+    chunk_size: int | None = None,
+    shard_size: int | None = None,
+    progress: Progress | bool = False,
     phase: Phase | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Archive:
     """Simulates a data set and archives it; goes on where an earlier call was cut short.
 
@@ -50,9 +53,11 @@ def generate(
         overrides: KEY=VALUE strings for `load_spec`, where `model` is not a specification.
         overwrite: replace what is there: the groups asked for, or the whole archive where its
             specification, seed or engine differs.
-        chunk_size, shard_size: images in a chunk and in a file; they do not change the data.
-        progress: called as images are made.
+        chunk_size, shard_size: images in a chunk and in a file; they do not change the data. By
+            default 256 and 2,048, or fewer for a group of fewer images than a file holds.
+        progress: True for a bar on stderr, or a function that is called as images are made.
         phase: called with a few words that say what is being done now.
+        note: called with a sentence for each group that is complete already.
 
     Returns:
         The archive, opened.
@@ -76,5 +81,10 @@ def generate(
         chunk_size=chunk_size,
         shard_size=shard_size,
     ) as work:
-        carry_out(work, workers=workers, scheduler=scheduler, progress=progress, phase=phase)
-        return describe(work.location.url, phase)
+        for record in (group.layout.record for group in work.groups if group.is_complete):
+            if note is not None:
+                note(f"{record.name}: {record.count} images, complete already.")
+        total = work.missing_images
+        with progress_callbacks(progress, phase, "simulating", total) as (advance, say):
+            carry_out(work, workers=workers, scheduler=scheduler, progress=advance, phase=say)
+            return describe(work.location.url, say)

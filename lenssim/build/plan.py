@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from lenssim.archive.manifest import IMAGES, MAX_COUNT, SHARDS, GroupRecord, Manifest
-from lenssim.archive.ownership import read_own_manifest
-from lenssim.archive.schema import FORMATS, Format
-from lenssim.archive.writer import (
+from lenssim.archive.layout import (
     CHUNK_SIZE,
     PROGRESS,
     SHARD_SIZE,
     GroupLayout,
+    group_sizes,
     read_layout,
-    shards_done,
 )
+from lenssim.archive.manifest import IMAGES, MAX_COUNT, SHARDS, GroupRecord, Manifest
+from lenssim.archive.ownership import read_own_manifest
+from lenssim.archive.schema import FORMATS, Format
+from lenssim.archive.writer import shards_done
 from lenssim.configuration.differences import differences
 from lenssim.errors import UsageError
 from lenssim.spec import CLASSES, SPLITS, Specification, SubstructureClass
@@ -77,8 +78,8 @@ def planned(
     formats: Sequence[Format] = ("zarr",),
     engine: EngineName = "fast",
     overwrite: bool = False,
-    chunk_size: int = CHUNK_SIZE,
-    shard_size: int = SHARD_SIZE,
+    chunk_size: int | None = None,
+    shard_size: int | None = None,
 ) -> Iterator[Plan]:
     """Compares what is asked for with what is there, and holds the archive for this run meanwhile.
 
@@ -86,7 +87,8 @@ def planned(
     """
     wanted_classes = [name for name in CLASSES if name in set(classes)]
     counts = {"train": train, "test": test}
-    _check_request(counts, seed, formats, chunk_size, shard_size)
+    _check_request(counts, seed, formats)
+    sizes = {split: _sizes(count, chunk_size, shard_size) for split, count in counts.items()}
     location = Location(out if out is not None else f"archives/{spec.name}")
     wanted = Manifest(
         generator_version=VERSION,
@@ -101,10 +103,10 @@ def planned(
                 split=split,
                 substructure_class=name,
                 count=counts[split],
-                shard_size=shard_size,
-                formats=tuple(each for each in FORMATS if each in formats),
+                shard_size=sizes[split][0],
+                formats=tuple(storage for storage in FORMATS if storage in formats),
             ),
-            chunk_size,
+            sizes[split][1],
         )
         for split in SPLITS
         for name in wanted_classes
@@ -147,13 +149,7 @@ def _is_empty(location: Location, manifest: Manifest) -> bool:
     return not any(PurePosixPath(path).stem.isdigit() for path in location.sizes(PROGRESS))
 
 
-def _check_request(
-    counts: dict[str, int],
-    seed: int,
-    formats: Sequence[Format],
-    chunk_size: int,
-    shard_size: int,
-) -> None:
+def _check_request(counts: dict[str, int], seed: int, formats: Sequence[Format]) -> None:
     for split, count in counts.items():
         if not 0 <= count <= MAX_COUNT:
             raise UsageError(f"{split} = {count} must be between 0 and {MAX_COUNT} images.")
@@ -163,10 +159,17 @@ def _check_request(
         raise UsageError("train and test are both 0: there is nothing to generate.")
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed = {seed} must be a non-negative integer below 2^63.")
-    if chunk_size < 1 or shard_size % chunk_size:
-        raise UsageError(
-            f"shard_size = {shard_size} must be a multiple of chunk_size = {chunk_size}."
-        )
+
+
+def _sizes(count: int, chunk_size: int | None, shard_size: int | None) -> tuple[int, int]:
+    """Images in a file and in a chunk of a group of `count` images, as far as not asked for."""
+    if chunk_size is None and shard_size is None:
+        return group_sizes(max(count, 1))
+    chunk = CHUNK_SIZE if chunk_size is None else chunk_size
+    shard = SHARD_SIZE if shard_size is None else shard_size
+    if chunk < 1 or shard % chunk:
+        raise UsageError(f"shard_size = {shard} must be a multiple of chunk_size = {chunk}.")
+    return shard, chunk
 
 
 def _check_same(location: Location, existing: Manifest, wanted: Manifest) -> None:

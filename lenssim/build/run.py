@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from lenssim.archive.documents import without_documents
+from lenssim.archive.layout import PROGRESS, GroupLayout
 from lenssim.archive.manifest import Manifest, write_manifest
 from lenssim.archive.ownership import clear_scratch
-from lenssim.archive.writer import PROGRESS, GroupLayout, create_group, finalise_group
-from lenssim.build.execution import Phase, Progress, Run, executor
+from lenssim.archive.writer import create_group, finalise_group
+from lenssim.build.execution import Run, executor
 from lenssim.build.plan import Plan
 from lenssim.build.shard import make_shard
+from lenssim.progress import Phase, Progress
 from lenssim.storage.location import Location
 
 
@@ -26,7 +28,7 @@ def carry_out(
     """Makes everything that a plan says is missing; each group is complete when its last shard is.
 
     Nothing is changed before there is something to work with. Arguments and errors are those of
-    `generation.generate`.
+    `lenssim.generate`.
     """
     task = partial(make_shard, work.location.absolute_url, work.spec, work.manifest)
     unfinished = [group for group in work.groups if not group.is_complete]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.archive.layout import GroupLayout
 from lenssim.archive.manifest import GroupRecord, Manifest
 from lenssim.archive.schema import columns_of
-from lenssim.archive.writer import GroupLayout, write_shard
-from lenssim.build.execution import Progress
+from lenssim.archive.writer import write_shard
+from lenssim.progress import Progress
 from lenssim.spec import CLASSES, Specification
 from lenssim.storage.location import Location
 

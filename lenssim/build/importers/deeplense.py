@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.archive.layout import GroupLayout, group_sizes, read_layout
 from lenssim.archive.manifest import (
     NOT_STATED,
     GroupRecord,
@@ -29,18 +30,11 @@ from lenssim.archive.manifest import (
     write_manifest,
 )
 from lenssim.archive.ownership import clear_scratch, read_own_manifest
-from lenssim.archive.reader import Archive, open_archive
+from lenssim.archive.reader import Archive
 from lenssim.archive.schema import columns_of
-from lenssim.archive.writer import (
-    CHUNK_SIZE,
-    SHARD_SIZE,
-    GroupLayout,
-    create_group,
-    read_layout,
-    shards_done,
-    write_shard,
-)
-from lenssim.build.execution import Progress, executor, thread_count
+from lenssim.archive.writer import create_group, shards_done, write_shard
+from lenssim.build.description import describe
+from lenssim.build.execution import executor, thread_count
 from lenssim.build.importers.folder import Source, find_source
 from lenssim.build.importers.splits import (
     Counts,
@@ -52,13 +46,11 @@ from lenssim.build.importers.splits import (
 )
 from lenssim.build.run import work_on_groups
 from lenssim.errors import ImportFileError, UsageError
+from lenssim.progress import Phase, Progress, progress_callbacks
 from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
 from lenssim.storage.location import Location
 from lenssim.storage.npy import MAX_SIZE, UnsafeFileError, read_npy
 from lenssim.version import VERSION
-
-_SIMULATED_PIX = 64
-"""Pixels along each side of the images that shards are measured by."""
 
 _SUBHALOS = 1
 """Length of the subhalo dimension, all of it NaN: no subhalo is known."""
@@ -76,7 +68,8 @@ def import_deeplense(
     name: str | None = None,
     licence: str = NOT_STATED,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool = False,
+    phase: Phase | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Archive:
     """Converts a DeepLense-style folder into an archive; goes on where it was cut short.
@@ -97,7 +90,8 @@ def import_deeplense(
             where not given.
         licence: of the data, which is its makers'.
         workers: threads; all cores where not given.
-        progress: called as images are converted.
+        progress: True for a bar on stderr, or a function that is called as images are converted.
+        phase: called with a few words that say what is being done now.
         note: called with a sentence on what the files hold that one would not expect.
 
     Returns:
@@ -142,9 +136,11 @@ def import_deeplense(
             if read_layout(location, layout.record.name) is None:
                 create_group(location, layout, manifest, _SUBHALOS)
         task = partial(convert_shard, location.url, manifest, found.folder, paths)
-        with executor(task, workers, scheduler=None) as run:
-            work_on_groups(location, manifest, groups, run, progress)
-    return open_archive(location.url)
+        total = sum(number for each in counts.values() for number in each.values())
+        with progress_callbacks(progress, phase, "importing", total) as (advance, say):
+            with executor(task, workers, scheduler=None) as run:
+                work_on_groups(location, manifest, groups, run, advance)
+            return describe(location.url, say)
 
 
 def _notes(files: Files, counts: Counts, paths: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -228,27 +224,6 @@ def _record(
         [first, *_] = error.errors()  # type: ignore[attr-defined]
         key = str(first["loc"][0])
         raise UsageError(f"{key} = {first['input']!r} is not allowed: {first['msg']}.") from None
-
-
-def group_sizes(count: int, num_pix: int) -> tuple[int, int]:
-    """Images in a file and in a chunk of a group.
-
-    A file holds whole chunks of about as many bytes as simulated images fill: a worker holds one
-    in memory, so that larger images must not make larger files. A group of fewer images than a
-    file of simulated ones is cut evenly: a chunk is stored whole, however few images it holds.
-
-    Args:
-        count: images of the group.
-        num_pix: pixels on a side.
-    """
-    alike = SHARD_SIZE * _SIMULATED_PIX**2 // num_pix**2
-    shard_size = max(min(alike, SHARD_SIZE) // CHUNK_SIZE, 1) * CHUNK_SIZE
-    if count >= SHARD_SIZE:
-        return shard_size, CHUNK_SIZE
-    shards = -(-count // shard_size)
-    chunks = -(-count // (shards * CHUNK_SIZE))
-    chunk_size = -(-count // (shards * chunks))
-    return chunks * chunk_size, chunk_size
 
 
 def convert_shard(

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 import lenssim
+from lenssim.archive.layout import GroupLayout
 from lenssim.archive.manifest import GroupRecord, Manifest, write_manifest
 from lenssim.archive.schema import columns_of
 from lenssim.archive.tables import table, table_columns, table_path
-from lenssim.archive.writer import GroupLayout, create_group, finalise_group, write_shard
+from lenssim.archive.writer import create_group, finalise_group, write_shard
 from lenssim.storage.location import Location
 
 

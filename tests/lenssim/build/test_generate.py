@@ -14,8 +14,8 @@ import pytest
 import xarray as xr
 
 import lenssim
+from lenssim.archive.layout import PROGRESS
 from lenssim.archive.manifest import read_manifest
-from lenssim.archive.writer import PROGRESS
 from lenssim.errors import ArchiveError, UsageError
 from lenssim.storage.location import Location
 
@@ -133,6 +133,25 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path):
     assert digest(resumed) == digest(whole)
     assert file_hashes(tmp_path / "cut") == file_hashes(tmp_path / "whole")
     assert not (tmp_path / "cut" / PROGRESS).exists()
+
+
+@pytest.mark.parametrize(("count", "chunk"), [(3, 3), (300, 150)])
+def test_a_group_of_few_images_fills_no_more_than_their_pixels(tmp_path, count, chunk):
+    options = {"train": count, "test": 0, "overrides": ["instrument.num_pix=16"]}
+    archive = lenssim.generate("B", ["no_sub"], out=tmp_path, **options)
+    image = archive.dataset("train", "no_sub")["image"]
+    assert image.encoding["chunks"][0] == chunk
+    [pixels] = archive.manifest.files_of("images.zarr/train/no_sub/image/c/").values()
+    assert pixels.size == pytest.approx(count * 16**2 * 4, abs=100)
+    assert not lenssim.verify(tmp_path).problems
+
+
+def test_progress_is_shown_when_asked_for(tmp_path, capsys):
+    notes = []
+    for _ in range(2):
+        make(tmp_path, train=2, test=0, progress=True, note=notes.append)
+    assert "writing tables and card" in capsys.readouterr().err
+    assert notes == ["train/cdm: 2 images, complete already."]
 
 
 def test_the_platforms_are_those_that_made_the_images(tmp_path, monkeypatch):

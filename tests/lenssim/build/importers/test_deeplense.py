@@ -14,8 +14,9 @@ from click.testing import CliRunner
 
 import lenssim
 from lenssim.archive import open_archive
+from lenssim.archive.layout import group_sizes
 from lenssim.archive.manifest import read_manifest
-from lenssim.build.importers.deeplense import group_sizes, import_deeplense
+from lenssim.build.importers.deeplense import import_deeplense
 from lenssim.cli import main
 from lenssim.errors import ArchiveError, ImportFileError, UsageError
 from lenssim.storage.location import Location
