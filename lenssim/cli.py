@@ -213,6 +213,7 @@ def publish(archive: str, url: str, version: str | None) -> None:
     A version is there as URL/X.Y.Z when it is complete, and never changes after.
     """
     from lenssim.archive import open_archive
+
     open_archive(archive)  # its errors come before the import of what publishing needs
     from lenssim.archive.publish import publish as publish_archive
 

@@ -14,9 +14,10 @@ from lenssim.audit.classifier import check_installed, cross_validated_auc
 from lenssim.audit.features import Features, class_counts, read_features
 from lenssim.audit.image_statistics import NAMES
 from lenssim.audit.scores import class_auc
-from lenssim.build.execution import Phase, Progress, thread_count
+from lenssim.build.execution import thread_count
 from lenssim.errors import UsageError
 from lenssim.multiple_testing import holm
+from lenssim.progress import Phase, Progress
 from lenssim.simulation import compile_kernels
 
 FloatArray = NDArray[np.float64]
