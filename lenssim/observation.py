@@ -48,8 +48,10 @@ def noise_sigma(image: FloatArray, noise: PixelNoise) -> FloatArray:
 def psf_kernel(instrument: Instrument) -> FloatArray:
     """One axis of the Gaussian PSF, sampled at pixel centres and normalised, odd length.
 
-    The kernel of scipy.ndimage.gaussian_filter, which lenstronomy convolves with.
+    Of an instrument whose PSF is applied to pixel fluxes, which gives its `psf_fwhm`. The kernel of
+    scipy.ndimage.gaussian_filter, which lenstronomy convolves with.
     """
+    assert instrument.psf_fwhm is not None  # the specification is validated
     sigma = instrument.psf_fwhm / _FWHM_PER_SIGMA / instrument.pixel_scale
     radius = int(instrument.psf_truncation * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)

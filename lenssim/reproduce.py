@@ -11,7 +11,6 @@ import numpy as np
 from lenssim.archive.integrity import Problem, file_problems, group_problems
 from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.reader import Archive, open_archive
-from lenssim.archive.schema import columns_of
 from lenssim.build.execution import thread_count
 from lenssim.build.shard import simulate_samples
 from lenssim.errors import ArchiveError, ServerError, UsageError
@@ -201,7 +200,7 @@ def _difference(
         allowed = pixel_tolerance(spec) * sigma + rounding
         if not (np.abs(row["image"] - made) <= allowed).all():
             return "its image differs from the one rendered again by more than the tolerance"
-    for column in columns_of(record.substructure_class):
+    for column in record.columns:
         if column.name not in row or column.name in ("image", "label"):
             continue
         stored = row[column.name]

@@ -25,11 +25,12 @@ from lenssim.archive.manifest import (
     Manifest,
 )
 from lenssim.archive.reader import Archive
-from lenssim.archive.schema import COLUMNS, UNKNOWN_UNITS, Column
+from lenssim.archive.schema import BASE_COLUMNS, COLUMNS, UNKNOWN_UNITS, Column, optional_columns
 from lenssim.archive.tables import table_path
 from lenssim.spec import (
     CLASSES,
     SPLITS,
+    Instrument,
     Prior,
     Specification,
     load_spec,
@@ -97,6 +98,7 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
         "pixel_scale": frame.pixel_scale,
         "example_group": manifest.groups[0].name if manifest.groups else "train/cdm",
         "zarr_group": next((g.name for g in manifest.groups if "zarr" in g.formats), None),
+        "extra_columns": [name for group in manifest.groups for name in group.extra_columns],
     }
     if manifest.imported is not None:
         context["imported"] = manifest.imported
@@ -129,6 +131,7 @@ def model_card(spec: Specification, default_counts: Mapping[str, int]) -> str:
         "pixel_scale": spec.instrument.pixel_scale,
         "example_group": "train/cdm",
         "zarr_group": "train/cdm",
+        "extra_columns": optional_columns(spec),
     }
     return _rendered("simulated.md.jinja", title(spec), {**context, **_spec_context(spec)})
 
@@ -161,8 +164,10 @@ def _rendered(template: str, heading: str, context: dict[str, Any]) -> str:
     )
     environment.filters |= {"number": _number, "prior": _prior, "megabytes": _megabytes}
     is_imported = "imported" in context
+    extra = set(context.get("extra_columns", ()))
+    columns = [column for column in COLUMNS if column in BASE_COLUMNS or column.name in extra]
     values = {"imported": None, "title": heading, "classes": CLASSES, **context}
-    values["columns"] = [_column_facts(column, is_imported=is_imported) for column in COLUMNS]
+    values["columns"] = [_column_facts(column, is_imported=is_imported) for column in columns]
     known = values["columns"][0]["units"]
     values["flux_units"] = "the source's own unit" if is_imported else f"{known} per pixel"
     values["hub_licence"] = _HUB_LICENCES.get(values["licence"], "other")
@@ -203,12 +208,36 @@ def _spec_context(spec: Specification) -> dict[str, Any]:
         "elliptical": _varies_or_acts(lens.e1, lens.e2),
         "sheared": _varies_or_acts(lens.gamma1, lens.gamma2),
         "centred_vortex": not _varies_or_acts(vortex.x, vortex.y),
+        "halo_rule": _halo_rule(spec),
+        "psf": _psf(spec.instrument),
         "fixed": [
             name
             for name, priors in fixed.items()
             if priors and all(prior.kind == "fixed" for prior in priors)
         ],
     }
+
+
+def _halo_rule(spec: Specification) -> str:
+    """What happens to the main halo for the sake of its substructure, to go on a sentence."""
+    if spec.substructure.ring_neutral:
+        return ", the halo made weaker so that the Einstein ring keeps its size"
+    return ", taken out of the halo" if spec.substructure.within_einstein_mass else ""
+
+
+def _psf(instrument: Instrument) -> str:
+    """The PSF in words."""
+    psf = instrument.psf
+    if psf is not None and psf.file is not None:
+        shape = f"kernel from a file, oversampled {psf.oversampling} times"
+    else:
+        assert instrument.psf_width is not None  # it is not a kernel from a file
+        beta = f", beta {_number(psf.moffat.beta)}" if psf is not None and psf.moffat else ""
+        name = "Moffat" if beta else "Gaussian"
+        shape = f"{name}, FWHM {_prior(instrument.psf_width)} arcsec{beta}"
+    if instrument.psf_sampling == "pixel":
+        return f"{shape}, convolved at pixel resolution"
+    return f"{shape}; a pixel is the integral over it of brightness convolved with the PSF"
 
 
 def _varies_or_acts(*priors: Prior) -> bool:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lenssim.archive.manifest import SHARDS, GroupRecord, Manifest
 from lenssim.archive.reader import Archive
-from lenssim.archive.schema import columns_of
 
 INDEX = "sample"
 
@@ -40,7 +39,7 @@ def scalar_blocks(
             block = archive.load(dataset.isel(sample=slice(start, start + rows)))
             yield {name: block[name].values for name in names}
         return
-    kinds = {column.name: column.dtype for column in columns_of(group.substructure_class)}
+    kinds = {column.name: column.dtype for column in group.columns}
     for shard in range(group.shards):
         _, scalars = archive.read_shard(group, shard)
         yield {

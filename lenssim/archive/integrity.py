@@ -13,7 +13,7 @@ import xarray as xr
 
 from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS, FileRecord, GroupRecord, Manifest
 from lenssim.archive.reader import Archive
-from lenssim.archive.schema import Column, columns_of
+from lenssim.archive.schema import Column
 from lenssim.archive.webdataset import shard_path
 from lenssim.errors import ArchiveError, ServerError
 from lenssim.progress import Progress
@@ -159,7 +159,7 @@ def _column_problems(dataset: xr.Dataset, record: GroupRecord, manifest: Manifes
     problems = []
     if not np.array_equal(dataset["sample"].values, np.arange(record.count)):
         problems.append(Problem(f"{IMAGES}/{record.name}/sample", "does not count from 0"))
-    for column in columns_of(record.substructure_class):
+    for column in record.columns:
         if column.name != "image":
             what = _column_problem(dataset, column, record, manifest)
             if what:

@@ -19,7 +19,14 @@ from pydantic import (
     model_validator,
 )
 
-from lenssim.archive.schema import FORMAT_VERSION, FORMATS, Format
+from lenssim.archive.schema import (
+    FORMAT_VERSION,
+    FORMATS,
+    OPTIONAL_COLUMNS,
+    Column,
+    Format,
+    columns_of,
+)
 from lenssim.errors import ArchiveError, SpecError
 from lenssim.spec import (
     NAME_PATTERN,
@@ -73,6 +80,8 @@ class GroupRecord(_Record):
     shard_size: int = Field(ge=1, le=MAX_COUNT)
     """Images in a file, but for the last one."""
     formats: tuple[Format, ...] = ("zarr",)
+    extra_columns: tuple[str, ...] = ()
+    """Optional columns of the schema that the group has."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -80,6 +89,27 @@ class GroupRecord(_Record):
     def name(self) -> str:
         """Path of the group in the Zarr store, as in "train/cdm"."""
         return f"{self.split}/{self.substructure_class}"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that the group has, in the order of the schema."""
+        return columns_of(self.substructure_class, self.extra_columns)
+
+    @field_validator("extra_columns")
+    @classmethod
+    def _known_columns(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = {column.name for column in OPTIONAL_COLUMNS}
+        for name in names:
+            if name not in known:
+                raise ValueError(f"the column {name!r} is not one that this version knows")
+        return names
+
+    @model_serializer(mode="wrap")
+    def _without_no_columns(self, serialise: SerializerFunctionWrapHandler) -> Any:
+        values = serialise(self)
+        if not values.get("extra_columns", True):
+            del values["extra_columns"]
+        return values
 
     @property
     def shards(self) -> int:

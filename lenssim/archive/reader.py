@@ -22,7 +22,7 @@ from lenssim.archive.manifest import (
     Manifest,
     read_manifest,
 )
-from lenssim.archive.schema import COORDINATES, columns_of
+from lenssim.archive.schema import COORDINATES
 from lenssim.archive.versions import published_versions
 from lenssim.archive.webdataset import parse_shard, pixels_of, shard_path
 from lenssim.errors import ArchiveError
@@ -223,8 +223,7 @@ def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, plac
         frame = manifest.frame
         sizes = {"sample": record.count, "y": frame.num_pix, "x": frame.num_pix}
         expected: dict[str, tuple[str, tuple[str, ...]]] = {
-            column.name: (column.dtype, column.dimensions)
-            for column in columns_of(record.substructure_class)
+            column.name: (column.dtype, column.dimensions) for column in record.columns
         }
         expected |= {
             axis: ("int64" if axis == "sample" else "float64", (axis,)) for axis in COORDINATES

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from lenssim.spec import CLASSES, SubstructureClass
+from lenssim.spec import CLASSES, Specification, SubstructureClass
 
 Dimension = Literal["sample", "y", "x", "subhalo"]
 
@@ -69,7 +69,7 @@ def _subhalo(name: str, long_name: str, units: str, least: float = -math.inf) ->
     )
 
 
-COLUMNS: tuple[Column, ...] = (
+BASE_COLUMNS: tuple[Column, ...] = (
     Column("image", "float32", "surface flux of the pixel", "e-/s", ("sample", "y", "x")),
     Column(
         "label",
@@ -146,6 +146,34 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-def columns_of(substructure_class: SubstructureClass) -> tuple[Column, ...]:
-    """The columns of a class's groups, in the order of the schema."""
-    return tuple(column for column in COLUMNS if substructure_class in column.classes)
+OPTIONAL_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "ring_radius",
+        "float64",
+        "Einstein radius of the lens without substructure with the same mean radial deflection",
+        "arcsec",
+        least=0.0,
+    ),
+)
+"""Columns of the groups whose record names them: what their specification varies, or asks for."""
+
+COLUMNS: tuple[Column, ...] = (*BASE_COLUMNS, *OPTIONAL_COLUMNS)
+
+
+def columns_of(
+    substructure_class: SubstructureClass, extra: Iterable[str] = ()
+) -> tuple[Column, ...]:
+    """The columns of a class's groups, in the order of the schema.
+
+    Args:
+        substructure_class: of the groups.
+        extra: names of the optional columns that they have.
+    """
+    held = (*BASE_COLUMNS, *(column for column in OPTIONAL_COLUMNS if column.name in set(extra)))
+    return tuple(column for column in held if substructure_class in column.classes)
+
+
+def optional_columns(spec: Specification) -> tuple[str, ...]:
+    """Names of the optional columns that the groups of a specification have."""
+    needed = {"ring_radius": spec.substructure.ring_neutral}
+    return tuple(column.name for column in OPTIONAL_COLUMNS if needed[column.name])

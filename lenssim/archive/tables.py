@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from lenssim.archive.content import INDEX, scalar_blocks
 from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.reader import Archive
-from lenssim.archive.schema import columns_of
 
 TABLES = "columns"
 
@@ -26,7 +25,7 @@ def table_path(group: GroupRecord) -> str:
 
 def table_columns(group: GroupRecord) -> tuple[str, ...]:
     """Names of the columns of a group's table."""
-    scalars = (column.name for column in columns_of(group.substructure_class) if column.is_scalar)
+    scalars = (column.name for column in group.columns if column.is_scalar)
     return (INDEX, *scalars)
 
 

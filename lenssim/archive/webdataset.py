@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.archive.manifest import MAX_COUNT, SHARDS, GroupRecord
-from lenssim.archive.schema import COLUMNS, columns_of
+from lenssim.archive.schema import BASE_COLUMNS, OPTIONAL_COLUMNS
 from lenssim.errors import ArchiveError
 
 Bytes = NDArray[np.uint8]
@@ -235,8 +235,9 @@ def _scalars_as_json(
 
     Tools that infer one table schema for all shards need the same keys in all of them.
     """
-    names = [column.name for column in COLUMNS if column.is_scalar]
-    own = {column.name for column in columns_of(record.substructure_class)}
+    everywhere = (*BASE_COLUMNS, *(each for each in record.columns if each in OPTIONAL_COLUMNS))
+    names = [column.name for column in everywhere if column.is_scalar]
+    own = {column.name for column in record.columns}
     nothing = [math.nan] * len(samples)
     values = [columns[name].tolist() if name in own else nothing for name in names]
     keys = ["sample", *names]

@@ -33,7 +33,7 @@ from lenssim.archive.manifest import (
     Manifest,
     joined_platforms,
 )
-from lenssim.archive.schema import COORDINATES, FORMATS, UNKNOWN_UNITS, Column, columns_of
+from lenssim.archive.schema import COORDINATES, FORMATS, UNKNOWN_UNITS, Column
 from lenssim.archive.webdataset import encode_shard, shard_path
 from lenssim.spec import SPLITS
 from lenssim.storage.location import Location, Store
@@ -124,7 +124,7 @@ def _create_arrays(
         "x": frame.num_pix,
         "subhalo": subhalo_bound,
     }
-    for column in columns_of(record.substructure_class):
+    for column in record.columns:
         attributes = dict(column.attributes)
         if column.name == "image" and manifest.imported is not None:
             attributes["units"] = UNKNOWN_UNITS

@@ -8,7 +8,6 @@ from functools import partial
 from lenssim.archive.layout import GroupLayout
 from lenssim.archive.ownership import clear_scratch
 from lenssim.archive.reader import Archive, open_archive
-from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import shards_done, write_shard
 from lenssim.build.description import describe
 from lenssim.build.execution import executor
@@ -91,7 +90,7 @@ def export_shard(
     """
     archive, record, samples = open_archive(url), layout.record, layout.record.samples(shard)
     dataset = archive.dataset(record.split, record.substructure_class)
-    names = [c.name for c in columns_of(record.substructure_class) if c.is_scalar]
+    names = [c.name for c in record.columns if c.is_scalar]
     wanted = dataset[["image", *names]].isel(sample=slice(samples.start, samples.stop))
     rows = archive.load(wanted)
     columns = {name: rows[name].values for name in ["image", *names]}

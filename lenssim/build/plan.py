@@ -19,7 +19,7 @@ from lenssim.archive.layout import (
 )
 from lenssim.archive.manifest import IMAGES, MAX_COUNT, SHARDS, GroupRecord, Manifest
 from lenssim.archive.ownership import read_own_manifest
-from lenssim.archive.schema import FORMATS, Format
+from lenssim.archive.schema import FORMATS, Format, optional_columns
 from lenssim.archive.writer import shards_done
 from lenssim.configuration.differences import differences
 from lenssim.errors import UsageError
@@ -105,6 +105,7 @@ def planned(
                 count=counts[split],
                 shard_size=sizes[split][0],
                 formats=tuple(storage for storage in FORMATS if storage in formats),
+                extra_columns=optional_columns(spec),
             ),
             sizes[split][1],
         )

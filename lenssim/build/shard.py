@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lenssim.archive.layout import GroupLayout
 from lenssim.archive.manifest import GroupRecord, Manifest
-from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import write_shard
 from lenssim.progress import Progress
 from lenssim.spec import CLASSES, Specification
@@ -86,7 +85,7 @@ def _empty_columns(spec: Specification, layout: GroupLayout, count: int) -> dict
         "subhalo": spec.subhalo_bound,
     }
     columns: dict[str, NDArray[Any]] = {}
-    for column in columns_of(layout.record.substructure_class):
+    for column in layout.record.columns:
         shape = (count, *(sizes[dimension] for dimension in column.dimensions[1:]))
         columns[column.name] = np.empty(shape, dtype=column.dtype)
         if "subhalo" in column.dimensions:

@@ -119,8 +119,9 @@ def _keys(schema: Schema, prefix: str = "") -> Iterator[str]:
 def _section_in(annotation: Any) -> Schema | None:
     """The model with keys in an annotation, which may be optional or a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        # a model with a serializer of its own is written as a value: a prior as a number
-        is_value = bool(annotation.__pydantic_decorators__.model_serializers)
+        # a model that is not written key by key is a value: a prior may be a number
+        serializers = annotation.__pydantic_decorators__.model_serializers.values()
+        is_value = any(serializer.info.mode == "plain" for serializer in serializers)
         return None if is_value else annotation
     found = (_section_in(argument) for argument in get_args(annotation))
     return next((inner for inner in found if inner is not None), None)

@@ -8,8 +8,9 @@ import numpy as np
 
 from lenssim.cosmology import lensing_geometry
 from lenssim.errors import UsageError
-from lenssim.population.lens_system import LensSystem
+from lenssim.population.lens_system import LensSystem, replaced
 from lenssim.population.masses import halo_radius
+from lenssim.population.ring import measured_ring_radius, ring_neutral
 from lenssim.population.subhalos import draw_subhalos
 from lenssim.population.vortex import draw_vortex
 from lenssim.spec import Specification, SubstructureClass
@@ -56,16 +57,29 @@ def draw_system(
     if spec.substructure.within_einstein_mass:
         halo_mass -= substructure.get("substructure_mass", 0.0)
     if halo_mass <= 0:
-        raise UsageError(
-            f"{spec.name}: the {substructure_class} substructure drawn for an image outweighs its "
-            f"lens ({substructure['substructure_mass']:.3g} of {total_mass:.3g} solar masses); "
-            "lower substructure.f_sub."
-        )
-    return LensSystem(
+        raise _outweighed(spec, substructure_class, substructure["substructure_mass"], total_mass)
+    system = LensSystem(
         substructure_class=substructure_class,
         einstein_mass=halo_mass,
         lens_theta_e=halo_radius(halo_mass, geometry),
         smooth_theta_e=halo_radius(total_mass, geometry),
         **common,
         **substructure,
+    )
+    point_masses = spec.substructure.axion.point_masses
+    if not spec.substructure.ring_neutral:
+        return replaced(system, ring_radius=measured_ring_radius(system, point_masses))
+    neutral = ring_neutral(system, point_masses)
+    if not neutral.lens_theta_e > 0:
+        raise _outweighed(spec, substructure_class, system.substructure_mass, total_mass)
+    return neutral
+
+
+def _outweighed(
+    spec: Specification, substructure_class: str, substructure_mass: float, total_mass: float
+) -> UsageError:
+    return UsageError(
+        f"{spec.name}: the {substructure_class} substructure drawn for an image outweighs its "
+        f"lens ({substructure_mass:.3g} of {total_mass:.3g} solar masses); lower "
+        "substructure.f_sub."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class LensSystem:
 
     substructure_class: SubstructureClass
     einstein_mass: float
-    """The smooth halo's own mass."""
+    """Mass inside theta_0 of a ring-neutral lens; of any other, the halo's own mass."""
     lens_theta_e: float
     lens_e1: float
     lens_e2: float
@@ -43,7 +44,10 @@ class LensSystem:
     source_e1: float
     source_e2: float
     smooth_theta_e: float
-    """Einstein radius of the lens with all of its mass in the halo, for the comparison."""
+    """theta_0: Einstein radius of the lens without substructure that it is compared with."""
+    ring_radius: float = math.nan
+    """Einstein radius of the lens without substructure that has the same mean radial deflection
+    over the circle of radius theta_0 about the lens; see `lenssim.population.ring`."""
     lens_x: float = 0.0
     lens_y: float = 0.0
     """Centre of the halo; the external shear is about the centre of the image."""
@@ -78,3 +82,11 @@ class LensSystem:
     """Scale radii of truncated NFW halos; empty where the subhalos are point masses."""
     subhalo_truncation: FloatArray = field(default_factory=_no_masses)
     """Truncation radii in units of `subhalo_r_s`."""
+
+
+def replaced(system: LensSystem, **changes: Any) -> LensSystem:
+    """The system with other values in some fields.
+
+    In less than half the time of dataclasses.replace, which asks for the names of all fields.
+    """
+    return LensSystem(**vars(system) | changes)

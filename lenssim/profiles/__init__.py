@@ -1,5 +1,6 @@
 """Mass profiles: deflection, its derivatives and its mean over the ring, as pure functions.
 
+ellipticity            axis ratio and angle, and their components
 elliptical_power_law   the main halo of the wide specifications
 multipole              angular structure of order m = 3 and 4 on top of it
 tnfw                   subhalos, truncated NFW

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from lenssim.rendering.compilation import inlined
 
 _TINY = 1e-150
@@ -132,18 +130,3 @@ def vortex_line(x, y, theta_e, half_x, half_y):
         scale * (half_x * log_modulus + half_y * argument),
         scale * (half_y * log_modulus - half_x * argument),
     )
-
-
-def axis_ratio_and_angle(e1, e2):
-    """Axis ratio and position angle of an ellipticity, as lenstronomy defines them.
-
-    e1 = (1 - q)/(1 + q) cos(2 phi), e2 = (1 - q)/(1 + q) sin(2 phi).
-
-    Args:
-        e1, e2: ellipticity components, dimensionless, any broadcastable shape.
-
-    Returns:
-        (q, phi): minor over major axis, and the angle of the major axis in radians.
-    """
-    modulus = np.hypot(e1, e2)
-    return (1 - modulus) / (1 + modulus), np.arctan2(e2, e1) / 2

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from lenssim.population import LensSystem, vortex_as_point_masses
 from lenssim.profiles.elliptical_power_law import angular_series
+from lenssim.profiles.ellipticity import axis_ratio_and_angle
 from lenssim.profiles.multipole import multipole_components
 from lenssim.profiles.tnfw_table import HALO_COLUMNS, tnfw_halos, tnfw_tables
 from lenssim.rendering.compilation import kernel
 from lenssim.rendering.contract import PixelNoise
-from lenssim.rendering.deflection import axis_ratio_and_angle
 from lenssim.rendering.point_spread import PointSpread
 from lenssim.rendering.psf_convolution import MOMENTS, convolve_moments, reach, subcells
 from lenssim.rendering.quadrature import (

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lenssim.population import LensSystem, vortex_as_point_masses
 from lenssim.profiles.tnfw import alpha_rs
 from lenssim.rendering.contract import PixelNoise
+from lenssim.rendering.optics import typical_fwhm
 from lenssim.rendering.point_spread import Gaussian, PointSpread
 from lenssim.rendering.psf_convolution import reach
 from lenssim.spec import Instrument, Sampling, Specification
@@ -53,7 +54,7 @@ def single_band(instrument: Instrument) -> dict[str, Any]:
         "read_noise": instrument.read_noise,
         "ccd_gain": instrument.gain,
         "sky_brightness": instrument.sky_brightness,
-        "seeing": instrument.psf_fwhm,
+        "seeing": typical_fwhm(instrument),
         "num_exposures": instrument.num_exposures,
         "psf_type": "GAUSSIAN",
         "truncation": instrument.psf_truncation,

@@ -1,27 +1,30 @@
 """The specification of a data set.
 
-schema     every key, readable in one sitting
-priors     a number, or the distribution that it is drawn from
-loading    reading specifications, and what is wrong with one in a sentence
-shipped/   the specifications that come with the package
+schema           a whole specification, and what must fit together in it
+lens_and_source  the main halo and the source behind it
+substructure     what the halos of the classes axion and cdm hold
+instrument       detector, PSF and exposure
+priors           a number, or the distribution that it is drawn from
+quantities       names and ranges
+section          what every part has in common; the keys that 1.0.0 did not have
+loading          reading specifications, and what is wrong with one in a sentence
+shipped/         the specifications that come with the package
 """
 
+from lenssim.spec.instrument import Instrument
 from lenssim.spec.loading import load_spec, shipped_specs, spec_from_mapping
 from lenssim.spec.priors import Prior, poisson_bound
-from lenssim.spec.schema import (
+from lenssim.spec.quantities import (
     CLASSES,
     MAX_SUBHALOS,
     NAME_PATTERN,
     NAME_RULE,
     SPLITS,
-    Cosmology,
-    Instrument,
-    Sampling,
-    Specification,
     Split,
-    Subhalos,
     SubstructureClass,
 )
+from lenssim.spec.schema import Cosmology, Sampling, Specification
+from lenssim.spec.substructure import Subhalos
 
 __all__ = [
     "CLASSES",

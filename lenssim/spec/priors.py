@@ -14,21 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_serializer, model_validator
+from pydantic import AfterValidator, model_serializer, model_validator
+
+from lenssim.spec.section import Frozen
 
 _UNLIKELY_DEVIATIONS = 10.0
 """Standard deviations beyond which a normal draw is taken never to fall (p < 1e-23)."""
 
 
-class Section(BaseModel):
-    """A part of a specification: immutable, and without keys that it does not know."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class Prior(Section):
+class Prior(Frozen):
     """A number, or the distribution that one image's value is drawn from.
 
     Written in YAML as a plain number or as one of `{uniform: [low, high]}`,
@@ -162,7 +156,9 @@ def within(
     active = [(holds, f"{words} {bound:g}") for bound, holds, words in bounds if bound is not None]
     allowed = " and ".join(words for _, words in active) + (f" {unit}" if unit else "")
 
-    def check(value: Prior | float) -> Prior | float:
+    def check(value: Prior | float | None) -> Prior | float | None:
+        if value is None:
+            return None
         low, high = value.support if isinstance(value, Prior) else (value, value)
         if not all(holds(low, high) for holds, _ in active):
             raise ValueError(f"must be {allowed}")

@@ -1,5 +1,7 @@
 """What is drawn, against the distributions that the physics asks for."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -15,6 +17,7 @@ from lenssim.population import draw_system, random_stream, subhalo_masses
 from lenssim.spec import load_spec
 
 SPEC = load_spec("B")
+SPEC_1_0_0 = load_spec(Path(__file__).parent / "specifications_1_0_0" / "B.yaml")
 SYSTEMS = 600
 
 
@@ -100,10 +103,19 @@ def test_vortex_length_is_the_de_broglie_wavelength(axion):
     )
 
 
-def test_total_mass_does_not_tell_the_class(cdm, axion):
-    # a network must not learn the class from the Einstein radius of everything together
+def test_mass_and_ring_do_not_tell_the_class(cdm, axion):
     for system in (*cdm[:50], *axion[:50], draw("no_sub", 0)):
+        assert system.einstein_mass == 1e12
+        assert system.ring_radius == draw("no_sub", 0).lens_theta_e
+
+
+def test_mass_of_1_0_0_was_that_of_halo_and_substructure_together():
+    for name in ("axion", "cdm", "no_sub"):
+        system = draw(name, 0, SPEC_1_0_0)
         assert system.einstein_mass + system.substructure_mass == pytest.approx(1e12, rel=1e-12)
+        assert system.lens_theta_e == pytest.approx(
+            float(einstein_radius(system.einstein_mass, lensing_geometry(SPEC_1_0_0))), rel=1e-12
+        )
 
 
 def test_both_classes_hold_the_same_mass_on_average(cdm, axion):
@@ -119,7 +131,7 @@ def test_einstein_radii_are_those_of_the_masses(cdm):
     np.testing.assert_allclose(
         system.subhalo_theta_e, einstein_radius(system.subhalo_mass, geometry), rtol=1e-12
     )
-    assert system.lens_theta_e == pytest.approx(
+    assert system.smooth_theta_e == pytest.approx(
         float(einstein_radius(system.einstein_mass, geometry)), rel=1e-12
     )
     assert system.smooth_theta_e == pytest.approx(1.6645, abs=1e-4)
@@ -174,7 +186,8 @@ def test_deeplense_variant_draws_as_deeplense_does():
 
 
 def test_substructure_that_outweighs_the_lens_is_refused():
-    spec = load_spec("B", ["substructure.f_sub=0.99", "substructure.cdm.mass_min=9e9"])
+    heavy = ["substructure.f_sub=0.99", "substructure.cdm.mass_min=9e9"]
+    spec = load_spec("B", [*heavy, "substructure.cdm.radius_max=1.5"])
     with pytest.raises(UsageError, match="f_sub"):
         for index in range(50):
             draw("cdm", index, spec)

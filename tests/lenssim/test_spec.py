@@ -132,7 +132,7 @@ def test_subhalos_that_outweigh_their_lens_are_refused(count, words):
         load_spec("B", overrides)
     for word in words:
         assert word in str(caught.value)
-    load_spec("B", [*overrides, "substructure.within_einstein_mass=false"])
+    load_spec("B", [*overrides, "substructure.ring_neutral=false"])
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ from lenssim.archive.manifest import (
 )
 from lenssim.archive.ownership import clear_scratch, read_own_manifest
 from lenssim.archive.reader import Archive
-from lenssim.archive.schema import columns_of
 from lenssim.archive.writer import create_group, shards_done, write_shard
 from lenssim.build.description import describe
 from lenssim.build.execution import executor, thread_count
@@ -251,7 +250,7 @@ def convert_shard(
     num_pix = manifest.frame.num_pix
     sizes = {"y": num_pix, "x": num_pix, "subhalo": _SUBHALOS}
     columns: dict[str, NDArray[Any]] = {}
-    for column in columns_of(name):
+    for column in layout.record.columns:
         shape = (len(samples), *(sizes[dimension] for dimension in column.dimensions[1:]))
         unknown = np.nan if column.dtype.startswith("float") else 0
         columns[column.name] = np.full(shape, unknown, dtype=column.dtype)

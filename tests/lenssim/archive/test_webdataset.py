@@ -176,7 +176,7 @@ def test_samples_of_all_classes_have_the_same_keys(archive_folder):
 
 def test_shards_whose_samples_lack_other_classes_columns_are_read(monkeypatch):
     """Version 0.1.0 wrote the columns of the sample's own class only."""
-    monkeypatch.setattr("lenssim.archive.webdataset.COLUMNS", columns_of("cdm"))
+    monkeypatch.setattr("lenssim.archive.webdataset.BASE_COLUMNS", columns_of("cdm"))
     content = encode_shard("B", RECORD, range(3), columns(range(3))).tobytes()
     monkeypatch.undo()
     parts = parse_shard(content, "B", RECORD, range(3), 8)

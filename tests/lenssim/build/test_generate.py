@@ -366,7 +366,7 @@ def test_layout_is_the_documented_one(tmp_path):
         "image", "label", "axion_mass", "substructure_mass", "substructure_snr", "einstein_mass",
         "lens_theta_e", "lens_e1", "lens_e2", "lens_gamma1", "lens_gamma2",
         "source_x", "source_y", "source_magnitude", "source_r_sersic", "source_n_sersic",
-        "source_e1", "source_e2",
+        "source_e1", "source_e2", "ring_radius",
     }  # fmt: skip
     own = {
         "axion": {"vortex_theta_e", "vortex_length", "vortex_angle", "vortex_x", "vortex_y"},

@@ -1,0 +1,34 @@
+"""Names that specifications use, and the ranges of their numbers and priors."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, get_args
+
+from lenssim.spec.priors import Prior, within
+
+SubstructureClass = Literal["axion", "cdm", "no_sub"]
+CLASSES: tuple[SubstructureClass, ...] = get_args(SubstructureClass)
+"""Substructure classes in the order of their labels: 0 axion, 1 cdm, 2 no_sub."""
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""What names a data set, in archives, files and random streams."""
+
+NAME_RULE = "up to 64 letters, digits, dots, hyphens and underscores, with a letter or digit first"
+
+MAX_SUBHALOS = 100_000
+"""Subhalos that an image may have room for, when it is specified and when it is read."""
+
+Redshift = Annotated[float, within(above=0.0)]
+Length = Annotated[float, within(above=0.0, unit="arcsec")]
+Seconds = Annotated[float, within(above=0.0, unit="seconds")]
+Magnitude = Annotated[float, within(least=0.0, most=40.0, unit="mag")]
+SubhaloMass = Annotated[float, within(least=1.0, most=1e16, unit="solar masses")]
+Fraction = Annotated[Prior, within(least=0.0, below=1.0)]
+Ellipticity = Annotated[Prior, within(above=-0.7, below=0.7)]
+Angle = Annotated[Prior, within(least=-2 * math.pi, most=2 * math.pi, unit="radians")]
+Position = Annotated[Prior, within(least=-10.0, most=10.0, unit="arcsec")]
+Mass = Annotated[Prior, within(above=0.0, most=1e16, unit="solar masses")]
