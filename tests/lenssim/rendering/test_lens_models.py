@@ -11,7 +11,8 @@ from lenssim.rendering.reference import lenstronomy_image
 from lenssim.simulation import render, smooth_system
 from lenssim.spec import Sampling, load_spec
 
-SPEC = load_spec("B", ["observation={noise: false}"])
+# at equal sampling both engines apply the PSF to pixel fluxes
+SPEC = load_spec("B", ["observation={noise: false}", "instrument.psf_sampling=pixel"])
 
 LENSES = {
     "centre": {"lens_x": 0.07, "lens_y": -0.04},

@@ -24,7 +24,9 @@ def with_sampling(spec, **sampling):
 
 
 def plain(model, *overrides):
-    return load_spec(model, ["observation={noise: false}", *overrides])
+    """Without noise, and with the PSF applied to pixel fluxes: the integral over pixels alone."""
+    fixed = ["observation={noise: false}", "instrument.psf_sampling=pixel"]
+    return load_spec(model, [*fixed, *overrides])
 
 
 @pytest.mark.parametrize("model", MODELS)
