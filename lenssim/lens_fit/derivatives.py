@@ -15,7 +15,7 @@ from lenssim.lens_fit.ray_derivatives import add_derivatives, smooth_model
 from lenssim.lens_fit.ray_selection import select_rays
 from lenssim.population import LensSystem
 from lenssim.rendering.fast import ray_tracer
-from lenssim.rendering.optics import point_spreads
+from lenssim.rendering.optics import point_spreads, typical_fwhm
 from lenssim.rendering.point_spread import FWHM_PER_SIGMA, PointSpread
 from lenssim.rendering.psf_convolution import reach
 from lenssim.spec import Specification
@@ -72,7 +72,7 @@ def smooth_derivatives(
         own = point_spreads(instrument, [system])
         psf = None if own is None else own[0]
     if cells is None:
-        cells = _cells(instrument.psf_fwhm if psf is None else psf.fwhm, pixel_scale)
+        cells = _cells(typical_fwhm(instrument) if psf is None else psf.fwhm, pixel_scale)
     border = 0 if psf is None else reach(psf, pixel_scale)
     side = num_pix + 2 * border
     tracer = ray_tracer(system, spec)

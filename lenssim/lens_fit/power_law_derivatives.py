@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lenssim.compilation import kernel
 from lenssim.profiles.elliptical_power_law import angular_series
-from lenssim.rendering.deflection import axis_ratio_and_angle
+from lenssim.profiles.ellipticity import axis_ratio_and_angle
 from lenssim.rendering.elementary import exponential, logarithm
 
 FloatArray = NDArray[np.float64]

@@ -19,6 +19,8 @@ from lenssim.population import draw_system, random_stream
 
 IMAGES = 100
 
+B_1_0_0 = Path(__file__).parents[1] / "specifications_1_0_0" / "B.yaml"
+
 PASSED = AuditRecord(
     auc=0.5,
     standard_error=0.01,
@@ -39,7 +41,7 @@ def version_1(tmp_path_factory):
     """An archive whose substructure's mass is taken out of the halo, as in version 1.0.0."""
     folder = tmp_path_factory.mktemp("audit") / "B"
     options = {"classes": ["axion", "no_sub"], "train": IMAGES, "test": 0}
-    lenssim.generate("B", **options, out=folder)
+    lenssim.generate(B_1_0_0, **options, out=folder)
     return folder
 
 
@@ -75,7 +77,7 @@ def test_an_audit_is_of_the_archive_as_it_was(copied):
     record_audit(copied, PASSED)
     assert AUDIT in lenssim.open_archive(copied).manifest.files
     assert "is passed" in " ".join((copied / "README.md").read_text().split())
-    archive = lenssim.generate("B", ["cdm"], train=2, test=0, out=copied)
+    archive = lenssim.generate(B_1_0_0, ["cdm"], train=2, test=0, out=copied)
     describe(copied)
     assert AUDIT not in lenssim.open_archive(copied).manifest.files
     assert not (copied / AUDIT).exists()
@@ -138,7 +140,7 @@ def test_the_error_of_a_magnitude_is_that_of_counted_photons():
 
 
 def test_a_ring_without_its_mass_has_an_excess():
-    spec = lenssim.load_spec("B")
+    spec = lenssim.load_spec(B_1_0_0)
     stream = random_stream(0, "B", "train", "axion", 0, "population")
     system = draw_system(spec, "axion", stream)
     # halo sqrt(0.99), vortex inside the ring 0.01
