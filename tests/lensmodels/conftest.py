@@ -16,6 +16,9 @@ from lensmodels.views import default_recipe
 
 TRAIN, TEST = 40, 8
 
+SPECIFICATIONS = Path(__file__).parents[1] / "lenssim" / "specifications_1_0_0"
+"""Models A and B of version 1.0.0, whose limit of the axion mass is known."""
+
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread_for_fixtures():
@@ -33,7 +36,7 @@ def one_thread():
 def lenses(tmp_path_factory) -> Path:
     """Three classes of 40 train and 8 test images, 64 pixels a side."""
     out = tmp_path_factory.mktemp("lenses") / "B"
-    lenssim.generate("B", out=out, train=TRAIN, test=TEST)
+    lenssim.generate(SPECIFICATIONS / "B.yaml", out=out, train=TRAIN, test=TEST)
     return out
 
 
