@@ -17,7 +17,7 @@ def test_an_archive_is_printed_in_a_few_lines(archive_folder):
     assert lines[0] == f"Archive at {archive_folder}"
     assert "  train:     axion 70, cdm 70, no_sub 70" in lines
     assert "  test:      axion 20, cdm 20, no_sub 20" in lines
-    assert "  images:    model B 1.0.0, 64 x 64 pixels of 0.101 arcsec" in lines
+    assert "  images:    model B 2.0.0, 64 x 64 pixels of 0.101 arcsec" in lines
     assert "  stored as: zarr, webdataset" in lines
     assert f"  spec:      sha256 {archive.manifest.spec_sha256}" in lines
     assert len(lines) < 12
