@@ -107,7 +107,7 @@ def smooth_residual(image: FloatArray, system: LensSystem, spec: Specification) 
         spec: its instrument, sampling and noise.
     """
     smooth = render(smooth_system(system), spec)
-    return (image - smooth) / observation.noise_sigma(smooth, _optics(spec.instrument)[0])
+    return (image - smooth) / observation.noise_sigma(smooth, _pixel_noise(spec.instrument))
 
 
 @lru_cache(maxsize=64)
