@@ -189,15 +189,15 @@ def verify(archive: str, deep: int, seed: int | None, workers: int | None) -> No
     open_archive(archive)  # its errors come before the second that importing the simulator takes
     from lenssim.reproduce import verify as verify_archive
 
-    found = verify_archive(archive, deep=deep, seed=seed, workers=workers, progress=True)
-    if found.problems:
-        for problem in found.problems:
+    result = verify_archive(archive, deep=deep, seed=seed, workers=workers, progress=True)
+    if result.problems:
+        for problem in result.problems:
             click.echo(f"{problem}", err=True)
         raise ArchiveError(f"{archive} is not what its manifest says: see above.")
-    click.echo(f"{found.files} files, {found.size / 1e6:,.1f} MB: all as the manifest says.")
+    click.echo(f"{result.files} files, {result.size / 1e6:,.1f} MB: all as the manifest says.")
     if deep:
-        how = "bit for bit" if found.is_same_platform else "within the tolerance"
-        click.echo(f"{found.images} images rendered again: the same {how}.")
+        how = "bit for bit" if result.is_same_platform else "within the tolerance"
+        click.echo(f"{result.images} images rendered again: the same {how}.")
 
 
 main.add_command(audit)
@@ -312,7 +312,7 @@ def import_deeplense(
 
 
 def _contents(archive: Archive) -> str:
-    """What an archive holds, in a few words."""
+    """One-line summary of an archive."""
     groups = archive.manifest.groups
     images = sum(group.count for group in groups)
     classes = [name for name in CLASSES if any(g.substructure_class == name for g in groups)]

@@ -1,4 +1,4 @@
-"""A picture of an archive: its classes side by side, and what tells them apart."""
+"""A picture of an archive: its classes side by side, with residuals against the smooth lens."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def draw_preview(
         archive: folder, URL, or an open archive.
         out: picture to write, PNG, PDF or SVG by its suffix.
         overwrite: replace a picture that this function wrote before.
-        phase: called with a few words before kernels are compiled.
+        phase: called with a short text before kernels are compiled.
 
     Returns:
         The path of the picture.

@@ -9,7 +9,7 @@ Progress = Callable[[int], None]
 """Called with the number of images (bytes, of files) that have just been done, from any thread."""
 
 Phase = Callable[[str], None]
-"""Called with a few words that say what is being done now, or waited for."""
+"""Called with a short text that says what is being done now, or waited for."""
 
 
 @contextmanager

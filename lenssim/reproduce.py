@@ -62,14 +62,14 @@ def verify(
         seed: of that draw; another one each time where not given.
         workers: files that are read at a time; as many as there are cores where not given.
         progress: True for a bar on stderr, or a function that is called as bytes are checked.
-        phase: called with a few words that say what is being done now.
+        phase: called with a short text that says what is being done now.
 
     Returns:
         What was checked, and every problem.
 
     Raises:
         ArchiveError: where there is no archive, or its manifest itself is damaged.
-        ServerError: if a server fails, so that nothing can be said about the files on it.
+        ServerError: if a server fails, so that its files cannot be judged.
         UsageError: where `deep` is asked for images that were imported, or is negative.
     """
     archive = open_archive(url)
@@ -103,7 +103,7 @@ def _check_groups(
     images = 0
     generator = np.random.default_rng(seed)
     for record in archive.manifest.groups:
-        # what is wrong with a file need not be said again for every column in it
+        # a damaged file is reported once, not again for every column in it
         prefixes = (f"images.zarr/{record.name}/", f"shards/{record.name}-")
         if any(place.startswith(prefixes) for place in damaged):
             continue

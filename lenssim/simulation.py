@@ -32,7 +32,7 @@ FloatArray = NDArray[np.float64]
 SMOOTH_TOLERANCE = 4.0
 """Tolerance of the smooth image that the S/N compares with, in units of the images' own.
 
-Its error adds to the S/N in quadrature, where 0.3 is nothing beside the 14 and more of A and B.
+Its error adds to the S/N in quadrature: 0.3 is negligible against S/N >= 14 in models A and B.
 """
 
 

@@ -311,7 +311,7 @@ def _number(value: float) -> str:
 
 
 def _prior(prior: Prior) -> str:
-    """A prior in words."""
+    """A prior as text."""
     numbers = [_number(value) for value in prior.parameters]
     match prior.kind:
         case "fixed":

@@ -47,7 +47,7 @@ def file_problems(
         One problem a file, sorted by path; none where every file is what the manifest says.
 
     Raises:
-        ServerError: if the server fails, so that nothing can be said about its files.
+        ServerError: if the server fails, so that its files cannot be judged.
     """
     location, manifest = archive.location, archive.manifest
 
@@ -59,15 +59,15 @@ def file_problems(
     # large files first, so that no worker is left with one at the end
     items = sorted(manifest.files.items(), key=lambda item: -item[1].size)
     with ThreadPoolExecutor(workers) as pool:
-        found = [problem for problem in pool.map(check, items) if problem is not None]
-    found += [Problem(path, f"is not listed in {MANIFEST}") for path in _unlisted(archive)]
-    return sorted(found, key=lambda problem: problem.place)
+        problems = [problem for problem in pool.map(check, items) if problem is not None]
+    problems += [Problem(path, f"is not listed in {MANIFEST}") for path in _unlisted(archive)]
+    return sorted(problems, key=lambda problem: problem.place)
 
 
 def file_problem(
     location: Location, path: str, record: FileRecord, progress: Progress | None = None
 ) -> str | None:
-    """What is wrong with one file, in words that follow its name; None where nothing is.
+    """What is wrong with one file, as a clause that follows its name; None if it is sound.
 
     Args:
         location: of the archive.

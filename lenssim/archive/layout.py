@@ -48,7 +48,7 @@ def _layout_file(name: str) -> str:
 
 
 def read_layout(location: Location, name: str) -> GroupLayout | None:
-    """Layout of a group that was created but is not complete; None where there is none."""
+    """Layout of a group that was created but is not complete; None if it has none."""
     try:
         values = json.loads(location.read(_layout_file(name)))
     except FileNotFoundError:

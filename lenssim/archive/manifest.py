@@ -230,7 +230,7 @@ class Manifest(_Record):
             )
             for split in SPLITS
         }
-        formats = [name for name in FORMATS if any(name in each.formats for each in self.groups)]
+        formats = [name for name in FORMATS if any(name in group.formats for group in self.groups)]
         lines |= {
             "images": self._image_grid(),
             "stored as": ", ".join(formats),
@@ -288,7 +288,9 @@ class Manifest(_Record):
 
 def joined_platforms(platforms: Iterable[str | None]) -> str | None:
     """Platforms, some of them joined or not known, as one text; None where none is known."""
-    known = {each for joined in platforms if joined for each in joined.split(_BETWEEN_PLATFORMS)}
+    known = {
+        platform for joined in platforms if joined for platform in joined.split(_BETWEEN_PLATFORMS)
+    }
     return _BETWEEN_PLATFORMS.join(sorted(known)) or None
 
 
@@ -299,7 +301,7 @@ def is_inside(path: str) -> bool:
 
 
 def read_manifest(location: Location) -> Manifest | None:
-    """The manifest of an archive; None where there is none.
+    """The manifest of an archive; None if there is none.
 
     Raises:
         ArchiveError: where there is one that cannot be read or understood, or was changed.

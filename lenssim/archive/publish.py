@@ -40,15 +40,15 @@ def publish(
 ) -> str:
     """Uploads an archive as one version of a published data set, and reads it back.
 
-    A run that was cut short is gone on with by the same call: what is there already, and sound, is
-    not uploaded again.
+    The same call resumes a run that was cut short: files that are there and sound are not uploaded
+    again.
 
     Args:
         source: folder of the archive.
         url: folder or URL that holds all versions: file://, s3://, hf://, or a path.
         version: as in "1.0.0"; that of the specification where not given.
         progress: True for a bar on stderr, or a function that is called as bytes are uploaded.
-        phase: called with a few words that say what is being done now.
+        phase: called with a short text that says what is being done now.
 
     Returns:
         URL of the version, which `open_archive` opens.
@@ -114,7 +114,7 @@ def _check_home(home: Location) -> None:
 
 
 def _is_published(target: Location, own: bytes, is_listed: bool) -> bool:
-    """Whether a version is there; one that only the index lacks is gone on with."""
+    """Whether a version is complete and listed; one that only the index lacks is resumed."""
     try:
         return is_listed or target.read(MANIFEST) != own
     except FileNotFoundError:
@@ -214,9 +214,9 @@ def _list(home: Location, archive: Archive, version: str) -> None:
         "spec_sha256": manifest.spec_sha256,
         "archive_json_sha256": FileRecord.of(archive.location.read(MANIFEST)).sha256,
     }
-    others = [each for each in published_versions(home) if each["version"] != version]
+    others = [listed for listed in published_versions(home) if listed["version"] != version]
     entries = sorted(
-        [*others, entry], key=lambda each: [int(part) for part in each["version"].split(".")]
+        [*others, entry], key=lambda listed: [int(part) for part in listed["version"].split(".")]
     )
     if entry == entries[-1] and CARD in manifest.files:
         card = archive.location.read(CARD).decode()

@@ -167,7 +167,7 @@ class Archive:
         check_metadata(content, record, self.manifest, f"{self.location}/{path}")
         prefix = f"{IMAGES}/{record.name}/"
         records = {
-            key.removeprefix(prefix): each for key, each in self.manifest.files_of(prefix).items()
+            key.removeprefix(prefix): file for key, file in self.manifest.files_of(prefix).items()
         }
         store = self.location.zarr_store(
             f"{IMAGES}/{record.name}", read_only=True, allow_whole_files=allow_whole_files
@@ -192,7 +192,7 @@ def open_archive(url: str | os.PathLike[str]) -> Archive:
 
 
 def _what_it_is_instead(location: Location) -> str:
-    """What is known of a place that has no manifest, in words that follow "is not an archive"."""
+    """What is known of a place that has no manifest, as a clause after "is not an archive"."""
     folder, _, name = str(location).rpartition("/")
     if name == MANIFEST:
         return f" but a file of one: open its folder, {folder}"
@@ -239,7 +239,7 @@ def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, plac
                 shape[-1:] = sizes_held if 0 <= sizes_held[0] <= MAX_SUBHALOS else [None]
             if array["shape"] != shape:
                 raise ArchiveError(f"{place}: {name} has the shape {array['shape']}.")
-            codecs = {each["name"] for each in _codecs(array["codecs"])}
+            codecs = {codec["name"] for codec in _codecs(array["codecs"])}
             if array["data_type"] != dtype or not codecs <= _PLAIN_CODECS:
                 raise ArchiveError(
                     f"{place}: {name} is {array['data_type']} by {', '.join(sorted(codecs))}, "
@@ -251,11 +251,11 @@ def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, plac
 
 def _codecs(codecs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Codecs of an array, with those inside a shard."""
-    found = list(codecs)
+    flat = list(codecs)
     for codec in codecs:
         inner = codec.get("configuration", {})
-        found += _codecs(inner.get("codecs", []) + inner.get("index_codecs", []))
-    return found
+        flat += _codecs(inner.get("codecs", []) + inner.get("index_codecs", []))
+    return flat
 
 
 class _CheckedStore(WrapperStore[Store]):

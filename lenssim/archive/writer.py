@@ -84,7 +84,7 @@ class _HidingStore(WrapperStore[Store]):
             await self._store.set(key, value)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        """Writes a file where there is none, unless it is the hidden one."""
+        """Writes a new file, unless it is the hidden one."""
         if key != self._hidden:
             await self._store.set_if_not_exists(key, value)
 
@@ -250,7 +250,7 @@ def write_shard(
                 array_path = f"{record.name}/{name}"
                 array = zarr.open_array(store, path=array_path, mode="r+", zarr_format=3)
                 array[samples.start : samples.stop] = values
-        records |= {f"{IMAGES}/{key}": each for key, each in store.records.items()}
+        records |= {f"{IMAGES}/{key}": file for key, file in store.records.items()}
     if "webdataset" in record.formats:
         path = shard_path(record, shard)
         content = encode_shard(model, record, samples, columns).data
@@ -289,7 +289,7 @@ def _read_progress(
     """
     try:
         values = json.loads(location.read(progress_file))
-        records = {path: FileRecord.model_validate(each) for path, each in values["files"].items()}
+        records = {path: FileRecord.model_validate(file) for path, file in values["files"].items()}
         return records, values["platform"]
     except (ValueError, KeyError):
         return {}, None
@@ -317,7 +317,7 @@ def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) 
         files |= _finalise_zarr(location, layout.record, manifest)
     held = manifest.group(record.name)
     if held is not None:
-        formats = tuple(each for each in FORMATS if each in held.formats + record.formats)
+        formats = tuple(storage for storage in FORMATS if storage in held.formats + record.formats)
         record = record.model_copy(update={"formats": formats})
     groups = [group for group in manifest.groups if group.name != record.name] + [record]
     groups.sort(key=lambda group: (group.split != "train", group.substructure_class))

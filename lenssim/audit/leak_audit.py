@@ -48,7 +48,7 @@ def audit(
         seed: of the folds and of the measurement errors.
         workers: threads that render; as many as there are cores where not given.
         progress: called as images are rendered.
-        phase: called with a few words that say what is being done now.
+        phase: called with a short text that says what is being done now.
 
     Returns:
         The result; nothing is written, see `record_audit`.

@@ -140,7 +140,7 @@ class Cluster:
                     progress(made)
                 finished(index)
 
-            calls = [(run_task, VERSION, self._folder, task, *each) for each in arguments]
+            calls = [(run_task, VERSION, self._folder, task, *call) for call in arguments]
             self._run(calls, report)
 
         return run

@@ -17,7 +17,7 @@ def describe(url: str | os.PathLike[str], phase: Phase | None = None) -> Archive
 
     Args:
         url: folder or URL.
-        phase: called with a few words that say what is being done now.
+        phase: called with a short text that says what is being done now.
 
     Returns:
         The archive, opened, with the documents in its manifest.

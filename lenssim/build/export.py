@@ -31,7 +31,7 @@ def export(
         workers: threads on this machine; all cores where not given.
         scheduler: address of a dask.distributed scheduler that does the work instead.
         progress: True for a bar on stderr, or a function that is called as images are written.
-        phase: called with a few words that say what is being done now.
+        phase: called with a short text that says what is being done now.
 
     Returns:
         The archive, opened.
@@ -82,7 +82,7 @@ def export_shard(
 
     Args:
         url: of the archive, absolute.
-        layout, shard: which samples of which group.
+        layout, shard: the group, and the index of the shard in it.
         progress: called with their number when they are written.
 
     Returns:

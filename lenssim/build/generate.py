@@ -56,7 +56,7 @@ def generate(
         chunk_size, shard_size: images in a chunk and in a file; they do not change the data. By
             default 256 and 2,048, or fewer for a group of fewer images than a file holds.
         progress: True for a bar on stderr, or a function that is called as images are made.
-        phase: called with a few words that say what is being done now.
+        phase: called with a short text that says what is being done now.
         note: called with a sentence for each group that is complete already.
 
     Returns:

@@ -93,7 +93,7 @@ def work_on_groups(
         progress: called as images are made.
 
     Returns:
-        The manifest with the groups, as it has been written.
+        The manifest with the groups, as written.
     """
     layouts = [layout for layout, shards in groups for _ in shards]
     tasks = [(layout, shard) for layout, shards in groups for shard in shards]

@@ -36,7 +36,7 @@ def make_shard(
         url: of the archive; an absolute path where it is local, as a worker of a cluster has
             another working folder.
         spec, manifest: what to simulate; seed and engine are the manifest's.
-        layout, shard: which samples of which group.
+        layout, shard: the group, and the index of the shard in it.
         progress: called after every few images.
 
     Returns:

@@ -33,7 +33,7 @@ class _NoEmptyValues(click.Command):
             for parameter in self.get_params(ctx):
                 value = given.get(parameter.name or "")
                 values = value if isinstance(value, list | tuple) else (value,)
-                if any(isinstance(each, str) and not each.strip() for each in values):
+                if any(isinstance(text, str) and not text.strip() for text in values):
                     raise click.BadParameter(
                         "it is empty; give a value, or check for an unset variable.",
                         ctx=ctx,

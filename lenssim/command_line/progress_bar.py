@@ -26,7 +26,7 @@ class ProgressDisplay(Protocol):
         """Adds what has been done since the last call."""
 
     def phase(self, text: str) -> None:
-        """Says in a few words what is being done from now on."""
+        """Shows what is being done from now on, in a short text."""
 
 
 @contextmanager

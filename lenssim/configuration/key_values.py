@@ -99,12 +99,12 @@ def alternatives(path: Sequence[str], schema: Schema) -> str:
 
 def schema_at(schema: Schema, path: Sequence[str]) -> Schema | None:
     """Schema of the section at a path, or of an entry of a list; None where it has no keys."""
-    found: Schema | None = schema
+    section: Schema | None = schema
     for part in path:
-        if found is not None and not part.isdigit():  # a list's schema is that of its entries
-            field = found.model_fields.get(part)
-            found = _section_in(field.annotation) if field is not None else None
-    return found
+        if section is not None and not part.isdigit():  # a list's schema is that of its entries
+            field = section.model_fields.get(part)
+            section = _section_in(field.annotation) if field is not None else None
+    return section
 
 
 def _keys(schema: Schema, prefix: str = "") -> Iterator[str]:
@@ -123,5 +123,5 @@ def _section_in(annotation: Any) -> Schema | None:
         serializers = annotation.__pydantic_decorators__.model_serializers.values()
         is_value = any(serializer.info.mode == "plain" for serializer in serializers)
         return None if is_value else annotation
-    found = (_section_in(argument) for argument in get_args(annotation))
-    return next((inner for inner in found if inner is not None), None)
+    sections = (_section_in(argument) for argument in get_args(annotation))
+    return next((inner for inner in sections if inner is not None), None)

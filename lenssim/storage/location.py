@@ -135,7 +135,7 @@ class Location:
             return bool(self._ask(relative, lambda: self._fs.exists(self.path(relative))))
 
     def read(self, relative: str) -> bytes:
-        """Content of a file; FileNotFoundError where there is none."""
+        """Content of a file; FileNotFoundError if it does not exist."""
         with self._reading(relative):
             return self._ask(relative, lambda: self._fs.cat_file(self.path(relative)))
 
@@ -143,7 +143,7 @@ class Location:
         """A file of known size, piece by piece; each piece is good until the next is taken.
 
         Raises:
-            FileNotFoundError: where there is none.
+            FileNotFoundError: if the file does not exist.
         """
         if self.is_local:
             buffer = memoryview(bytearray(min(BLOCK_SIZE, max(size, 1))))
@@ -209,7 +209,7 @@ class Location:
     def hub(self) -> Any | None:
         """The file system of the Hugging Face hub, where this is a place on it.
 
-        There, each file that is written alone is a commit of its own, of which the hub takes a
+        There, each file that is written alone is a commit of its own, and the hub accepts a
         limited number an hour.
         """
         return self._fs if self._protocol == "hf" else None
@@ -294,10 +294,10 @@ class Location:
             self._fs.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
 
     def create(self, relative: str, content: bytes) -> None:
-        """Writes a file whole, where there is none.
+        """Writes a new file whole.
 
         Raises:
-            FileExistsError: where there is one.
+            FileExistsError: if the file exists.
         """
         target = self.path(relative)
         with self.writing():
@@ -335,13 +335,15 @@ class Location:
         """Names of the files and folders in a sub-folder, sorted; none where it does not exist."""
         try:
             with self._reading(relative):
-                found = self._ask(relative, lambda: self._fs.ls(self.path(relative), detail=False))
+                entries = self._ask(
+                    relative, lambda: self._fs.ls(self.path(relative), detail=False)
+                )
         except FileNotFoundError:
             return []
-        return sorted(PurePosixPath(entry).name for entry in found)
+        return sorted(PurePosixPath(entry).name for entry in entries)
 
     def remove(self, relative: str) -> None:
-        """Removes a file, or a folder with all it holds; nothing where there is none."""
+        """Removes a file, or a folder with all it holds; does nothing if it does not exist."""
         with self.writing():
             if self.exists(relative):
                 self._fs.rm(self.path(relative), recursive=True)
@@ -351,11 +353,11 @@ class Location:
         # other writers' files may have appeared since the file system listed last
         self._fs.invalidate_cache()
         with self._reading(relative):
-            found: dict[str, Any] = self._ask(
+            entries: dict[str, Any] = self._ask(
                 relative, lambda: self._fs.find(self.path(relative), detail=True)
             )
         skip = len(self._root.rstrip("/")) + 1
-        return {path[skip:]: int(entry["size"]) for path, entry in sorted(found.items())}
+        return {path[skip:]: int(entry["size"]) for path, entry in sorted(entries.items())}
 
     def _ask(
         self,

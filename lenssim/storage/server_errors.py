@@ -74,7 +74,7 @@ class _Rule:
     """Only for requests of this kind."""
     is_transient: bool = False
     is_missing: bool = False
-    """Whether it is said of a bucket or repository that a file or folder in it was not found."""
+    """Whether the error says that a bucket or repository lacks a file or folder."""
 
 
 _RULES = (
@@ -200,7 +200,7 @@ def diagnose(error: BaseException, place: str, action: Action) -> Diagnosis | No
         action: what was to be done.
     """
     causes = list(_causes(error))
-    names = {each.__name__ for cause in causes for each in type(cause).__mro__}
+    names = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
     status, code = http_status(error), _s3_code(causes)
     is_missing = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
     for rule in _RULES:
@@ -250,7 +250,7 @@ def is_past_end(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in a few words on one line."""
+    """The message of an error, shortened to one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())[:200].rstrip(".")
 
@@ -273,8 +273,8 @@ def _s3_code(causes: list[BaseException]) -> str | None:
 
 
 def _detail(error: BaseException, status: int | None, code: str | None) -> str:
-    """What the server or the library said."""
-    if getattr(error, "status", None) == 0:  # aiohttp has no words for these
+    """The message of the server or the library."""
+    if getattr(error, "status", None) == 0:  # aiohttp has no message for these
         return type(error).__name__
     if status is None or code is not None:
         return reason(error)

@@ -1,6 +1,6 @@
 """Importing a DeepLense-style folder: one sub-folder a class, one .npy file an image.
 
-`folder` finds out which files are of which class, `splits` which of them are test images. An
+`folder` assigns files to classes, `splits` assigns them to train and test. An
 axion file may hold its axion mass beside the image, in a pickle; `lenssim.storage.npy` reads it
 without running it. What such a folder does not say (the lens, the source, the substructure, the
 mass of an axion file without one) is NaN in the archive.
@@ -90,7 +90,7 @@ def import_deeplense(
         licence: of the data, which is its makers'.
         workers: threads; all cores where not given.
         progress: True for a bar on stderr, or a function that is called as images are converted.
-        phase: called with a few words that say what is being done now.
+        phase: called with a short text that says what is being done now.
         note: called with a sentence on what the files hold that one would not expect.
 
     Returns:
@@ -102,21 +102,21 @@ def import_deeplense(
             folder with splits of its own; naming it.
         ArchiveError: where the archive cannot be written; a later call goes on from there.
     """
-    found = source if isinstance(source, Source) else find_source(source)
-    counts = split_counts(found, split, train, test)
+    contents = source if isinstance(source, Source) else find_source(source)
+    counts = split_counts(contents, split, train, test)
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed = {seed} must be a non-negative integer below 2^63.")
     location = Location(out)
-    first = _image(found.folder / next(iter(found.files.values()))[0])[0]
-    files = {each: _hashed(found, each, workers) for each in found.files}
+    first = _image(contents.folder / next(iter(contents.files.values()))[0])[0]
+    files = {name: _hashed(contents, name, workers) for name in contents.files}
     wanted = Manifest(
         generator_version=VERSION,
         engine="imported",
         seed=seed,
-        imported=_record(found, files, name, licence, pixel_scale, len(first)),
+        imported=_record(contents, files, name, licence, pixel_scale, len(first)),
     )
     is_exact = train is not None or test is not None
-    paths = chosen_files(found, files, counts, seed, exact=is_exact)
+    paths = chosen_files(contents, files, counts, seed, exact=is_exact)
     for sentence in _notes(files, counts, paths):
         if note is not None:
             note(sentence)
@@ -125,17 +125,17 @@ def import_deeplense(
         groups = [
             group
             for part in SPLITS
-            for each in found.files
-            if (chosen := paths.get(f"{part}/{each}"))
-            for group in _missing(location, manifest, part, each, len(chosen))
+            for name in contents.files
+            if (chosen := paths.get(f"{part}/{name}"))
+            for group in _missing(location, manifest, part, name, len(chosen))
         ]
         write_manifest(location, manifest)
         clear_scratch(location)
         for layout, _ in groups:
             if read_layout(location, layout.record.name) is None:
                 create_group(location, layout, manifest, _SUBHALOS)
-        task = partial(convert_shard, location.url, manifest, found.folder, paths)
-        total = sum(number for each in counts.values() for number in each.values())
+        task = partial(convert_shard, location.url, manifest, contents.folder, paths)
+        total = sum(number for sizes in counts.values() for number in sizes.values())
         with progress_callbacks(progress, phase, "importing", total) as (advance, say):
             with executor(task, workers, scheduler=None) as run:
                 work_on_groups(location, manifest, groups, run, advance)
@@ -147,11 +147,11 @@ def _notes(files: Files, counts: Counts, paths: Mapping[str, Sequence[str]]) -> 
     contradicting = of_two_classes(files)
     if contradicting:
         yield f"{contradicting} files have the same content as a file of another class."
-    for name, each in counts.items():
+    for name, sizes in counts.items():
         tested = len(paths.get(f"test/{name}", ()))
-        if tested != each["test"]:
+        if tested != sizes["test"]:
             yield (
-                f"{name} has {tested} test images instead of {each['test']}: copies of an image "
+                f"{name} has {tested} test images instead of {sizes['test']}: copies of an image "
                 "stay in one split."
             )
 
@@ -167,7 +167,7 @@ def _manifest(location: Location, wanted: Manifest) -> Manifest:
 def _missing(
     location: Location, manifest: Manifest, part: Split, name: SubstructureClass, count: int
 ) -> list[tuple[GroupLayout, list[int]]]:
-    """A group with its missing shards; nothing where it is complete."""
+    """A group with its missing shards; empty if it is complete."""
     shard_size, chunk_size = group_sizes(count, manifest.frame.num_pix)
     record = GroupRecord(split=part, substructure_class=name, count=count, shard_size=shard_size)
     held = manifest.group(record.name)
@@ -204,9 +204,11 @@ def _record(
     num_pix: int,
 ) -> ImportRecord:
     """The manifest's record of the source; refuses settings that are not allowed."""
-    listed = sorted((file for each in files.values() for file in each), key=lambda file: file.path)
+    listed = sorted(
+        (file for group in files.values() for file in group), key=lambda file: file.path
+    )
     listing = "".join(f"{file.sha256}  {file.path}\n" for file in listed)
-    own_names = {each: each for each in source.class_folders.values()}
+    own_names = {name: name for name in source.class_folders.values()}
     named = name or re.sub(r"[^A-Za-z0-9._-]+", "_", source.folder.resolve().name)
     try:
         return ImportRecord(
@@ -240,7 +242,7 @@ def convert_shard(
         url, manifest: of the archive.
         folder: of the source.
         paths: of the files in it, one a sample, for each group by name.
-        layout, shard: which samples of which group.
+        layout, shard: the group, and the index of the shard in it.
         progress: called after every few images.
 
     Returns:
@@ -286,7 +288,7 @@ def _content(path: Path) -> bytes:
 
 
 def _image(path: Path) -> tuple[NDArray[np.float32], float | None]:
-    """Image (y, x) and axion mass in eV, None where there is none, of a file.
+    """Image (y, x) and axion mass in eV, or None, of a file.
 
     Leading axes of length 1 are dropped.
     """

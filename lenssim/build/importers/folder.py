@@ -90,15 +90,15 @@ def find_source(
     if not _classes_of(root, stated):
         for part in part_folders:
             inside = _classes_of(root / part, stated)
-            held |= {f"{part}/{name}": each for name, each in inside.items()}
+            held |= {f"{part}/{name}": files for name, files in inside.items()}
     has_own_splits = bool(held)
     held = held or _classes_of(root, stated)
     _check_stated(root, stated, held)
     files: dict[SubstructureClass, list[str]] = {}
     for name in sorted(held):
-        found = [f"{name}/{path.name}" for path in sorted((root / name).iterdir())]
+        names = [f"{name}/{path.name}" for path in sorted((root / name).iterdir())]
         files.setdefault(held[name], []).extend(
-            path for path in found if _is_image_file(root / path)
+            path for path in names if _is_image_file(root / path)
         )
     others = _left_out(root, held, part_folders if has_own_splits else [])
     if not any(files.values()):
@@ -173,16 +173,16 @@ def _left_out(
     root: Path, held: Mapping[str, SubstructureClass], part_folders: list[str]
 ) -> tuple[str, ...]:
     """Names of what is in the folder and not imported, each below the folder that it is in."""
-    found = []
+    others = []
     for folder in ("", *(f"{part}/" for part in part_folders)):
         for entry in sorted((root / folder).iterdir()):
             name = f"{folder}{entry.name}"
             if name in held:
                 inside = [path for path in sorted(entry.iterdir()) if not _is_image_file(path)]
-                found += [f"{name}/{path.name}" for path in inside]
+                others += [f"{name}/{path.name}" for path in inside]
             elif name not in part_folders:
-                found.append(f"{name}/" if entry.is_dir() else name)
-    return tuple(found)
+                others.append(f"{name}/" if entry.is_dir() else name)
+    return tuple(others)
 
 
 def _is_image_file(path: Path) -> bool:

@@ -68,7 +68,7 @@ def split_counts(
                 f"{max(trained, 0)} to train and {tested} to test."
             )
         counts[name] = {"train": trained, "test": tested}
-    if not any(number for each in counts.values() for number in each.values()):
+    if not any(number for sizes in counts.values() for number in sizes.values()):
         raise UsageError("train and test are both 0: there is nothing to import.")
     return counts
 
@@ -113,10 +113,10 @@ def chosen_files(
 def of_two_classes(files: Files) -> int:
     """Number of files whose content is also that of a file of another class."""
     classes: dict[str, set[SubstructureClass]] = {}
-    for name, each in files.items():
-        for file in each:
+    for name, group in files.items():
+        for file in group:
             classes.setdefault(file.sha256, set()).add(name)
-    return sum(len(classes[file.sha256]) > 1 for each in files.values() for file in each)
+    return sum(len(classes[file.sha256]) > 1 for group in files.values() for file in group)
 
 
 def _drawn(
@@ -124,8 +124,8 @@ def _drawn(
 ) -> dict[str, list[str]]:
     """Paths of the files of each group, in a random order; no more than `tested` to test."""
     copies: dict[str, dict[SubstructureClass, list[str]]] = {}
-    for name, each in files.items():
-        for file in sorted(each, key=lambda file: file.path):
+    for name, group in files.items():
+        for file in sorted(group, key=lambda file: file.path):
             copies.setdefault(file.sha256, {}).setdefault(name, []).append(file.path)
 
     def key(checksum: str) -> bytes:
@@ -146,8 +146,8 @@ def _given(source: Source, files: Files) -> dict[str, list[str]]:
     """Paths of the files of each group of a source that has splits of its own."""
     groups: dict[str, list[str]] = {f"{part}/{name}": [] for part in SPLITS for name in files}
     paths: dict[Split, dict[str, str]] = {part: {} for part in SPLITS}
-    for name, each in files.items():
-        for file in each:
+    for name, group in files.items():
+        for file in group:
             part = source.split_of(file.path)
             groups[f"{part}/{name}"].append(file.path)
             paths[part][file.sha256] = file.path
