@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -195,16 +195,34 @@ def simulate_many(
     systems = [
         draw_system(spec, substructure_class, streams.at(index, "population")) for index in indices
     ]
+    generators = (streams.at(index, "noise") for index in indices)
+    return observe(systems, spec, generators, engine_name=engine_name)
+
+
+def observe(
+    systems: Sequence[LensSystem],
+    spec: Specification,
+    generators: Iterable[np.random.Generator],
+    *,
+    engine_name: EngineName = "fast",
+) -> list[Simulation]:
+    """Images of systems of one class, with noise and the S/N of their substructure.
+
+    Args:
+        systems: drawn, or made by hand; all of one class.
+        spec: its instrument, sampling and observation.
+        generators: of the noise of each system, each used before the next is taken.
+        engine_name: "fast" or "lenstronomy".
+    """
     noise = _pixel_noise(spec.instrument)
     noise_free = render(systems, spec, engine_name)
     snr = np.zeros(len(systems))
-    if substructure_class != "no_sub":
+    if systems and systems[0].substructure_class != "no_sub":
         twins = [smooth_system(system) for system in systems]
         smooth = render(twins, spec, engine_name, sampling=_comparison_sampling(spec.sampling))
         snr = observation.substructure_snr(noise_free, smooth, noise)
     images = noise_free
     if spec.observation.noise:
-        generators = (streams.at(index, "noise") for index in indices)
         images = observation.add_noise(noise_free, noise, generators)
     return [
         Simulation(system, image, clean, float(ratio))

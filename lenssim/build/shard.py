@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lenssim.archive.layout import GroupLayout
 from lenssim.archive.manifest import GroupRecord, Manifest
+from lenssim.archive.schema import Column
 from lenssim.archive.writer import write_shard
 from lenssim.progress import Progress
 from lenssim.spec import CLASSES, Specification
@@ -45,10 +46,10 @@ def make_shard(
     from lenssim.rendering import platform
 
     record, samples = layout.record, layout.record.samples(shard)
-    columns = _empty_columns(spec, layout, len(samples))
+    columns = empty_columns(spec, record.columns, len(samples))
     for start in range(0, len(samples), SIMULATED_TOGETHER):
         indices = samples[start : start + SIMULATED_TOGETHER]
-        _fill(columns, start, simulate_samples(spec, manifest, record, indices))
+        fill_columns(columns, start, simulate_samples(spec, manifest, record, indices))
         if progress is not None:
             progress(len(indices))
     write_shard(Location(url), layout, spec.name, shard, columns, platform())
@@ -78,14 +79,23 @@ def simulate_samples(
     )
 
 
-def _empty_columns(spec: Specification, layout: GroupLayout, count: int) -> dict[str, NDArray[Any]]:
+def empty_columns(
+    spec: Specification, schema: Sequence[Column], count: int
+) -> dict[str, NDArray[Any]]:
+    """Room for the columns of samples of one class; those of subhalos are NaN.
+
+    Args:
+        spec: of the samples.
+        schema: columns of the class.
+        count: samples.
+    """
     sizes = {
         "y": spec.instrument.num_pix,
         "x": spec.instrument.num_pix,
         "subhalo": spec.subhalo_bound,
     }
     columns: dict[str, NDArray[Any]] = {}
-    for column in layout.record.columns:
+    for column in schema:
         shape = (count, *(sizes[dimension] for dimension in column.dimensions[1:]))
         columns[column.name] = np.empty(shape, dtype=column.dtype)
         if "subhalo" in column.dimensions:
@@ -93,7 +103,9 @@ def _empty_columns(spec: Specification, layout: GroupLayout, count: int) -> dict
     return columns
 
 
-def _fill(columns: dict[str, NDArray[Any]], start: int, simulations: Sequence[Simulation]) -> None:
+def fill_columns(
+    columns: dict[str, NDArray[Any]], start: int, simulations: Sequence[Simulation]
+) -> None:
     """Writes simulations into the rows of every column that begin at `start`."""
     systems = [simulation.system for simulation in simulations]
     rows = slice(start, start + len(simulations))

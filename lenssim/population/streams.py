@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Purpose = Literal["population", "noise"]
+Purpose = Literal["population", "noise", "pair", "pair_noise"]
 _PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 
@@ -35,7 +35,8 @@ class GroupStreams:
 
         Args:
             index: sample index in the group.
-            purpose: "population" or "noise"; the two never overlap.
+            purpose: "population" or "noise"; of the second image of a pair, "pair" or "pair_noise".
+                No two overlap.
         """
         # the state of a new generator with this counter: numpy's buffer of four words is empty
         self._state["state"]["counter"][:] = (0, 0, _PURPOSES.index(purpose), index)
@@ -53,7 +54,7 @@ def random_stream(
         model: name of the specification.
         split, substructure_class: the group that the image is in.
         index: sample index in its group.
-        purpose: "population" or "noise"; the two never overlap.
+        purpose: as `GroupStreams.at` takes it.
     """
     return GroupStreams(seed, model, split, substructure_class).at(index, purpose)
 

@@ -1,0 +1,93 @@
+"""The second image of a pair, which shares something with the first and differs in the rest.
+
+source       shares lens and substructure; another source, other noise, and the whole scene shifted
+             by up to half a pixel each way, so that it falls on the pixels otherwise
+smooth_twin  shares lens and source; no substructure, other noise
+
+To add a kind: name it in `Pairs`, and give it a function in `second_system`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import numpy as np
+
+from lenssim.population import GroupStreams, LensSystem, draw_system, replaced
+from lenssim.simulation import smooth_system
+from lenssim.spec import Specification, SubstructureClass
+
+Pairs = Literal["source", "smooth_twin"]
+PAIRS: tuple[Pairs, ...] = get_args(Pairs)
+
+WITHOUT_SUBSTRUCTURE: SubstructureClass = "no_sub"
+
+
+def second_system(
+    kind: Pairs, first: LensSystem, spec: Specification, streams: GroupStreams, index: int
+) -> LensSystem:
+    """The system of the second image of a pair.
+
+    Args:
+        kind: of the pair.
+        first: system of the first image.
+        spec: its specification, from whose priors another source is drawn.
+        streams: of the first image's group.
+        index: of the first image; the second is a function of it, too.
+    """
+    if kind == "smooth_twin":
+        return _twin(first, spec)
+    generator = streams.at(index, "pair")
+    shift = (generator.random(2) - 0.5) * spec.instrument.pixel_scale
+    other = draw_system(spec, WITHOUT_SUBSTRUCTURE, generator)
+    return shifted(with_source_of(first, other), float(shift[0]), float(shift[1]))
+
+
+def _twin(first: LensSystem, spec: Specification) -> LensSystem:
+    """The smooth lens of a system, with the columns of one that never had substructure."""
+    is_within = spec.substructure.within_einstein_mass
+    return replaced(
+        smooth_system(first),
+        einstein_mass=first.einstein_mass + (first.substructure_mass if is_within else 0.0),
+        substructure_mass=0.0,
+        axion_mass=math.nan,
+        ring_radius=first.smooth_theta_e,
+    )
+
+
+def with_source_of(system: LensSystem, other: LensSystem) -> LensSystem:
+    """A system with the source of another, at the same place relative to the lens."""
+    source = {
+        name: value
+        for name, value in vars(other).items()
+        if name.startswith("source_") and name != "source_redshift"
+    }
+    source["source_x"] += system.lens_x - other.lens_x
+    source["source_y"] += system.lens_y - other.lens_y
+    return replaced(system, **source)
+
+
+def shifted(system: LensSystem, x: float, y: float) -> LensSystem:
+    """A system moved over the image, with everything in it.
+
+    The shear is about the centre of the image, and so deflects what has moved by the shear of the
+    shift: the source moves less by that much.
+
+    Args:
+        system: to be moved.
+        x, y: shift in arcsec.
+    """
+    sheared_x = system.lens_gamma1 * x + system.lens_gamma2 * y
+    sheared_y = system.lens_gamma2 * x - system.lens_gamma1 * y
+    return replaced(
+        system,
+        lens_x=system.lens_x + x,
+        lens_y=system.lens_y + y,
+        source_x=system.source_x + x - sheared_x,
+        source_y=system.source_y + y - sheared_y,
+        vortex_x=system.vortex_x + x,
+        vortex_y=system.vortex_y + y,
+        subhalo_x=system.subhalo_x + np.float64(x),
+        subhalo_y=system.subhalo_y + np.float64(y),
+    )

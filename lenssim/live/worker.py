@@ -1,0 +1,97 @@
+"""One process of a live source: `python -m lenssim.live.worker` with its settings on stdin.
+
+It makes every so-many-th batch and writes it to stdout. A thread writes while the next batch is
+made, and a queue between the two bounds how far the process runs ahead: when it is full, the
+process waits for the reader. It ends when nobody reads any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from lenssim.errors import LenssimError
+from lenssim.live.messages import send
+
+Message = tuple[dict[str, Any], dict[str, Any]]
+
+
+def produce(messages: Iterator[Message], stream: BinaryIO, ahead: int) -> None:
+    """Writes messages while further ones are made, until the reader is gone.
+
+    Args:
+        messages: made as they are asked for.
+        stream: to write to.
+        ahead: messages that may wait to be written.
+    """
+    waiting: queue.Queue[Message | None] = queue.Queue(maxsize=ahead)
+    gone = threading.Event()
+
+    def write() -> None:
+        try:
+            while (message := waiting.get()) is not None:
+                send(stream, *message)
+        except OSError:  # the reader has closed its end
+            gone.set()
+            while waiting.get() is not None:
+                pass
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        for message in messages:
+            if gone.is_set():
+                return
+            waiting.put(message)
+    finally:
+        waiting.put(None)
+        writer.join()
+
+
+def batches(request: dict[str, Any]) -> Iterator[Message]:
+    """The messages of one process: its batches, or the reason why there is none.
+
+    Args:
+        request: `settings` of the source, `first` batch and `step` to the next.
+    """
+    try:
+        from lenssim.live.batches import BatchMaker, LiveSettings
+
+        maker = BatchMaker(LiveSettings.model_validate(request["settings"]))
+        number = request["first"]
+        while True:
+            batch = maker.make(number)
+            arrays = {"images": batch.images, **_prefixed("columns", batch.columns)}
+            if batch.second_images is not None:
+                arrays["second_images"] = batch.second_images
+                arrays |= _prefixed("second_columns", batch.second_columns)
+            yield {"number": number}, arrays
+            number += request["step"]
+    except Exception as error:
+        known = isinstance(error, LenssimError)
+        what = str(error) if known else f"{type(error).__name__}: {error}"
+        yield {"error": what, "is_known": known}, {}
+
+
+def _prefixed(name: str, columns: dict[str, Any]) -> dict[str, Any]:
+    return {f"{name}/{column}": values for column, values in columns.items()}
+
+
+def main(make: Callable[[dict[str, Any]], Iterator[Message]] = batches) -> None:
+    """Reads the request and produces until the reader is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the reader's to handle
+    request = json.load(sys.stdin)
+    # what anything prints must not get between the messages
+    stream = os.fdopen(os.dup(1), "wb", buffering=1 << 20)
+    os.dup2(2, 1)
+    produce(make(request), stream, request["ahead"])
+
+
+if __name__ == "__main__":
+    main()
