@@ -1,7 +1,6 @@
 """The leak audit: whether anything but dark matter tells the classes of an archive apart.
 
 features            what is looked at: columns and statistics of images
-ring                radii of rings, from the columns
 image_statistics    of the observation, without the substructure's own signal
 measurement_errors  of the columns, by Fisher information
 classifier          gradient boosting, cross-validated

@@ -24,10 +24,10 @@ from lenssim.audit.image_statistics import (
     noise_statistics,
 )
 from lenssim.audit.measurement_errors import FISHER_IMAGES, RING_RADIUS, measurement_errors
-from lenssim.audit.ring import ring_excess
 from lenssim.errors import ArchiveError
 from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.population import GroupStreams, LensSystem, draw_system
+from lenssim.population.ring import measured_ring_radius
 from lenssim.progress import Progress
 from lenssim.simulation import render, smooth_system
 from lenssim.spec import CLASSES, Specification
@@ -235,8 +235,9 @@ def _measured(archive: Archive, seed: int, block: _Block) -> _Measured:
         generator = np.random.default_rng([seed, label, block.indices.start])
         deviation += sigma * generator.standard_normal(images.shape)
         others = np.empty((len(images), 0))
-    excess = np.array([ring_excess(system) for system in systems])
-    radii = np.array([system.smooth_theta_e for system in systems]) * (1.0 + excess)
+    point_masses = spec.substructure.axion.point_masses
+    radii = np.array([measured_ring_radius(system, point_masses) for system in systems])
+    excess = radii / np.array([system.smooth_theta_e for system in systems]) - 1.0
     names = audited_columns([key for key, values in block.columns.items() if values.ndim == 1])
     values = {name: np.asarray(block.columns[name], dtype=np.float64) for name in names}
     statistics = image_statistics(smooth + deviation, deviation)
@@ -260,7 +261,9 @@ def _joined(parts: Sequence[_Measured], spec: Specification | None) -> Features:
     }
     spreads = {name: float(np.std(values)) for name, values in columns.items()}
     varying = tuple(
-        name for name, values in columns.items() if np.isfinite(values).all() and np.ptp(values) > 0
+        name
+        for name, values in columns.items()
+        if np.isfinite(values).all() and (name == RING_RADIUS or np.ptp(values) > 0)
     )
     errors: dict[str, float] = {}
     if spec is not None:

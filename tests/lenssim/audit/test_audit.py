@@ -12,7 +12,6 @@ from lenssim.archive.audit_record import AUDIT, AuditRecord
 from lenssim.audit import record_audit, why_not_recorded
 from lenssim.audit.features import systems_of
 from lenssim.audit.measurement_errors import measurement_errors
-from lenssim.audit.ring import ring_excess
 from lenssim.build.description import describe
 from lenssim.cli import main
 from lenssim.population import draw_system, random_stream
@@ -139,10 +138,14 @@ def test_the_error_of_a_magnitude_is_that_of_counted_photons():
     assert least < errors["source_magnitude"] < 3 * least
 
 
-def test_a_ring_without_its_mass_has_an_excess():
-    spec = lenssim.load_spec(B_1_0_0)
-    stream = random_stream(0, "B", "train", "axion", 0, "population")
-    system = draw_system(spec, "axion", stream)
-    # halo sqrt(0.99), vortex inside the ring 0.01
-    inside = min(1.0, 2 * system.smooth_theta_e / system.vortex_length)
-    assert ring_excess(system) == pytest.approx(np.sqrt(0.99) + 0.01 * inside - 1.0, abs=1e-9)
+def test_a_ring_neutral_archive_passes(tmp_path):
+    lenssim.generate("B", ["axion", "no_sub"], train=IMAGES, test=0, out=tmp_path)
+    audited = run("audit", tmp_path)
+    assert audited.exit_code == 0, audited.stderr
+    assert "macro AUC 0." in audited.stdout
+    found = AuditRecord.model_validate_json((tmp_path / AUDIT).read_bytes())
+    assert found.passed
+    assert found.ring_excess["axion"] < 1e-12
+    names = [each.name for each in found.features]
+    assert names[:3] == ["ring_radius", "source_x", "source_y"]
+    assert "the audit is passed" in " ".join((tmp_path / "README.md").read_text().split())
