@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import live_source
 import numpy as np
 import torch
 import webdataset
@@ -146,7 +147,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train", type=int, default=4000, help="images a class")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--part",
+        choices=["archive", "live"],
+        default="archive",
+        help="streams of an archive, or a live source (results/live)",
+    )
+    parser.add_argument("--models", nargs="+", default=["A", "B"], help="of the live part")
+    parser.add_argument("--batches", type=int, default=8, help="of the live part")
     arguments = parser.parse_args()
+    if arguments.part == "live":
+        live_source.run(arguments.models, arguments.batches)
+        return
     with tempfile.TemporaryDirectory() as folder:
         formats = ("zarr", "webdataset")
         lenssim.generate("B", train=arguments.train, test=0, out=folder, formats=formats)

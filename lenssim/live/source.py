@@ -78,6 +78,11 @@ class LiveSource:
             raise
 
     @property
+    def settings(self) -> LiveSettings:
+        """What it makes."""
+        return self._settings
+
+    @property
     def position(self) -> int:
         """Number of the next batch: a source with `start=position` goes on with it."""
         return self._position
