@@ -43,7 +43,6 @@ from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.methods import PRETRAINING, Pretraining
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
-from lensmodels.training import StageData
 from lensmodels.views import default_recipe
 
 PACKAGES = ["torch", "lightning", "lightly", "timm", "kornia", "torchvision"]
@@ -123,7 +122,7 @@ class Comparison:
         self.method, self.encoder, self.batch_size = method, encoder, batch_size
         self.device = torch.device("cuda" if device == "gpu" else "cpu")
         self.precision, self.steps = precision, steps
-        self.data = LensDataModule(DataSettings(url=url, batch_size=batch_size))
+        self.data = LensDataModule(DataSettings(url=url, batch_size=batch_size), "train")
         self.data.setup()
         workers = os.cpu_count() or 1
         self.loader = DataLoader(
@@ -168,14 +167,14 @@ class Comparison:
                 enable_model_summary=False,
             )
             if batches is None:
-                trainer.fit(self.module(), StageData("pretrain", self.data))
+                trainer.fit(self.module(), self.data)
             else:
                 trainer.fit(self.module(), batches)
         return clock.seconds()
 
     def ours_without_data(self) -> float:
         """Seconds of a step where one batch, on the device already, is given again and again."""
-        batch = next(iter(self.data.unlabelled_dataloader()))
+        batch = next(iter(self.data.train_dataloader()))
         batch = {key: value.clone().to(self.device) for key, value in batch.items()}
         return self.ours(DataLoader([batch] * self.steps, batch_size=None))  # type: ignore[arg-type]
 

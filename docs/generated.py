@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
 
 import click
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+
+from lenssim.configuration.setting_table import Setting, settings_of
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -73,19 +70,20 @@ def specification() -> str:
         " and as `--set KEY=VALUE` changes it. *Prior* is a number or a"
         " [distribution](../how-to/priors.md)."
     )
-    rows = list(_keys(Specification))
+    rows = _rows(settings_of(Specification))
     return f"{about}\n\n{_table(['key', 'value', 'default', 'meaning'], rows)}\n"
 
 
 def settings() -> str:
     """Every setting of a run."""
-    from lensmodels.runs import RunConfig
+    from lensmodels.settings import setting_table
 
     about = (
-        "# Settings of a run\n\nWhat a run's `config.yaml` holds, and what `--set KEY=VALUE` of"
-        " `lensmodels train`, `pretrain` and `finetune` changes."
+        "# Settings of a run\n\nWhat a run's `config.yaml` holds, what `--config FILE.yaml` of"
+        " `lensmodels train`, `pretrain` and `finetune` reads, and what `--set KEY=VALUE` changes"
+        " ([repeat or vary a run](../how-to/repeat-a-run.md))."
     )
-    rows = list(_keys(RunConfig))
+    rows = _rows(setting_table())
     return f"{about}\n\n{_table(['key', 'value', 'default', 'meaning'], rows)}\n"
 
 
@@ -113,86 +111,17 @@ def columns() -> str:
     return f"{about}\n\n{_table(headings, rows)}\n"
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ...]]:
-    """Rows of a model's fields: key, allowed values, default, meaning."""
-    described = _documented_attributes(model)
-    for name, field in model.model_fields.items():
-        section = _section(field.annotation)
-        key = f"{prefix}{name}"
-        meaning = field.description or described.get(name, "")
-        if section is not None:
-            if meaning:
-                yield f"`{key}`", "section", _default(field), " ".join(meaning.split())
-            yield from _keys(section, f"{key}.")
-            continue
-        yield f"`{key}`", _allowed(field), _default(field), " ".join(meaning.split())
-
-
-def _section(annotation: Any) -> type[BaseModel] | None:
-    """The model of a section; None for a value."""
-    for kind in (annotation, *get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__name__ != "Prior":
-            return kind
-    return None
-
-
-def _allowed(field: FieldInfo) -> str:
-    """Type and range of a value."""
-    limits = [
-        words
-        for item in field.metadata
-        if (words := getattr(getattr(item, "func", None), "allowed", ""))
-    ]
-    limits += [
-        f"{sign} {getattr(item, name):g}"
-        for item in field.metadata
-        for name, sign in (
-            ("ge", "at least"),
-            ("gt", "greater than"),
-            ("le", "at most"),
-            ("lt", "less than"),
+def _rows(settings: Iterable[Setting]) -> list[tuple[str, ...]]:
+    """Rows of a table of settings."""
+    return [
+        (
+            f"`{setting.key}`",
+            setting.allowed,
+            f"`{setting.default}`" if setting.default not in ("", "required") else setting.default,
+            setting.meaning,
         )
-        if getattr(item, name, None) is not None
+        for setting in settings
     ]
-    return ", ".join([_type_name(field.annotation), *limits])
-
-
-def _type_name(annotation: Any) -> str:
-    names = {
-        int: "whole number",
-        float: "number",
-        str: "text",
-        bool: "true or false",
-        type(None): "null",
-    }
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if annotation in names:
-        return names[annotation]
-    if origin in (types.UnionType, Union):
-        return " or ".join(_type_name(kind) for kind in arguments)
-    if origin is Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
-    if hasattr(annotation, "__metadata__"):
-        return _type_name(arguments[0])
-    if origin is not None:
-        return "list" if origin in (list, tuple) else "mapping"
-    return {"Prior": "prior", "Path": "path"}.get(annotation.__name__, annotation.__name__)
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
-        return ""
-    return f"`{'null' if value is None else value}`"
-
-
-def _documented_attributes(model: type[BaseModel]) -> dict[str, str]:
-    """What the docstring of a class says of its attributes."""
-    text = (model.__doc__ or "").partition("Attributes:")[2]
-    items = re.findall(r"^ {8}(\w[\w, ]*): (.*(?:\n {12,}.*)*)", text, re.M)
-    return {name.strip(): words for names, words in items for name in names.split(",")}
 
 
 def _table(headings: list[str], rows: list[tuple[str, ...]]) -> str:

@@ -57,7 +57,7 @@ from lensmodels.reporting.measurements import (
 )
 from lensmodels.reporting.run_plots import save
 from lensmodels.reporting.tables import markdown_table
-from lensmodels.settings import config_from_words
+from lensmodels.settings import config_from_options
 from lensmodels.statistics.auc import macro_auc
 from lensmodels.statistics.bootstrap import paired_interval, weighted_macro_auc
 from lensmodels.views import plain_recipe
@@ -139,7 +139,7 @@ class Setting:
         """Trains and tests a run; its metrics, with the settings and the time that matter."""
         if self.quick:
             words |= {"encoder": "test_resnet", "batch_size": 32, "finetune_epochs": 1}
-        config = config_from_words({"seed": 0, **words})
+        config = config_from_options({"seed": 0, **words})
         minutes = timed(run, lambda: training.train(config, run, resume=True))
         metrics = evaluate(run)
         del metrics["data"]["url"]  # a folder of this machine
@@ -290,7 +290,7 @@ def _pretrained(setting: Setting, run: Path, method: str, family: str) -> dict[s
     }
     if setting.quick:
         words |= {"train_size": 100, "pretrain_epochs": 1, "batch_size": 32}
-    config = training.begin(config_from_words(words), run, resume=True)
+    config = training.begin(config_from_options(words), run, resume=True)
     minutes = timed(run, lambda: training.pretrain(config, run))
     data = LensDataModule(config.data)
     data.setup()

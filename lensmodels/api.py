@@ -20,7 +20,7 @@ from lensmodels.errors import DataError, UsageError
 from lensmodels.model import LensModel
 from lensmodels.reporting.evaluate import evaluate
 from lensmodels.runs import RunConfig
-from lensmodels.settings import config_from_words
+from lensmodels.settings import config_from_options
 from lenssim.archive import open_archive
 
 
@@ -163,7 +163,7 @@ def run_config(data: str | os.PathLike[str], **options: Any) -> RunConfig:
     Raises:
         UsageError: naming the option, its value and what is allowed.
     """
-    return config_from_words({"method": "supervised", "data": os.fspath(data), **options})
+    return config_from_options({"data": os.fspath(data), **options})
 
 
 def train(

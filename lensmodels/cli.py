@@ -9,11 +9,15 @@ from typing import Any
 import click
 
 from lensmodels.errors import UsageError
+from lensmodels.methods.settings import PRETRAINING_DEFAULTS
 from lensmodels.options import (
+    DEVICE,
     ENCODER_OPTIONS,
     FINETUNE_OPTIONS,
+    METHOD,
     OVERWRITE,
     PRETRAIN_OPTIONS,
+    PRETRAINING_METHOD,
     RUN_ARGUMENT,
     RUN_OPTIONS,
     SYMMETRIES,
@@ -23,15 +27,6 @@ from lensmodels.options import (
 from lensmodels.startup import load_packages
 from lenssim.command_line.command_group import CommandGroup
 from lenssim.storage.output_paths import check_output_folder
-
-METHODS = (
-    "supervised",
-    "contrastive-rotation",
-    "contrastive-noise",
-    "byol",
-    "simsiam",
-    "dino",
-)
 
 
 @click.group(
@@ -44,7 +39,7 @@ def main(debug: bool) -> None:
 
 
 @main.command()
-@click.option("--method", type=click.Choice(METHODS), help="[default: supervised]")
+@METHOD
 @with_options(ENCODER_OPTIONS, FINETUNE_OPTIONS, PRETRAIN_OPTIONS, RUN_OPTIONS)
 def train(out: Path, resume: bool, **options: Any) -> None:
     """Pretrain, finetune and evaluate, in one.
@@ -55,15 +50,18 @@ def train(out: Path, resume: bool, **options: Any) -> None:
 
 
 @main.command()
-@click.option("--method", type=click.Choice(METHODS[1:]), help="[default: byol]")
+@PRETRAINING_METHOD
 @with_options(ENCODER_OPTIONS, PRETRAIN_OPTIONS, RUN_OPTIONS)
 def pretrain(out: Path, resume: bool, **options: Any) -> None:
     """Train an encoder without labels."""
     from lensmodels.run_settings import check_run, run_config
 
     config = run_config(out, resume, options, method="byol")
-    if config.method not in METHODS[1:]:
-        raise UsageError(f"{out} is a {config.method} run; go on with it by `lensmodels train`.")
+    if config.method not in PRETRAINING_DEFAULTS:
+        raise UsageError(
+            f"The method of these settings is {config.method}, which pretrains nothing: use "
+            "`lensmodels train`, or choose a --method."
+        )
     check_run(config, out, resume)
     load_packages()
     from lensmodels import training
@@ -80,7 +78,7 @@ def pretrain(out: Path, resume: bool, **options: Any) -> None:
     "--from",
     "pretrained",
     type=click.Path(path_type=Path),
-    help="Run whose encoder to begin with.",
+    help="Run whose encoder to begin with, in place of that of --config.",
 )
 @with_options(FINETUNE_OPTIONS, RUN_OPTIONS)
 def finetune(out: Path, resume: bool, pretrained: Path | None, **options: Any) -> None:
@@ -90,8 +88,8 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **options: Any) -
     """
     from lensmodels.run_settings import pretrained_options
 
-    if pretrained is None and not resume:
-        raise UsageError("Say by --from RUN which run's encoder to finetune.")
+    if pretrained is None and options["config"] is None and not resume:
+        raise UsageError("Name by --from the run whose encoder to finetune.")
     if pretrained is not None:
         options |= pretrained_options(pretrained, options["data"])
     _train(out, resume, options)
@@ -200,7 +198,7 @@ def report(runs: tuple[Path, ...], out: Path) -> None:
 @click.option("--shard", metavar="K/N", help="Run the K-th of N parts; the results merge.")
 @click.option("--only", metavar="PATTERN", help="Cells whose name matches, as in 'B_byol_*'.")
 @click.option("--seconds", type=float, help="Begin no cell after so many seconds.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto")
+@DEVICE
 @click.option("--list", "only_list", is_flag=True, help="Print the cells and run none.")
 @click.pass_context
 def study(

@@ -1,60 +1,126 @@
-"""Options that several commands share."""
+"""Options that several commands share.
+
+An option of a setting has its type, choices, default and help from the schema of the settings: a
+library that made the whole command line from the schema would rename its options.
+"""
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 
+from lensmodels.methods.settings import METHODS, SUPERVISED_DEFAULTS
+from lensmodels.runs import RunConfig
+from lensmodels.settings import option_of, setting_table
+from lenssim.configuration.key_values import field_at
+from lenssim.configuration.setting_table import default_text
+
 Option = Callable[[Any], Any]
 
-CACHE_DIR = click.option(
-    "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for copies of what a remote archive sends.  [default: ~/.cache/lensmodels]",
-)
+
+def setting_option(key: str, *, shown_default: str | None = None, **changes: Any) -> Option:
+    """The option of a setting, with the type, default and help that the schema declares.
+
+    Its value is None, or False for a flag, if it is not given.
+
+    Args:
+        key: of the setting, as in "data.batch_size".
+        shown_default: in the help; that of the schema if not given.
+        changes: of the arguments of `click.option`.
+    """
+    field = field_at(RunConfig, key)
+    kind = _value_type(field.annotation)
+    name = f"--{option_of(key).replace('_', '-')}"
+    text = " ".join((field.description or "").split())
+    if kind is bool:
+        return click.option(name, is_flag=True, help=text, **changes)
+    default = shown_default or default_text(field)
+    if default not in ("null", "required"):
+        text = f"{text}  [default: {default}]"
+    return click.option(name, **({"type": kind, "help": text} | changes))
+
+
+def _value_type(annotation: Any) -> Any:
+    """What click makes a value with: of an optional setting, the value that is not None."""
+    if get_origin(annotation) in (types.UnionType, Union):
+        annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
+    if get_origin(annotation) is Literal:
+        return click.Choice(get_args(annotation))
+    return click.Path(path_type=Path, file_okay=False) if annotation is Path else annotation
+
+
+def method_option(methods: Sequence[str], default: str) -> Option:
+    """The option --method of a command that takes some of the methods."""
+    return setting_option("method", type=click.Choice(methods), shown_default=default)
+
+
+def _print_settings(context: click.Context, _: click.Parameter, is_given: bool) -> None:
+    """Prints every setting and ends the command."""
+    if not is_given:
+        return
+    for setting in setting_table():
+        default = f"  [{setting.default}]" if setting.default else ""
+        click.echo(f"{setting.key}: {setting.allowed.replace('`', '')}{default}")
+        if setting.meaning:
+            click.echo(click.wrap_text(setting.meaning, 78, "    ", "    "))
+    context.exit()
+
+
+CACHE_DIR = setting_option("data.cache_dir")
 
 RUN_OPTIONS: Sequence[Option] = (
-    click.option("--data", metavar="DIR_OR_URL", help="Archive to learn from."),
+    setting_option("data.url", metavar="DIR_OR_URL"),
     click.option(
         "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run."
     ),
     click.option(
-        "--train-size", type=int, help="Images of each class, the first ones.  [default: all]"
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE.yaml",
+        help="Settings to begin with, such as the config.yaml of a run; other options and --set "
+        "change them.",
     ),
-    click.option("--batch-size", type=int, help="Images a step, over all devices.  [default: 256]"),
-    click.option("--workers", type=int, help="Threads that read.  [default: 1]"),
-    click.option(
-        "--cache",
-        type=click.Choice(["auto", "none", "memory", "device"]),
-        help="Where images stay once read.  [default: auto]",
-    ),
+    setting_option("data.train_size"),
+    setting_option("data.batch_size"),
+    setting_option("data.workers"),
+    setting_option("data.cache"),
     CACHE_DIR,
     click.option("--lr", type=float, help="Learning rate at a batch of 256, of every stage."),
-    click.option("--seed", type=int, help="Of weights, order and views.  [default: 0]"),
-    click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="[default: auto]"),
-    click.option("--devices", type=int, help="How many.  [default: 1]"),
-    click.option("--precision", type=click.Choice(["32-true", "bf16-mixed", "16-mixed"])),
+    click.option(
+        "--seed", type=int, help="Seed of weights, order, labels and views.  [default: 0]"
+    ),
+    setting_option("device"),
+    setting_option("devices"),
+    setting_option("precision"),
     click.option(
         "--set",
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Change any setting, as in pretrain.weight_decay=0.01; repeatable.",
+        help="Change any setting, as in pretrain.weight_decay=0.01; repeatable. The keys are "
+        "listed by --help-settings.",
     ),
-    click.option("--resume", is_flag=True, help="Go on with what is in --out."),
+    click.option(
+        "--help-settings",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_print_settings,
+        help="List the keys of --set and of settings files.",
+    ),
+    click.option("--resume", is_flag=True, help="Continue the run in --out."),
 )
 ENCODER_OPTIONS: Sequence[Option] = (
-    click.option(
-        "--encoder", help="timm model, or vit: 12 blocks, patches of 32.  [default: resnet50]"
-    ),
-    click.option("--patch-size", type=int, help="Of a vision transformer, pixels."),
-    click.option("--small-stem", is_flag=True, help="ResNet stem for small images."),
+    setting_option("encoder.name"),
+    setting_option("encoder.patch_size"),
+    setting_option("encoder.small_stem"),
 )
 PRETRAIN_OPTIONS: Sequence[Option] = (
-    click.option("--pretrain-epochs", type=int, help="[default: the method's]"),
+    setting_option("pretrain.epochs", shown_default="the method's"),
     click.option(
         "--views",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -62,15 +128,11 @@ PRETRAIN_OPTIONS: Sequence[Option] = (
     ),
 )
 FINETUNE_OPTIONS: Sequence[Option] = (
-    click.option(
-        "--task",
-        type=click.Choice(["classification", "axion-mass"]),
-        help="[default: classification]",
-    ),
-    click.option("--loss", type=click.Choice(["huber", "gaussian-nll"]), help="Of the axion mass."),
-    click.option("--finetune-epochs", type=int, help="[default: 30]"),
-    click.option("--labels", type=float, help="Share of the labels to use.  [default: 1]"),
-    click.option("--frozen", is_flag=True, help="Train the head alone: a linear probe."),
+    setting_option("task.name"),
+    setting_option("task.loss"),
+    setting_option("finetune.epochs", shown_default=str(SUPERVISED_DEFAULTS.epochs)),
+    setting_option("data.labels"),
+    setting_option("frozen"),
 )
 
 
@@ -86,8 +148,9 @@ def with_options(*groups: Sequence[Option]) -> Option:
 
 
 RUN_ARGUMENT = click.argument("run", type=click.Path(path_type=Path))
+DEVICE = setting_option("device", default="auto")
 TEST_OPTIONS: Sequence[Option] = (
-    click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto"),
+    DEVICE,
     click.option(
         "--batch-size",
         type=click.IntRange(min=1),
@@ -105,3 +168,5 @@ SYMMETRIES = click.option(
     is_flag=True,
     help="Take the mean over the eight symmetries of each image, at eight times the work.",
 )
+METHOD = method_option(METHODS, "supervised")
+PRETRAINING_METHOD = method_option(METHODS[1:], "byol")

@@ -9,7 +9,7 @@ from lensmodels.data.archives import read_archive
 from lensmodels.errors import UsageError
 from lensmodels.runs import RunConfig, read_config, require_encoder
 from lensmodels.runs.resume import stored_settings
-from lensmodels.settings import SCALING_WORDS, config_from_words
+from lensmodels.settings import SCALING_OPTIONS, config_from_options
 from lenssim.storage.output_paths import check_output_folder
 
 
@@ -22,7 +22,7 @@ def run_config(
         out: folder of the run.
         resume: whether to go on with what is there.
         options: of the command; None, False or empty if not given.
-        method: if none is given.
+        method: if neither an option nor a settings file names one.
 
     Raises:
         UsageError: naming the option, its value and what is allowed.
@@ -33,20 +33,18 @@ def run_config(
         for key, value in options.items()
         if value is not None and value is not False and value != ()
     }
-    if resume and "data" not in given:
+    if resume and not given.keys() & {"data", "config"}:
         if given:
             names = {"overrides": "--set", "pretrained": "--from"}
             named = [names.get(key, f"--{key.replace('_', '-')}") for key in given]
             raise UsageError(
-                f"Without --data, --resume goes on with all settings of {out}: leave out "
-                f"{' and '.join(named)}, or repeat the whole command that it was begun with."
+                f"Without --data or --config, --resume continues with all settings of {out}: leave "
+                f"out {' and '.join(named)}, or repeat the whole command that began it."
             )
         config = read_config(out)
         read_archive(config.data.url)
         return config
-    if "data" not in given:
-        raise UsageError("Say by --data which archive to learn from.")
-    return config_from_words({"method": method, **given})
+    return config_from_options(given, method=method)
 
 
 def pretrained_options(run: Path, data: str | None) -> dict[str, Any]:
@@ -67,7 +65,7 @@ def pretrained_options(run: Path, data: str | None) -> dict[str, Any]:
         "encoder_settings": start.encoder,
         "data": data or start.data.url,
         # the encoder's input is scaled as it was
-        **{name: getattr(start.data, name) for name in SCALING_WORDS},
+        **{name: getattr(start.data, name) for name in SCALING_OPTIONS},
     }
 
 

@@ -1,9 +1,10 @@
-"""From the words of a command to the settings of a run."""
+"""Build a RunConfig from a settings file, options and `--set`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError, create_model
 
@@ -12,6 +13,7 @@ from lensmodels.data.archives import read_archive
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import UsageError
 from lensmodels.methods.settings import (
+    METHOD_NAMES,
     PRETRAINING_DEFAULTS,
     SUPERVISED_DEFAULTS,
     StageSettings,
@@ -21,95 +23,151 @@ from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
 from lensmodels.tasks.needs import check_needs
 from lensmodels.views import default_recipe, plain_recipe, read_recipe
+from lenssim.configuration.differences import merged
 from lenssim.configuration.key_values import alternatives, parse_key_value, set_key
+from lenssim.configuration.setting_table import Setting, settings_of
+from lenssim.configuration.yaml_reading import read_yaml
 
-SCALING_WORDS = ("scaling", "softening", "components")
-"""Words of how images are scaled."""
+if TYPE_CHECKING:
+    from lenssim.archive import Archive
+
+SCALING_OPTIONS = ("scaling", "softening", "components")
+"""Options of how images are scaled."""
 
 PRETRAINING_KEYS = ("pretrain", "pretrain_views", "pretrain_classes")
 """Settings that decide what a pretraining ends with, besides those of data and encoder."""
 
-_KEYS = {
-    **{word: f"data.{word}" for word in SCALING_WORDS},
-    "data": "data.url",
-    "train_size": "data.train_size",
-    "batch_size": "data.batch_size",
-    "labels": "data.labels",
-    "workers": "data.workers",
-    "cache": "data.cache",
-    "cache_dir": "data.cache_dir",
-    "encoder": "encoder.name",
-    "patch_size": "encoder.patch_size",
-    "small_stem": "encoder.small_stem",
-    "task": "task.name",
-    "loss": "task.loss",
-    "pretrain_epochs": "pretrain.epochs",
-    "finetune_epochs": "finetune.epochs",
-    "method": "method",
-    "pretrained": "pretrained",
-    "frozen": "frozen",
-    "device": "device",
-    "devices": "devices",
-    "precision": "precision",
+
+def option_of(key: str) -> str:
+    """The option that sets a key, with underscores: `data` of data.url, `pretrain_epochs`."""
+    section, _, name = key.rpartition(".")
+    if name in ("name", "url"):
+        return section
+    return f"{section}_{name}" if section in ("pretrain", "finetune") else name
+
+
+OPTION_KEYS = {
+    option_of(key): key
+    for key in (
+        "data.scaling",
+        "data.softening",
+        "data.components",
+        "data.url",
+        "data.train_size",
+        "data.batch_size",
+        "data.labels",
+        "data.workers",
+        "data.cache",
+        "data.cache_dir",
+        "encoder.name",
+        "encoder.patch_size",
+        "encoder.small_stem",
+        "task.name",
+        "task.loss",
+        "pretrain.epochs",
+        "finetune.epochs",
+        "method",
+        "pretrained",
+        "frozen",
+        "device",
+        "devices",
+        "precision",
+    )
 }
-"""Where the setting of each word is."""
+"""Key of each option that sets one key."""
 
 
-def config_from_words(words: Mapping[str, Any]) -> RunConfig:
-    """Settings of a run: the method's defaults, changed by what was said.
+def config_from_options(options: Mapping[str, Any], *, method: str = "supervised") -> RunConfig:
+    """Settings of a run: the method's defaults, changed by a file, then options, then `--set`.
 
     The classes and the size of the images are the archive's.
 
     Args:
-        words: values of `_KEYS`; `seed`, of everything; `lr`, of every stage; `views`, a file;
-            `encoder_settings`, in place of those of the encoder; `pretrained_as`, the settings of
-            a run whose encoder is finetuned; `overrides`, as "key=value".
+        options: values of `OPTION_KEYS`; `config`, a YAML file of settings, such as a run's
+            config.yaml; `seed`, of everything; `lr`, of every stage; `views`, a file;
+            `encoder_settings`, in place of those of the encoder; `pretrained_as`, the settings of a
+            run whose encoder is finetuned; `overrides`, as "key=value".
+        method: if neither the file nor an option names one.
 
     Raises:
         UsageError: naming the key, the value and what is allowed.
-        DataError: where the archive cannot be read, or does not state what the task needs.
+        DataError: if the archive cannot be read, or does not state what the task needs.
     """
-    archive = read_archive(words["data"])
+    stored = _read_settings(options["config"]) if "config" in options else {}
+    method = options.get("method") or stored.get("method", method)
+    if method != stored.get("method", method):  # its pretraining was another method's
+        stored = {key: value for key, value in stored.items() if key not in PRETRAINING_KEYS}
+    section = stored.get("data", {})
+    url = options.get("data") or (section.get("url") if isinstance(section, dict) else None)
+    if url is None:
+        raise UsageError("Name by --data the archive to learn from.")
+    archive = read_archive(url)
     classes = [name for name in CLASSES if archive.manifest.group(f"train/{name}")]
-    method = words.get("method", "supervised")
-    stage = PRETRAINING_DEFAULTS.get(method, StageSettings(epochs=0))
+    values = merged(_defaults(method, classes), stored)
+    if "encoder_settings" in options:
+        values["encoder"] = options["encoder_settings"].model_dump(mode="json")
+    if "views" in options:
+        stage = "pretrain" if method in PRETRAINING_DEFAULTS else "finetune"
+        values[f"{stage}_views"] = plain_recipe(read_recipe(options["views"]))
+    start: RunConfig | None = options.get("pretrained_as")
+    if start is not None:
+        values |= start.model_dump(mode="json", include={*PRETRAINING_KEYS})
+    for option, key in OPTION_KEYS.items():
+        if option in options:
+            set_key(values, key, options[option], UsageError)
+    if "seed" in options:
+        values["seed"] = options["seed"]
+        set_key(values, "data.seed", options["seed"], UsageError)
+    if "lr" in options:
+        set_key(values, "finetune.learning_rate", options["lr"], UsageError)
+        if start is None:
+            set_key(values, "pretrain.learning_rate", options["lr"], UsageError)
+    for override in options.get("overrides", ()):
+        _override(values, override, is_pretrained=start is not None)
+    return _of_archive(values, classes, archive)
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    """What a settings file says, without what a run adds to its config.yaml."""
+    values = read_yaml(file, UsageError)
+    if not isinstance(values, dict):
+        raise UsageError(f"{file} must be a mapping of settings, as the config.yaml of a run is.")
+    values = {key: value for key, value in values.items() if key not in ("measured", "version")}
+    if isinstance(data := values.get("data"), dict):
+        derived = ("classes", "num_pix")
+        values["data"] = {key: value for key, value in data.items() if key not in derived}
+    return values
+
+
+def _defaults(method: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Settings of a method for an archive with some classes."""
     values: dict[str, Any] = {
         "method": method,
-        "encoder": words.get("encoder_settings", EncoderSettings()).model_dump(mode="json"),
+        "encoder": EncoderSettings().model_dump(mode="json"),
         "task": TaskSettings().model_dump(mode="json", exclude={"classes"}),
-        "data": {"url": words["data"], "num_pix": archive.manifest.frame.num_pix},
-        "pretrain": stage.model_dump(),
+        "data": {},
+        "pretrain": PRETRAINING_DEFAULTS.get(method, StageSettings(epochs=0)).model_dump(),
         "finetune": SUPERVISED_DEFAULTS.model_dump(),
         "finetune_views": plain_recipe(default_recipe("supervised")),
     }
     if method in PRETRAINING_DEFAULTS:
-        recipe = read_recipe(words["views"]) if "views" in words else default_recipe(method)
-        values["pretrain_views"] = plain_recipe(recipe)
-        values["pretrain_classes"] = classes or list(CLASSES)
-    elif "views" in words:
-        values["finetune_views"] = plain_recipe(read_recipe(words["views"]))
-    start: RunConfig | None = words.get("pretrained_as")
-    if start is not None:
-        values |= start.model_dump(mode="json", include={*PRETRAINING_KEYS})
-    for word, key in _KEYS.items():
-        if word in words:
-            set_key(values, key, words[word])
-    if "seed" in words:
-        values["seed"] = values["data"]["seed"] = words["seed"]
-    if "lr" in words:
-        values["finetune"]["learning_rate"] = words["lr"]
-        if start is None:
-            values["pretrain"]["learning_rate"] = words["lr"]
-    for override in words.get("overrides", ()):
-        _override(values, override, is_pretrained=start is not None)
+        values["pretrain_views"] = plain_recipe(default_recipe(method))
+        values["pretrain_classes"] = list(classes or CLASSES)
+    return values
+
+
+def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive) -> RunConfig:
+    """Settings, validated, with the classes and the image size of an archive."""
     data, task = values["data"], values["task"]
-    if isinstance(data, dict) and "classes" in data:
-        raise UsageError(
-            "data.classes cannot be set: the classes are the task's; choose a --task, or set "
-            "task.classes."
-        )
+    if isinstance(data, dict):
+        if "classes" in data:
+            raise UsageError(
+                "data.classes cannot be set: the classes are the task's; choose a --task, or set "
+                "task.classes."
+            )
+        data.setdefault("num_pix", archive.manifest.frame.num_pix)
     if isinstance(task, dict) and task.get("name") == "classification" and len(classes) > 1:
-        task.setdefault("classes", classes)
+        task.setdefault("classes", list(classes))
     config = _validated(values)
     check_needs(config.task, archive)
     of_task = config.data.model_copy(update={"classes": config.task.classes})
@@ -148,12 +206,38 @@ def _schema(method: str) -> type[RunConfig]:
     return create_model("MethodRunConfig", __base__=RunConfig, pretrain=(kind, ...))
 
 
+def setting_table() -> Iterator[Setting]:
+    """Every key that `--set` and a settings file may have, with what single methods add."""
+    written = ("version", "measured", "data.classes")
+    for setting in settings_of(RunConfig):
+        if not setting.key.startswith(written):
+            yield setting
+        if setting.key == "pretrain.warmup":
+            yield from _settings_of_methods()
+
+
+def _settings_of_methods() -> Iterator[Setting]:
+    """Settings of the pretraining that not every method has, naming those that have them."""
+    added: dict[str, tuple[Setting, list[str]]] = {}
+    for method, defaults in PRETRAINING_DEFAULTS.items():
+        for setting in settings_of(type(defaults), "pretrain."):
+            if setting.key.removeprefix("pretrain.") not in StageSettings.model_fields:
+                added.setdefault(setting.key, (setting, []))[1].append(METHOD_NAMES[method])
+    for setting, methods in added.values():
+        yield Setting(
+            setting.key,
+            setting.allowed,
+            setting.default,
+            f"{' and '.join(methods)}: {setting.meaning[:1].lower()}{setting.meaning[1:]}",
+        )
+
+
 def _override(values: dict[str, Any], override: str, *, is_pretrained: bool) -> None:
     key, value = parse_key_value(override, "pretrain.weight_decay=0.01", UsageError)
     if key.startswith("views."):
         key = f"pretrain_{key}"
     if key == "method":
-        raise UsageError("method cannot be set: the other settings depend on it; say --method.")
+        raise UsageError("method cannot be set: the other settings depend on it; use --method.")
     if is_pretrained and key.split(".")[0] in PRETRAINING_KEYS:
         raise UsageError(f"{key} cannot be set: the encoder was pretrained already.")
     set_key(values, key, value, UsageError)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lensmodels.data.buffers import ImageBuffers, gather
-from lensmodels.data.order import Integers, Run, window_shares
+from lensmodels.data.order import Integers, SampleRange, Window, window_shares
 from lensmodels.data.source import COLUMN_TYPES, Columns, Images, Source
 
 
@@ -39,7 +38,7 @@ def executor(workers: int) -> Executor:
     return _CallingThread()
 
 
-def make_columns(pieces: Sequence[Run]) -> Columns:
+def make_columns(pieces: Sequence[SampleRange]) -> Columns:
     """The columns of pieces, one after another: index and group, and room for what is stored."""
     sizes = [len(piece) for piece in pieces]
     stored = {name: np.empty(sum(sizes), dtype) for name, dtype in COLUMN_TYPES.items()}
@@ -51,7 +50,7 @@ def make_columns(pieces: Sequence[Run]) -> Columns:
 def read_piece(
     source: Source,
     groups: Sequence[str],
-    piece: Run,
+    piece: SampleRange,
     images: Images,
     columns: Columns,
     first: int,
@@ -72,24 +71,25 @@ vortex_angle float32 (b,), radians from the x axis, both NaN where there is none
 the index in its group; group int64 (b,), the index in the list of groups.
 """
 
-Shares = Sequence[tuple[int, Integers]]
-"""Places of a batch's images, by the number of their window; see `window_shares`."""
-
 
 class WindowMemory(ABC):
     """Where the images of an epoch's windows are put when they are read, and taken from."""
 
     @abstractmethod
-    def reader(self, number: int) -> Callable[[Run, int], None]:
+    def reader(self, number: int) -> Callable[[SampleRange, int], None]:
         """What reads a piece to its place among the images of a window; threads call it."""
 
     @abstractmethod
-    def gatherer(self, shares: Shares) -> Callable[[], Batch]:
-        """What gathers a batch of windows that are read by then; a thread calls it."""
+    def gatherer(self, shares: Sequence[tuple[int, Integers]]) -> Callable[[], Batch]:
+        """What gathers a batch of windows that are read by then; a thread calls it.
+
+        Args:
+            shares: number of each window, and places in its order; see `window_shares`.
+        """
 
     @abstractmethod
-    def let_go(self, number: int) -> None:
-        """Nothing more will be asked of the windows before this one."""
+    def release(self, number: int) -> None:
+        """Frees the windows before this one: no batch needs them any more."""
 
 
 class Assembly:
@@ -101,7 +101,7 @@ class Assembly:
 
     Args:
         memory: of the windows.
-        pieces: of each window, in the order in which they lie in it.
+        windows: of the epoch.
         pool: does the work.
         step: every `step`-th image of a batch is taken.
         lookahead: images that are read ahead of a batch's last.
@@ -110,25 +110,25 @@ class Assembly:
     def __init__(
         self,
         memory: WindowMemory,
-        pieces: Sequence[Sequence[Run]],
+        windows: Sequence[Window],
         pool: Executor,
         *,
         step: int,
         lookahead: int,
     ) -> None:
         self._memory = memory
-        self._pieces = pieces
+        self._pieces = [window.pieces for window in windows]
         self._pool = pool
         self._step = step
         self._lookahead = lookahead
-        self._edges = np.cumsum([0, *(sum(map(len, window)) for window in pieces)])
+        self._edges = np.cumsum([0, *map(len, windows)])
         self._reads: dict[int, list[Future[None]]] = {}
 
     def submit(self, start: int, stop: int) -> Future[Batch]:
         """The batch of every `step`-th image from `start` on; batches are asked for in order."""
         shares = window_shares(self._edges, start, stop, self._step)
         first, last = shares[0][0], shares[-1][0]
-        self._memory.let_go(first)
+        self._memory.release(first)
         self._reads = {number: reads for number, reads in self._reads.items() if number >= first}
         for number in range(first, last + 1):
             self._read_up_to(number, len(self._pieces[number]))
@@ -164,22 +164,13 @@ def _after(reads: Sequence[Future[None]], gather: Callable[[], Batch]) -> Batch:
     return gather()
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """A window that is read, or being read."""
-
-    images: Images
-    columns: Columns
-
-
 class FreshWindows(WindowMemory):
     """Windows that are read for one epoch, each into a buffer that is used again.
 
     Args:
         source: that is read.
         groups: names of the groups that the pieces count.
-        pieces: of each window.
-        orders: of each window, the order in which its images are taken.
+        windows: of the epoch.
         buffers: memory for windows.
         batch_memory: memory for a number of images, (n, 1, num_pix, num_pix).
     """
@@ -188,50 +179,50 @@ class FreshWindows(WindowMemory):
         self,
         source: Source,
         groups: Sequence[str],
-        pieces: Sequence[Sequence[Run]],
-        orders: Sequence[Integers],
+        windows: Sequence[Window],
         *,
         buffers: ImageBuffers,
         batch_memory: Callable[[int], Tensor],
     ) -> None:
         self._source = source
         self._groups = groups
-        self._pieces = pieces
-        self._orders = orders
+        self._windows = windows
         self._buffers = buffers
         self._batch_memory = batch_memory
-        self._loaded: dict[int, _Loaded] = {}
+        self._read: dict[int, tuple[Images, Columns]] = {}
 
-    def reader(self, number: int) -> Callable[[Run, int], None]:
+    def reader(self, number: int) -> Callable[[SampleRange, int], None]:
         """What reads a piece into a window's buffer."""
-        if number not in self._loaded:
-            images = self._buffers.take(len(self._orders[number]))
-            self._loaded[number] = _Loaded(images, make_columns(self._pieces[number]))
-        loaded = self._loaded[number]
+        if number not in self._read:
+            window = self._windows[number]
+            self._read[number] = self._buffers.take(len(window)), make_columns(window.pieces)
+        images, columns = self._read[number]
 
-        def read(piece: Run, place: int) -> None:
-            read_piece(self._source, self._groups, piece, loaded.images, loaded.columns, place)
+        def read(piece: SampleRange, place: int) -> None:
+            read_piece(self._source, self._groups, piece, images, columns, place)
 
         return read
 
-    def gatherer(self, shares: Shares) -> Callable[[], Batch]:
+    def gatherer(self, shares: Sequence[tuple[int, Integers]]) -> Callable[[], Batch]:
         """What copies images of windows into a batch."""
-        taken = [(self._loaded[number], self._orders[number][places]) for number, places in shares]
+        taken = [
+            (*self._read[number], self._windows[number].order[places]) for number, places in shares
+        ]
         return partial(self._gather, taken)
 
-    def let_go(self, number: int) -> None:
+    def release(self, number: int) -> None:
         """The buffers of windows before this one are free once their last batch is gathered."""
-        self._loaded = {n: loaded for n, loaded in self._loaded.items() if n >= number}
+        self._read = {n: window for n, window in self._read.items() if n >= number}
 
-    def _gather(self, taken: Sequence[tuple[_Loaded, Integers]]) -> Batch:
-        images = self._batch_memory(sum(len(rows) for _, rows in taken))
+    def _gather(self, taken: Sequence[tuple[Images, Columns, Integers]]) -> Batch:
+        batch_images = self._batch_memory(sum(len(rows) for _, _, rows in taken))
         columns: dict[str, list[NDArray[Any]]] = {}
         place = 0
-        for loaded, rows in taken:
-            source = torch.from_numpy(loaded.images)[:, None]
-            gather(source, rows, out=images[place : place + len(rows)])
+        for images, window_columns, rows in taken:
+            source = torch.from_numpy(images)[:, None]
+            gather(source, rows, out=batch_images[place : place + len(rows)])
             place += len(rows)
-            for name, values in loaded.columns.items():
+            for name, values in window_columns.items():
                 columns.setdefault(name, []).append(values[rows])
         tensors = {name: torch.from_numpy(np.concatenate(c)) for name, c in columns.items()}
-        return {"image": images} | tensors
+        return {"image": batch_images} | tensors

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmodels.data.assembly import Batch, Shares, WindowMemory, make_columns, read_piece
+from lensmodels.data.assembly import Batch, WindowMemory, make_columns, read_piece
 from lensmodels.data.buffers import gather
-from lensmodels.data.order import Integers, Run
+from lensmodels.data.order import Integers, SampleRange, Window
 from lensmodels.data.source import Source
 
 SHARE_OF_FREE = 0.25
@@ -46,13 +46,13 @@ class ImageCache:
         self._columns = {name: values.to(device) for name, values in _tensors(total).items()}
         self._held = np.zeros(total, bool)
 
-    def rows(self, pieces: Sequence[Run]) -> Integers:
+    def rows(self, pieces: Sequence[SampleRange]) -> Integers:
         """Where the images of pieces are, one piece after another."""
         bases = self._bases
-        runs = [np.arange(p.start, p.stop) + bases[p.group] for p in pieces]
-        return np.concatenate(runs) if runs else np.empty(0, np.int64)
+        rows = [np.arange(p.start, p.stop) + bases[p.group] for p in pieces]
+        return np.concatenate(rows) if rows else np.empty(0, np.int64)
 
-    def hold(self, piece: Run) -> None:
+    def hold(self, piece: SampleRange) -> None:
         """Reads a piece, where it is not held yet."""
         if not self._held[self.rows([piece])].all():
             self._put(piece)
@@ -72,7 +72,7 @@ class ImageCache:
             images = out
         return {"image": images} | {name: values[index] for name, values in self._columns.items()}
 
-    def _put(self, piece: Run) -> None:
+    def _put(self, piece: SampleRange) -> None:
         count = len(piece)
         first = int(self._bases[piece.group]) + piece.start
         images = np.empty((count, self._source.num_pix, self._source.num_pix), np.float32)
@@ -90,8 +90,7 @@ class CachedWindows(WindowMemory):
 
     Args:
         cache: of the groups that the pieces count.
-        pieces: of each window.
-        orders: of each window, the order in which its images are taken.
+        windows: of the epoch.
         batch_memory: memory for a number of images of a cache on the host, (n, 1, num_pix,
             num_pix).
     """
@@ -99,35 +98,32 @@ class CachedWindows(WindowMemory):
     def __init__(
         self,
         cache: ImageCache,
-        pieces: Sequence[Sequence[Run]],
-        orders: Sequence[Integers],
+        windows: Sequence[Window],
         *,
         batch_memory: Callable[[int], Tensor],
     ) -> None:
         self._cache = cache
-        self._rows = [
-            cache.rows(window)[order] for window, order in zip(pieces, orders, strict=True)
-        ]
+        self._rows = [cache.rows(window.pieces)[window.order] for window in windows]
         self._batch_memory = batch_memory if cache.device.type == "cpu" else None
 
-    def reader(self, number: int) -> Callable[[Run, int], None]:
+    def reader(self, number: int) -> Callable[[SampleRange, int], None]:
         """What reads a piece into the cache, where it is not there."""
         return lambda piece, _: self._cache.hold(piece)
 
-    def gatherer(self, shares: Shares) -> Callable[[], Batch]:
+    def gatherer(self, shares: Sequence[tuple[int, Integers]]) -> Callable[[], Batch]:
         """What takes a batch out of the cache."""
         rows = np.concatenate([self._rows[number][places] for number, places in shares])
         return partial(self._gather, rows)
 
-    def let_go(self, number: int) -> None:
-        """The images stay."""
+    def release(self, number: int) -> None:
+        """Does nothing: the images stay."""
 
     def _gather(self, rows: Integers) -> Batch:
         return self._cache.batch(rows, self._batch_memory and self._batch_memory(len(rows)))
 
 
 def _tensors(count: int) -> dict[str, Tensor]:
-    columns = make_columns([Run(0, 0, count)])
+    columns = make_columns([SampleRange(0, 0, count)])
     return {name: torch.from_numpy(values) for name, values in columns.items()}
 
 

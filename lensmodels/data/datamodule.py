@@ -14,7 +14,7 @@ from lensmodels.data.archives import how_to_add, read_archive
 from lensmodels.data.cache import ImageCache, choose_cache
 from lensmodels.data.contract import ImageContract, InstrumentFacts
 from lensmodels.data.files import usable_cache_folder
-from lensmodels.data.order import Run, labelled_runs, split_run
+from lensmodels.data.order import SampleRange, labelled_ranges, split_range
 from lensmodels.data.scaling import InputScaling
 from lensmodels.data.settings import DataSettings
 from lensmodels.data.shard_source import ShardSource
@@ -27,6 +27,8 @@ from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS
 
 Part = Literal["train", "labelled", "validation", "test"]
 
+TrainedPart = Literal["train", "labelled"]
+
 FLOAT32_SIZE = 4
 
 
@@ -35,6 +37,11 @@ class LensDataModule(lightning.LightningDataModule):
 
     The train split is cut by index: its last images, of each class, are the validation images;
     the test split is never trained or validated on.
+
+    Args:
+        settings: which images, and how.
+        trained_part: what a training takes its batches from: "labelled", the images whose labels
+            are used, or "train", all of them, for a pretraining.
 
     Attributes, once set up:
         groups: names of the groups, as in "train/cdm", that the "group" of a batch counts.
@@ -47,13 +54,14 @@ class LensDataModule(lightning.LightningDataModule):
 
     manifest: Manifest
 
-    def __init__(self, settings: DataSettings) -> None:
+    def __init__(self, settings: DataSettings, trained_part: TrainedPart = "labelled") -> None:
         super().__init__()
         self.settings = settings
+        self.trained_part = trained_part
         self.groups: list[str] = []
         self.num_pix = 0
         self.pixel_scale: float | None = None
-        self._runs: dict[Part, list[Run]] = {}
+        self._ranges: dict[Part, list[SampleRange]] = {}
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the archive; once is enough, for all stages.
@@ -77,14 +85,14 @@ class LensDataModule(lightning.LightningDataModule):
                 "on this one."
             )
         self._source = _open_source(archive, groups, settings)
-        self._runs = _cut_into_parts(groups, self._source, settings)
+        self._ranges = _cut_into_parts(groups, self._source, settings)
         self.num_pix, self.pixel_scale = frame.num_pix, frame.pixel_scale
         self.groups = groups
 
     @property
     def sizes(self) -> dict[Part, int]:
         """Images of each part."""
-        return {part: sum(map(len, runs)) for part, runs in self._runs.items()}
+        return {part: sum(map(len, ranges)) for part, ranges in self._ranges.items()}
 
     @cached_property
     def scaling(self) -> InputScaling:
@@ -138,33 +146,29 @@ class LensDataModule(lightning.LightningDataModule):
             pin=self._device.type == "cuda",
         )
 
-    def steps(self, part: Part) -> int:
-        """Batches of this process in an epoch of training on a part.
+    def steps(self, part: TrainedPart | None = None) -> int:
+        """Batches of this process in an epoch of training.
 
-        Unlike the length of a stream, to be had before the device is known that a cache is on.
+        Unlike the length of a stream, known before the device that a cache is on.
 
         Args:
-            part: "train", or "labelled" for those of them whose labels are used.
+            part: that is trained on; that of this module if not given.
 
         Raises:
-            DataError: where the archive does not hold the train split.
+            DataError: if the archive does not hold the train split.
         """
         stream = BatchStream(
             self._source,
             self.groups,
-            self._part(part),
+            self._part(part or self.trained_part),
             batch_size=self.settings.batch_size,
             drop_last=True,
         )
         return len(stream)
 
     def train_dataloader(self) -> BatchStream:
-        """The labelled train images, shuffled."""
-        return self.stream("labelled", shuffle=True, drop_last=True)
-
-    def unlabelled_dataloader(self) -> BatchStream:
-        """All train images, shuffled, for pretraining."""
-        return self.stream("train", shuffle=True, drop_last=True)
+        """The images to train on, shuffled."""
+        return self.stream(self.trained_part, shuffle=True, drop_last=True)
 
     def val_dataloader(self) -> BatchStream:
         """The validation images, in order."""
@@ -174,13 +178,13 @@ class LensDataModule(lightning.LightningDataModule):
         """The test images, in order."""
         return self.stream("test", shuffle=False)
 
-    def _part(self, part: Part) -> list[Run]:
-        if part not in self._runs:
+    def _part(self, part: Part) -> list[SampleRange]:
+        if part not in self._ranges:
             split = "test" if part == "test" else "train"
             raise DataError(
                 f"{self.settings.url} has no {split} images; {how_to_add(self.manifest, split)}."
             )
-        return self._runs[part]
+        return self._ranges[part]
 
     @property
     def _device(self) -> torch.device:
@@ -194,8 +198,8 @@ class LensDataModule(lightning.LightningDataModule):
         """One cache for all parts of the train split, where there is to be one."""
         device: torch.device | None = self._device
         counts = [0] * len(self.groups)
-        for run in (run for part in ("train", "validation") for run in self._runs[part]):
-            counts[run.group] = max(counts[run.group], run.stop)
+        for samples in [*self._ranges["train"], *self._ranges["validation"]]:
+            counts[samples.group] = max(counts[samples.group], samples.stop)
         match self.settings.cache:
             case "none":
                 return None
@@ -258,20 +262,20 @@ def _open_source(archive: Archive, groups: list[str], settings: DataSettings) ->
 
 def _cut_into_parts(
     groups: list[str], source: Source, settings: DataSettings
-) -> dict[Part, list[Run]]:
-    """The runs of each part, for the splits that there are."""
-    parts: dict[Part, list[Run]] = {}
+) -> dict[Part, list[SampleRange]]:
+    """The ranges of images of each part, for the splits that there are."""
+    parts: dict[Part, list[SampleRange]] = {}
     for number, name in enumerate(groups):
         count = source.counts[name]
         if name.startswith("test/"):
             tested = min(count, settings.test_size or count)
-            parts.setdefault("test", []).append(Run(number, 0, tested))
+            parts.setdefault("test", []).append(SampleRange(number, 0, tested))
             continue
-        used = Run(number, 0, min(count, settings.train_size or count))
-        train, validation = split_run(used, settings.validation_fraction)
+        used = SampleRange(number, 0, min(count, settings.train_size or count))
+        train, validation = split_range(used, settings.validation_fraction)
         parts.setdefault("train", []).append(train)
         parts.setdefault("labelled", []).extend(
-            labelled_runs(train, settings.labels, settings.seed)
+            labelled_ranges(train, settings.labels, settings.seed)
         )
         parts.setdefault("validation", []).append(validation)
     return parts

@@ -1,11 +1,11 @@
 """Which image comes when: pure functions of counts, seed and epoch, without any reading.
 
-An archive is read in pieces: runs of consecutive images that lie in one chunk. An epoch takes the
-pieces in a random order, cuts that order into windows of a few pieces, and takes the images of
-each window in a random order. A step is a batch of that sequence, and rank r of R takes every R-th
-image of each batch from the r-th on: the ranks' shares of a step are together the batch that a
-single process would see, so the order of images does not depend on the number of devices. The
-price is that every rank reads every piece.
+An archive is read in pieces: ranges of images that lie in one chunk. An epoch takes the pieces in a
+random order, cuts that order into windows of a few pieces, and takes the images of each window in a
+random order. A step is a batch of that sequence, and rank r of R takes every R-th image of each
+batch from the r-th on: the ranks' shares of a step are together the batch that a single process
+would see, so the order of images does not depend on the number of devices. The price is that every
+rank reads every piece.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LABELS_KEY = 0x1ABE15
 
 
 @dataclass(frozen=True)
-class Run:
+class SampleRange:
     """Images `start` (included) to `stop` (excluded) of a group, given by its number."""
 
     group: int
@@ -42,22 +42,29 @@ class Window:
     """Pieces that are read together, and the order in which their images are taken.
 
     Attributes:
-        pieces: numbers of the pieces, in the order in which they lie in the window.
+        pieces: ranges of images, in the order in which they lie in the window.
         order: (n,) positions in the window, the first image to be taken first.
     """
 
-    pieces: Integers
+    pieces: Sequence[SampleRange]
     order: Integers
 
+    def __len__(self) -> int:
+        return len(self.order)
 
-def split_run(run: Run, validation_fraction: float) -> tuple[Run, Run]:
+
+def split_range(
+    samples: SampleRange, validation_fraction: float
+) -> tuple[SampleRange, SampleRange]:
     """A group's images, cut into those to train on and, the last ones, those to validate on."""
-    held = round(len(run) * validation_fraction)
-    middle = run.stop - held
-    return Run(run.group, run.start, middle), Run(run.group, middle, run.stop)
+    held = round(len(samples) * validation_fraction)
+    middle = samples.stop - held
+    return SampleRange(samples.group, samples.start, middle), SampleRange(
+        samples.group, middle, samples.stop
+    )
 
 
-def labelled_runs(run: Run, fraction: float, seed: int) -> list[Run]:
+def labelled_ranges(samples: SampleRange, fraction: float, seed: int) -> list[SampleRange]:
     """The images of a group whose labels are used.
 
     Images are independent draws, so a block of neighbours is as random a choice as any, and costs
@@ -65,36 +72,40 @@ def labelled_runs(run: Run, fraction: float, seed: int) -> list[Run]:
     it goes on at the first. The block of a smaller fraction is the beginning of that of a larger.
 
     Args:
-        run: the images to choose from.
+        samples: the images to choose from.
         fraction: share of them, in (0, 1]; at least one image is taken.
         seed: of the draw.
     """
-    size = len(run)
+    size = len(samples)
     count = min(size, max(1, round(size * fraction)))
     if count == size:
-        return [run]
-    generator = np.random.default_rng((seed, run.group, _LABELS_KEY))
-    first = run.start + int(generator.integers(size))
+        return [samples]
+    generator = np.random.default_rng((seed, samples.group, _LABELS_KEY))
+    first = samples.start + int(generator.integers(size))
     end = first + count
-    block = [Run(run.group, first, min(end, run.stop))]
-    if end > run.stop:
-        block.append(Run(run.group, run.start, run.start + end - run.stop))
+    block = [SampleRange(samples.group, first, min(end, samples.stop))]
+    if end > samples.stop:
+        block.append(SampleRange(samples.group, samples.start, samples.start + end - samples.stop))
     return block
 
 
-def cut_at_chunks(runs: Iterable[Run], edges: Sequence[Integers]) -> list[Run]:
-    """The runs, cut into pieces that lie in one chunk each; empty runs vanish.
+def cut_at_chunks(ranges: Iterable[SampleRange], edges: Sequence[Integers]) -> list[SampleRange]:
+    """Ranges of images, cut into pieces that lie in one chunk; empty ranges vanish.
 
     Args:
-        runs: any runs of images.
+        ranges: of images.
         edges: for every group, where its chunks begin, and its end.
     """
     pieces = []
-    for run in runs:
-        inside = edges[run.group]
-        inside = inside[(inside > run.start) & (inside < run.stop)]
-        bounds = [run.start, *inside.tolist(), run.stop]
-        pieces += [Run(run.group, start, stop) for start, stop in pairwise(bounds) if start < stop]
+    for samples in ranges:
+        inside = edges[samples.group]
+        inside = inside[(inside > samples.start) & (inside < samples.stop)]
+        bounds = [samples.start, *inside.tolist(), samples.stop]
+        pieces += [
+            SampleRange(samples.group, start, stop)
+            for start, stop in pairwise(bounds)
+            if start < stop
+        ]
     return pieces
 
 
@@ -116,7 +127,7 @@ def mixed_order(groups: Integers, generator: np.random.Generator) -> Integers:
 
 
 def epoch_windows(
-    pieces: Sequence[Run], pieces_per_window: int, seed: int | None, epoch: int
+    pieces: Sequence[SampleRange], pieces_per_window: int, seed: int | None, epoch: int
 ) -> list[Window]:
     """The windows of an epoch.
 
@@ -133,10 +144,15 @@ def epoch_windows(
     parts = -(-len(pieces) // pieces_per_window)
     if seed is None:
         chosen = np.array_split(np.arange(len(pieces)), parts)
-        return [Window(numbers, np.arange(sizes[numbers].sum())) for numbers in chosen]
-    generator = np.random.default_rng((seed, epoch))
-    chosen = np.array_split(mixed_order(groups, generator), parts)
-    return [Window(numbers, generator.permutation(sizes[numbers].sum())) for numbers in chosen]
+        orders = [np.arange(sizes[numbers].sum()) for numbers in chosen]
+    else:
+        generator = np.random.default_rng((seed, epoch))
+        chosen = np.array_split(mixed_order(groups, generator), parts)
+        orders = [generator.permutation(sizes[numbers].sum()) for numbers in chosen]
+    return [
+        Window([pieces[number] for number in numbers], order)
+        for numbers, order in zip(chosen, orders, strict=True)
+    ]
 
 
 def batch_sizes(count: int, batch_size: int, ranks: int, *, drop_last: bool) -> Integers:

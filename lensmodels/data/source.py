@@ -31,7 +31,7 @@ _ADVICE = "find what is damaged with `lenssim verify` and fetch or generate it a
 
 
 class Source(ABC):
-    """Groups of an archive that can be read by runs of images, from several threads at once."""
+    """Groups of an archive that can be read by ranges of images, from several threads at once."""
 
     def __init__(self, counts: Mapping[str, int], num_pix: int) -> None:
         self.counts = dict(counts)
@@ -43,19 +43,19 @@ class Source(ABC):
 
     @abstractmethod
     def _read(self, group: str, start: int, stop: int, images: Images) -> Columns:
-        """Reads a run of images into `images`; returns its stored columns."""
+        """Reads a range of images into `images`; returns its stored columns."""
 
     @abstractmethod
     def _place(self, group: str, start: int) -> str:
         """File that holds an image, as its name in the archive."""
 
     def read(self, group: str, start: int, stop: int, images: Images) -> Columns:
-        """Reads a run of images, which lies in one chunk, and checks it.
+        """Reads a range of images, which lies in one chunk, and checks it.
 
         Args:
             group: as in "train/cdm".
             start: first image.
-            stop: where the run ends, excluded.
+            stop: where the range ends, excluded.
             images: (stop - start, num_pix, num_pix), filled with e-/s.
 
         Returns:

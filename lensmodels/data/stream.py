@@ -17,7 +17,7 @@ from lensmodels.data.buffers import ImageBuffers
 from lensmodels.data.cache import CachedWindows, ImageCache
 from lensmodels.data.order import (
     Integers,
-    Run,
+    SampleRange,
     Window,
     batch_sizes,
     check_shares,
@@ -56,7 +56,7 @@ class BatchStream:
     Args:
         source: that is read.
         groups: names of the groups, which the "group" of a batch counts.
-        runs: the images of an epoch.
+        ranges: the images of an epoch.
         batch_size: images in a step, over all ranks together.
         seed: decides the order of every epoch; None keeps the archive's.
         drop_last: leave out what does not fill a batch; see `batch_sizes`.
@@ -73,7 +73,7 @@ class BatchStream:
         self,
         source: Source,
         groups: Sequence[str],
-        runs: Sequence[Run],
+        ranges: Sequence[SampleRange],
         *,
         batch_size: int,
         seed: int | None = None,
@@ -88,7 +88,7 @@ class BatchStream:
         self.epoch = 0
         self._source = source
         self._groups = list(groups)
-        self._pieces = cut_at_chunks(runs, [source.edges(name) for name in groups])
+        self._pieces = cut_at_chunks(ranges, [source.edges(name) for name in groups])
         self._count = sum(len(piece) for piece in self._pieces)
         self._seed = seed
         self._drop_last = drop_last
@@ -188,22 +188,19 @@ class BatchStream:
 
     def _assembly(self, pool: Executor, windows: Sequence[Window], ranks: int) -> Assembly:
         """The batches of an epoch, to be submitted to a pool."""
-        pieces = [[self._pieces[number] for number in window.pieces] for window in windows]
-        orders = [window.order for window in windows]
         memory: WindowMemory
         if self._cache is None:
             memory = FreshWindows(
                 self._source,
                 self._groups,
-                pieces,
-                orders,
+                windows,
                 buffers=self._window_buffers,
                 batch_memory=self._batch_memory,
             )
         else:
-            memory = CachedWindows(self._cache, pieces, orders, batch_memory=self._batch_memory)
+            memory = CachedWindows(self._cache, windows, batch_memory=self._batch_memory)
         lookahead = self._longest_window if self._workers else 0
-        return Assembly(memory, pieces, pool, step=ranks, lookahead=lookahead)
+        return Assembly(memory, windows, pool, step=ranks, lookahead=lookahead)
 
     def _batch_memory(self, count: int) -> Tensor:
         if self._pin:  # torch itself uses page-locked memory again

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from lensmodels.errors import UsageError
+from lensmodels.schema import Settings
 from lensmodels.views import Recipe
 
 
-class StageSettings(BaseModel):
+class StageSettings(Settings):
     """How long and how fast to train.
 
     The papers train with SGD or LARS at batches of 256 to 4096 for hundreds of epochs. On sets
     of ten thousand images and batches of 64 to 256, AdamW with warm-up and a cosine is what
     works for ResNets and transformers alike without tuning, so that it is used for every method.
-
-    Attributes:
-        epochs: passes over the images; 0 skips the stage.
-        learning_rate: at a batch of 256; it is scaled by the root of the batch size over that,
-            as suits Adam.
-        weight_decay: of weights, not of biases or norms.
-        warmup: share of the steps in which the learning rate rises to its full value.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     epochs: int = Field(ge=0)
+    """Passes over the images; 0 skips the stage."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    """Learning rate at a batch of 256; it is scaled by the root of the batch size over that, as
+    suits Adam."""
     weight_decay: float = Field(0.05, ge=0, allow_inf_nan=False)
+    """Of weights, not of biases or norms."""
     warmup: float = Field(0.1, ge=0, le=1)
+    """Share of the steps in which the learning rate rises to its full value."""
 
 
 MIN_TEMPERATURE = 1e-3
@@ -41,13 +38,11 @@ class AveragingSettings(StageSettings):
     BYOL and DINO begin with a momentum of 0.996, an average over 250 steps, in trainings of
     100,000 steps and more. In one of a thousand steps such an average has hardly moved from its
     random weights.
-
-    Attributes:
-        momentum: of the average in the beginning, rising to 1 as a cosine; None for an average
-            over a 500th of the steps, at least 10 and at most 250.
     """
 
     momentum: float | None = Field(None, ge=0, lt=1)
+    """Of the average in the beginning, rising to 1 as a cosine; if not given, for an average over a
+    500th of the steps, at least 10 and at most 250."""
 
     def momentum_at(self, step: int, steps: int) -> float:
         """Momentum in a step of so many."""
@@ -60,30 +55,23 @@ class AveragingSettings(StageSettings):
 
 
 class ContrastiveSettings(StageSettings):
-    """How long and how fast to train, and how sharply to tell images apart.
-
-    Attributes:
-        temperature: of NT-Xent. SimCLR, table 5 and appendix B.7: 0.5 suits few epochs of
-            photographs, 0.1 small batches; lenses are alike in all but details, which a low
-            temperature weighs more.
-    """
+    """How long and how fast to train, and how sharply to tell images apart."""
 
     temperature: float = Field(0.1, ge=MIN_TEMPERATURE, allow_inf_nan=False)
+    """Of NT-Xent. SimCLR, table 5 and appendix B.7: 0.5 suits few epochs of photographs, 0.1 small
+    batches; lenses are alike in all but details, which a low temperature weighs more."""
 
 
 class DINOSettings(AveragingSettings):
-    """How long and how fast to train, and how sharp the assignments are.
-
-    Attributes:
-        student_temperature: of the student's, as in the paper.
-        teacher_temperature: of the teacher's once it has risen, as in the paper.
-        prototypes: that images are assigned to; 1024 in place of 65,536, as there are not more
-            kinds of lens in ten thousand images.
-    """
+    """How long and how fast to train, and how sharp the assignments are."""
 
     student_temperature: float = Field(0.1, ge=MIN_TEMPERATURE, allow_inf_nan=False)
+    """Of the student's assignments, as in the paper."""
     teacher_temperature: float = Field(0.07, ge=MIN_TEMPERATURE, allow_inf_nan=False)
+    """Of the teacher's once it has risen, as in the paper."""
     prototypes: int = Field(1024, ge=2)
+    """That images are assigned to; 1024 in place of 65,536, as there are not more kinds of lens in
+    ten thousand images."""
 
 
 SUPERVISED_DEFAULTS = StageSettings(epochs=30, learning_rate=2e-3)

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationError,
@@ -20,6 +18,7 @@ from lensmodels.data import CLASSES, ClassName, DataSettings, ImageContract
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import UsageError
 from lensmodels.methods.settings import METHODS, PRETRAINING_DEFAULTS, StageSettings
+from lensmodels.schema import Settings
 from lensmodels.tasks import TaskSettings
 from lensmodels.views import Recipe
 from lenssim.configuration.yaml_reading import format_yaml, read_yaml
@@ -39,71 +38,61 @@ MIN_COMPARED = 2
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
-class Measured(BaseModel):
-    """What was measured on the data, without which the weights mean nothing.
-
-    Attributes:
-        num_pix: side of the images, pixels.
-        scaling: of the input, as `InputScaling.to_dict` gives it; a whitening is beside it, in
-            a file of its own.
-        task: with its constants, as `Task.to_dict` gives it; None before finetuning.
-        sizes: images of each part of the data set.
-        contract: what the images of the training are: unit, pixel scale, zero point, PSF, noise
-            and brightness; None in runs of version 0.1.0, which did not keep it.
-    """
-
-    model_config = ConfigDict(extra="forbid")
+class Measured(Settings):
+    """What was measured on the data, without which the weights mean nothing."""
 
     num_pix: int
+    """Side of the images, pixels."""
     scaling: dict[str, Any]
+    """Input scaling, as `InputScaling.to_dict` gives it; a whitening has a file of its own."""
     task: dict[str, Any] | None = None
-    sizes: dict[str, int] = {}
+    """Task with its constants, as `Task.to_dict` gives it; null before finetuning."""
+    sizes: dict[str, int] = Field({})
+    """Images of each part of the data set."""
     contract: ImageContract | None = None
+    """What the images of the training are: unit, pixel scale, zero point, PSF, noise and
+    brightness; null in runs of version 0.1.0, which did not keep it."""
 
 
-class RunConfig(BaseModel):
-    """Everything that decides what a run ends with.
-
-    Attributes:
-        method: "supervised", or the self-supervised method of the pretraining.
-        encoder: which encoder.
-        task: which task, and its loss.
-        data: which images; its classes are the task's.
-        pretrain_classes: whose images are pretrained on.
-        pretrain, finetune: epochs, learning rate, weight decay of each stage; of a pretraining
-            also what its method has besides, such as a temperature.
-        pretrain_views, finetune_views: what each stage looks at.
-        pretrained: run whose encoder is finetuned; None for this run's own, or random weights.
-        frozen: whether finetuning leaves the encoder as it is.
-        seed: of weights, order and views.
-        device: "auto" is a GPU where there is one.
-        devices: how many.
-        precision: of the training.
-        deterministic: slower algorithms on a GPU, that give the same figures every time.
-        version: of the software.
-        measured: filled in by the training.
-    """
-
-    model_config = ConfigDict(extra="forbid")
+class RunConfig(Settings):
+    """Everything that decides what a run ends with."""
 
     method: str = Field(pattern="^(" + "|".join(METHODS) + ")$")
+    """supervised, or the self-supervised method of the pretraining."""
     encoder: EncoderSettings = EncoderSettings()
+    """Which encoder."""
     task: TaskSettings = TaskSettings()
+    """Which task, and its loss."""
     data: DataSettings
+    """Which images."""
     pretrain_classes: tuple[ClassName, ...] = CLASSES
+    """Classes whose images are pretrained on."""
     pretrain: SerializeAsAny[StageSettings]
+    """How long and how fast to pretrain, and what the method has to set besides."""
     finetune: StageSettings
+    """How long and how fast to finetune."""
     pretrain_views: Recipe = ()
+    """What the pretraining looks at: a list of views, numbered from 0."""
     finetune_views: Recipe
+    """What the finetuning looks at: a list of one view."""
     pretrained: str | None = None
+    """Run whose encoder is finetuned; if not given, this run's own, or random weights."""
     frozen: bool = False
+    """Train the head alone, a linear probe, and leave the encoder as it is."""
     seed: int = Field(0, ge=0)
+    """Seed of weights, order and views."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Device to compute on; auto is a GPU if there is one."""
     devices: int = Field(1, ge=1)
+    """Devices that train together."""
     precision: Precision = "32-true"
+    """Precision of the training."""
     deterministic: bool = True
+    """Slower algorithms on a GPU that give the same numbers every time."""
     version: str = VERSION
+    """Version of the software."""
     measured: Measured | None = None
+    """Written by the training."""
 
     @field_validator("pretrain", mode="before")
     @classmethod

@@ -27,7 +27,7 @@ from lensmodels.evaluation import score
 from lensmodels.evaluation.inference import choose_device
 from lensmodels.methods import PRETRAINING
 from lensmodels.runs import CHECKPOINTS, ENCODER, LOGS, RunConfig, read_config
-from lensmodels.settings import config_from_words
+from lensmodels.settings import config_from_options
 from lensmodels.study.grid import Cell, Grid
 from lensmodels.study.requests import RESULTS, check_archives
 from lensmodels.study.results import (
@@ -193,14 +193,14 @@ class _GridRun:
         }
         if pretrained is not None:
             words["pretrained"] = str(pretrained.resolve())
-        data = LensDataModule(config_from_words(words).data)
+        data = LensDataModule(config_from_options(words).data)
         data.setup()
         pretrain, finetune = self.grid.steps(cell)
         epochs = {"finetune": _epochs(finetune, data.steps("labelled"))}
         if cell.run_method in PRETRAINING:
             epochs["pretrain"] = _epochs(pretrain, data.steps("train"))
         words["overrides"] += [f"{stage}.epochs={count}" for stage, count in epochs.items()]
-        return config_from_words(words)
+        return config_from_options(words)
 
 
 def _epochs(steps: int, steps_an_epoch: int) -> int:

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from lensmodels.data import CLASSES, ClassName
+from lensmodels.schema import Settings
 
 TaskName = Literal["classification", "axion-mass"]
 
 
-class TaskSettings(BaseModel):
-    """Which task.
-
-    Attributes:
-        name: "classification" or "axion-mass".
-        classes: whose images it is learned from and tested on, in the order of their labels: for
-            the classification two or three, all where none are given; for the axion mass "axion".
-        loss: of the axion mass: "huber", or "gaussian-nll", which also predicts an uncertainty.
-        quadrupole: weight of a second target while the axion mass is learned, the quadrupole of the
-            vortex (see `tasks.quadrupole`); 0 for none.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class TaskSettings(Settings):
+    """Which task."""
 
     name: TaskName = "classification"
+    """Task: the substructure class, or log10 of the axion mass in eV."""
     classes: tuple[ClassName, ...] = Field((), validate_default=True)
+    """Classes whose images it is learned from and tested on, in the order of their labels: two or
+    three for the classification, all if not given; axion for the axion mass."""
     loss: Literal["huber", "gaussian-nll"] = "huber"
+    """Loss of the axion mass; gaussian-nll also predicts an uncertainty."""
     quadrupole: float = Field(0.0, ge=0)
+    """Weight of a second target while the axion mass is learned, the quadrupole of the vortex (see
+    `tasks.quadrupole`); 0 for none."""
 
     @field_validator("classes")
     @classmethod

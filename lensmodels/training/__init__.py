@@ -12,11 +12,10 @@ processes   which of the processes that train together this one is
 from lensmodels.training.processes import rank_zero
 from lensmodels.training.requirements import check_requirements
 from lensmodels.training.stages import begin, finetune, pretrain, seed_weights, train
-from lensmodels.training.trainer import InterruptedTrainingError, StageData, StageName
+from lensmodels.training.trainer import InterruptedTrainingError, StageName
 
 __all__ = [
     "InterruptedTrainingError",
-    "StageData",
     "StageName",
     "begin",
     "check_requirements",

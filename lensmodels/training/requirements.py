@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.data.archives import how_to_add
+from lensmodels.data.datamodule import TrainedPart
 from lensmodels.data.order import check_shares
 from lensmodels.errors import DataError, UsageError
 from lensmodels.methods.settings import PRETRAINING_DEFAULTS
@@ -73,7 +74,7 @@ def open_pretraining_data(config: RunConfig) -> LensDataModule:
     Raises:
         DataError: if the archive has no train split.
     """
-    return _open(config.data.model_copy(update={"classes": config.pretrain_classes}))
+    return _open(config.data.model_copy(update={"classes": config.pretrain_classes}), "train")
 
 
 def open_task_data(config: RunConfig) -> LensDataModule:
@@ -108,8 +109,8 @@ def check_folder(run: Path) -> None:
         raise UsageError(f"{existing} may not be written: choose another --out.")
 
 
-def _open(settings: DataSettings) -> LensDataModule:
-    data = LensDataModule(settings)
+def _open(settings: DataSettings, trained_part: TrainedPart = "labelled") -> LensDataModule:
+    data = LensDataModule(settings, trained_part)
     data.setup()
-    data.steps("train")  # refuses an archive without a train split
+    data.steps()  # refuses an archive without a train split
     return data

@@ -25,6 +25,7 @@ from lensmodels.runs import (
     load_encoder,
     load_model,
     load_scaling,
+    read_config,
     save_encoder,
     save_model,
     write_config,
@@ -50,37 +51,39 @@ def train(
     resume: bool = False,
     moved: bool = False,
     tested: bool = False,
-) -> None:
-    """Pretrains, where the method is self-supervised, and finetunes.
+) -> RunConfig:
+    """Pretrains, if the method is self-supervised, and finetunes.
 
     What all stages need is checked before the first.
 
     Args:
         config: of the run.
         run: folder to write.
-        resume: go on with what is there.
+        resume: continue the run that is there.
         moved: as in `begin`.
         tested: whether the caller tests the run on the same archive afterwards, which then has to
             have a test split.
 
+    Returns:
+        The settings, with what was measured.
+
     Raises:
-        UsageError: where the settings cannot be met, or the folder holds another run.
-        DataError: where the archive lacks a class of the task, or its images are of another size.
-        LensmodelsError: where the training failed.
+        UsageError: if the settings cannot be met, or the folder holds another run.
+        DataError: if the archive lacks a class of the task, or its images are of another size.
+        LensmodelsError: if the training failed.
     """
     check_requirements(config, run, tested=tested)
     config = begin(config, run, resume=resume, moved=moved)
     if is_pretrained_here(config):
-        pretrain(config, run)
-    finetune(config, run)
+        config = pretrain(config, run)
+    return finetune(config, run)
 
 
 def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) -> RunConfig:
-    """Writes the settings of a new run, or adds what was measured to those of one to resume.
+    """Writes the settings of a new run; of one to resume, returns what was measured with them.
 
     Arguments and errors are those of `stored_settings`.
     """
-    config = config.model_copy()  # what is measured is filled in, and is of this run
     if not rank_zero():
         return config
     stored = stored_settings(config, run, resume=resume, moved=moved)
@@ -90,27 +93,30 @@ def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) ->
     return config.model_copy(update={"measured": stored.measured, "version": stored.version})
 
 
-def pretrain(config: RunConfig, run: Path) -> None:
-    """Pretrains the encoder of a run without labels, and saves it; nothing where it is done.
+def pretrain(config: RunConfig, run: Path) -> RunConfig:
+    """Pretrains the encoder of a run without labels, and saves it; nothing if that is done.
 
     Args:
-        config: of the run; what is measured is filled in.
+        config: of the run.
         run: its folder.
+
+    Returns:
+        The settings, with what was measured.
     """
     data = open_pretraining_data(config)
-    scaling = _input_scaling(config, run, data)
+    measured, scaling = _measure_scaling(config, run, data)
+    config = config.model_copy(update={"measured": measured})
     _write(run, config, scaling)
-    assert config.measured is not None
     if (run / ENCODER).exists():
-        return
+        return config
     seed_weights(config, "pretrain")
     method = PRETRAINING[config.method](
-        Encoder(config.encoder, config.measured.num_pix),
+        Encoder(config.encoder, measured.num_pix),
         config.pretrain_views,
         scaling,
         config.pretrain,
         batch_size=config.data.batch_size,
-        total_steps=config.pretrain.epochs * data.steps("train"),
+        total_steps=config.pretrain.epochs * data.steps(),
         seed=config.seed,
     )
     fit_stage("pretrain", config, run, method, data)
@@ -124,51 +130,42 @@ def pretrain(config: RunConfig, run: Path) -> None:
             )
         save_encoder(run, method.trained_encoder)
     wait_for_all()  # before another process reads it
+    return config
 
 
-def finetune(config: RunConfig, run: Path) -> None:
-    """Trains encoder and head on the task, and saves the model; nothing where it is done.
+def finetune(config: RunConfig, run: Path) -> RunConfig:
+    """Trains encoder and head on the task, and saves the model; nothing if that is done.
 
     Starts from the encoder that was pretrained, in this run or in another, or from random weights.
 
     Args:
-        config: of the run; what is measured is filled in.
+        config: of the run.
         run: its folder.
+
+    Returns:
+        The settings, with what was measured.
     """
     if (run / MODEL).exists():
-        load_model(run)
-        return
+        load_model(run)  # refuses a damaged one
+        return read_config(run)
     data = open_task_data(config)
-    start = Path(config.pretrained) if config.pretrained else run
-    begins_pretrained = config.pretrained is not None or config.method in PRETRAINING
     seed_weights(config, "finetune")
-    if begins_pretrained:
-        encoder, scaling = load_encoder(start)
-        if encoder.settings != config.encoder:
-            raise UsageError(
-                f"{start} holds the encoder {encoder.settings.name}, not {config.encoder.name} "
-                "with these settings; leave --encoder out."
-            )
-        if encoder.num_pix != data.num_pix:
-            raise UsageError(
-                f"{start} was pretrained on images of {encoder.num_pix} pixels, and "
-                f"{config.data.url} has {data.num_pix}."
-            )
-        config.measured = Measured(num_pix=data.num_pix, scaling=scaling.to_dict())
+    encoder = None
+    if config.pretrained is not None or config.method in PRETRAINING:
+        encoder, scaling = _load_start(config, run, data)
+        measured = Measured(num_pix=data.num_pix, scaling=scaling.to_dict())
     else:
-        scaling = _input_scaling(config, run, data)
+        measured, scaling = _measure_scaling(config, run, data)
     task = measure_task_of(config, data)
-    assert config.measured is not None
-    config.measured = config.measured.model_copy(
-        update={
-            "task": task.to_dict(),
-            "sizes": dict(data.sizes),
-            "contract": config.measured.contract or data.contract,
-        }
-    )
+    of_task = {
+        "task": task.to_dict(),
+        "sizes": dict(data.sizes),
+        "contract": measured.contract or data.contract,
+    }
+    config = config.model_copy(update={"measured": measured.model_copy(update=of_task)})
     _write(run, config, scaling)
     model = build_model(config, task, scaling)
-    if begins_pretrained:
+    if encoder is not None:
         model.encoder.load_state_dict(encoder.state_dict())
     module = Supervised(
         model,
@@ -176,7 +173,7 @@ def finetune(config: RunConfig, run: Path) -> None:
         config.finetune,
         frozen=config.frozen,
         batch_size=config.data.batch_size,
-        total_steps=config.finetune.epochs * data.steps("labelled"),
+        total_steps=config.finetune.epochs * data.steps(),
         seed=config.seed,
     )
     fit_stage("finetune", config, run, module, data)
@@ -186,6 +183,7 @@ def finetune(config: RunConfig, run: Path) -> None:
     if torch.distributed.is_initialized():
         # so that what comes next, on one process, is given every image of a stream
         torch.distributed.destroy_process_group()
+    return config
 
 
 def seed_weights(config: RunConfig, stage: StageName) -> None:
@@ -198,21 +196,45 @@ def _write(run: Path, config: RunConfig, scaling: InputScaling) -> None:
         write_measured(run, config, scaling)
 
 
-def _input_scaling(config: RunConfig, run: Path, data: LensDataModule) -> InputScaling:
-    """The scaling of a run that begins, measured and noted in its settings, or of one that goes on.
+def _load_start(config: RunConfig, run: Path, data: LensDataModule) -> tuple[Encoder, InputScaling]:
+    """The pretrained encoder that a finetuning begins with, and the scaling of its input.
+
+    Raises:
+        UsageError: if it is another encoder than the settings name, or for images of another size.
+    """
+    start = Path(config.pretrained) if config.pretrained else run
+    encoder, scaling = load_encoder(start)
+    if encoder.settings != config.encoder:
+        raise UsageError(
+            f"{start} holds the encoder {encoder.settings.name}, not {config.encoder.name} "
+            "with these settings; leave --encoder out."
+        )
+    if encoder.num_pix != data.num_pix:
+        raise UsageError(
+            f"{start} was pretrained on images of {encoder.num_pix} pixels, and "
+            f"{config.data.url} has {data.num_pix}."
+        )
+    return encoder, scaling
+
+
+def _measure_scaling(
+    config: RunConfig, run: Path, data: LensDataModule
+) -> tuple[Measured, InputScaling]:
+    """What was measured on the train images of a run, now or when it began, and its input scaling.
 
     Args:
-        config: of the run; what is measured is filled in.
+        config: of the run.
         run: its folder.
         data: what it trains on.
     """
     if config.measured is not None:
-        return load_scaling(run, config)
+        return config.measured, load_scaling(run, config)
     announce("measuring the input scaling")
-    config.measured = Measured(
+    scaling = data.scaling
+    measured = Measured(
         num_pix=data.num_pix,
-        scaling=data.scaling.to_dict(),
+        scaling=scaling.to_dict(),
         sizes=dict(data.sizes),
         contract=data.contract,
     )
-    return data.scaling
+    return measured, scaling

@@ -18,7 +18,6 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lensmodels.data import LensDataModule
-from lensmodels.data.datamodule import Part
 from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.memory import enough_memory
 from lensmodels.methods import Module
@@ -39,28 +38,6 @@ _LOOKS = 20
 
 class InterruptedTrainingError(LensmodelsError):
     """The user stopped the training; what is done is kept."""
-
-
-class StageData(lightning.LightningDataModule):
-    """What a stage trains on: all train images, or the labelled ones."""
-
-    def __init__(self, stage: StageName, data: LensDataModule) -> None:
-        super().__init__()
-        self.stage, self.data = stage, data
-
-    def setup(self, stage: str | None = None) -> None:
-        """Lets the data know on which device they are wanted."""
-        self.data.trainer = self.trainer
-
-    def train_dataloader(self) -> Any:
-        """Shuffled train images."""
-        if self.stage == "pretrain":
-            return self.data.unlabelled_dataloader()
-        return self.data.train_dataloader()
-
-    def val_dataloader(self) -> Any:
-        """Validation images, in order."""
-        return self.data.val_dataloader()
 
 
 def fit_stage(
@@ -100,7 +77,7 @@ def fit_stage(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, StageData(stage, data), ckpt_path=resumed, weights_only=True)
+        trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
     if checkpoint.interrupted:
         raise InterruptedTrainingError(
             f"Stopped {checkpoint.stopped} of {settings.epochs}; what is done is kept: go on with "
@@ -111,14 +88,12 @@ def fit_stage(
 def _phase(stage: StageName, config: RunConfig, data: LensDataModule) -> str:
     """What begins now, for the user."""
     if stage == "pretrain":
-        part: Part = "train"
         name = f"pretraining with {METHOD_NAMES[config.method]}"
     else:
-        part = "labelled"
         name = f"training on the {config.task.name} task"
-    epochs, steps = getattr(config, stage).epochs, data.steps(part)
+    epochs, steps = getattr(config, stage).epochs, data.steps()
     counted = f"{epochs} epoch{'s' * (epochs != 1)} of {steps} step{'s' * (steps != 1)}"
-    return f"{name}: {counted}, {data.sizes[part]:,} images"
+    return f"{name}: {counted}, {data.sizes[data.trained_part]:,} images"
 
 
 def choose_accelerator(config: RunConfig) -> str:

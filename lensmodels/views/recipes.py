@@ -6,9 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from lensmodels.errors import UsageError
+from lensmodels.schema import Settings
 from lenssim.configuration.yaml_reading import parse_yaml, read_yaml
 
 
@@ -21,31 +22,26 @@ def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
 
-class ViewSettings(BaseModel):
-    """One view: how an image is changed; by blur, noise and angle before the scaling.
-
-    Attributes:
-        count: how many views are drawn like this.
-        blur: standard deviation of a Gaussian, pixels, from and to.
-        noise: added Gaussian noise, in units of the sky noise, from and to.
-        zoom: share of the image's side that a random crop keeps, before it is resized to the
-            full size, from and to.
-        angle: bound of an arbitrary rotation about the centre, either way, degrees; see
-            `transforms.rotate`.
-        symmetry: "none"; "rotation", by 90, 180 or 270 degrees; "any" of the eight symmetries of
-            the square.
-        window: side of a random square that is cut out and not resized, pixels; None for all.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ViewSettings(Settings):
+    """One view: how an image is changed; by blur, noise and angle before the scaling."""
 
     count: int = Field(1, ge=1)
+    """Views that are drawn like this."""
     blur: Range = (0.0, 0.0)
+    """Standard deviation of a Gaussian, pixels, from and to."""
     noise: Range = (0.0, 0.0)
+    """Added Gaussian noise, in units of the sky noise, from and to."""
     zoom: Range = (1.0, 1.0)
+    """Share of the image's side that a random crop keeps, before it is resized to the full size,
+    from and to."""
     angle: float = Field(0.0, ge=0, le=180)
+    """Bound of an arbitrary rotation about the centre, either way, degrees; see
+    `transforms.rotate`."""
     symmetry: Literal["none", "rotation", "any"] = "none"
+    """Rotation by 90, 180 or 270 degrees, or any of the eight symmetries of the square."""
     window: int | None = Field(None, ge=8)
+    """Side of a random square that is cut out and not resized, pixels; the whole image if not
+    given."""
 
 
 Recipe = tuple[ViewSettings, ...]

@@ -1,4 +1,4 @@
-"""Where two nested mappings differ."""
+"""Where two nested mappings differ, and one put over another."""
 
 from __future__ import annotations
 
@@ -23,3 +23,16 @@ def differences(first: Any, second: Any, prefix: str = "") -> Iterator[tuple[str
     for key in first | second:
         name = f"{prefix}.{key}" if prefix else str(key)
         yield from differences(first.get(key), second.get(key), name)
+
+
+def merged(values: Any, changes: Any) -> Any:
+    """Nested mappings with the values of others put over theirs; lists are replaced whole.
+
+    Args:
+        values: mapping; unchanged.
+        changes: mapping of any depth.
+    """
+    if not (isinstance(values, dict) and isinstance(changes, dict)):
+        return changes
+    both = {key: merged(values[key], changes[key]) for key in values if key in changes}
+    return values | changes | both

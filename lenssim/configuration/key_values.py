@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from lenssim.configuration.yaml_reading import parse_yaml
 from lenssim.errors import UsageError
@@ -103,25 +104,33 @@ def schema_at(schema: Schema, path: Sequence[str]) -> Schema | None:
     for part in path:
         if section is not None and not part.isdigit():  # a list's schema is that of its entries
             field = section.model_fields.get(part)
-            section = _section_in(field.annotation) if field is not None else None
+            section = section_in(field.annotation) if field is not None else None
     return section
+
+
+def field_at(schema: Schema, key: str) -> FieldInfo:
+    """The field of a dotted key that exists."""
+    *above, last = key.split(".")
+    section = schema_at(schema, above)
+    assert section is not None, key
+    return section.model_fields[last]
 
 
 def _keys(schema: Schema, prefix: str = "") -> Iterator[str]:
     """Every dotted key of a schema, without those inside lists."""
     for name, field in schema.model_fields.items():
         yield f"{prefix}{name}"
-        inner = _section_in(field.annotation)
+        inner = section_in(field.annotation)
         if inner is not None and get_origin(field.annotation) not in (list, tuple):
             yield from _keys(inner, f"{prefix}{name}.")
 
 
-def _section_in(annotation: Any) -> Schema | None:
+def section_in(annotation: Any) -> Schema | None:
     """The model with keys in an annotation, which may be optional or a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         # a model that is not written key by key is a value: a prior may be a number
         serializers = annotation.__pydantic_decorators__.model_serializers.values()
         is_value = any(serializer.info.mode == "plain" for serializer in serializers)
         return None if is_value else annotation
-    sections = (_section_in(argument) for argument in get_args(annotation))
+    sections = (section_in(argument) for argument in get_args(annotation))
     return next((inner for inner in sections if inner is not None), None)

@@ -14,7 +14,6 @@ from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.methods import PRETRAINING, Supervised
 from lensmodels.model import LensModel
 from lensmodels.tasks import Classification, TaskSettings
-from lensmodels.training import StageData
 from lensmodels.views import default_recipe
 
 STEPS = 20
@@ -65,18 +64,22 @@ def losses_of(method, data):
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    stage = "finetune" if method == "supervised" else "pretrain"
-    trainer.fit(made(method, data), StageData(stage, data))
+    trainer.fit(made(method, data), data)
     return losses.values
+
+
+def opened(archive, method):
+    settings = DataSettings(url=archive, batch_size=16, workers=0, seed=3)
+    data = LensDataModule(settings, "labelled" if method == "supervised" else "train")
+    data.setup()
+    return data
 
 
 def main(archive, out, *methods):
     torch.set_num_threads(1)
-    data = LensDataModule(DataSettings(url=archive, batch_size=16, workers=0, seed=3))
-    data.setup()
-    found = {method: losses_of(method, data) for method in methods}
+    losses = {method: losses_of(method, opened(archive, method)) for method in methods}
     if int(os.environ.get("RANK", "0")) == 0:
-        Path(out).write_text(json.dumps(found))
+        Path(out).write_text(json.dumps(losses))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lensmodels import methods
-from lensmodels.cli import METHODS, main
-from lensmodels.runs import read_config
+from lensmodels.cli import main
+from lensmodels.methods import METHODS
+from lensmodels.runs import RunConfig, read_config
+from lensmodels.settings import OPTION_KEYS
+from lenssim.configuration.key_values import field_at
 
 TINY = ["--encoder", "test_vit", "--batch-size", "16", "--workers", "0"]
 
@@ -122,4 +124,35 @@ def test_a_traceback_is_shown_on_demand(tmp_path):
 
 
 def test_the_commands_name_every_method():
-    assert METHODS == methods.METHODS
+    (option,) = [each for each in main.commands["train"].params if each.name == "method"]
+    assert tuple(option.type.choices) == METHODS
+
+
+OPTIONS = [
+    option
+    for command in ("train", "pretrain", "finetune")
+    for option in main.commands[command].params
+    if option.name in OPTION_KEYS and option.name not in ("method", "pretrained")
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_an_option_of_a_setting_is_as_the_schema_declares(option):
+    field = field_at(RunConfig, OPTION_KEYS[option.name])
+    assert " ".join(field.description.split()) in option.help
+    assert option.is_flag == (field.annotation is bool)
+
+
+def test_settings_are_listed_with_values_and_defaults():
+    text = succeed("finetune", "--help-settings").stdout
+    assert "data.batch_size: whole number, at least 1  [256]\n    Images in a training" in text
+    assert "pretrain.momentum: number or null, at least 0, less than 1  [null]" in text
+
+
+def test_a_run_is_repeated_from_its_settings_file(trained, tmp_path):
+    file = trained / "config.yaml"
+    succeed("train", "--config", file, "--out", tmp_path / "again")
+    written = [read_config(run) for run in (trained, tmp_path / "again")]
+    assert written[0] == written[1]
+    for name in ("model.safetensors", "metrics.json"):
+        assert (trained / name).read_bytes() == (tmp_path / "again" / name).read_bytes()

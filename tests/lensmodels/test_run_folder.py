@@ -6,7 +6,7 @@ from lensmodels import training
 from lensmodels.errors import LensmodelsError
 from lensmodels.runs import read_config
 from lensmodels.runs.folder import DESCRIBED
-from lensmodels.settings import config_from_words
+from lensmodels.settings import config_from_options
 from lenssim.errors import UsageError
 
 
@@ -15,7 +15,7 @@ def begin(lenses):
     """Begins a run on the small archive."""
 
     def new_run(run, **options):
-        config = config_from_words({"data": str(lenses), "encoder": "test_resnet", **options})
+        config = config_from_options({"data": str(lenses), "encoder": "test_resnet", **options})
         return training.begin(config, run, resume=False)
 
     return new_run

@@ -40,6 +40,11 @@ def config(task=None, encoder="test_resnet"):
     )
 
 
+def with_measured(settings, **changes):
+    measured = settings.measured.model_copy(update=changes)
+    return settings.model_copy(update={"measured": measured})
+
+
 def save(run, settings) -> LensModel:
     from lensmodels.tasks import task_from_dict
 
@@ -77,7 +82,7 @@ def test_a_model_comes_back_with_its_scaling_and_task(tmp_path, images, task):
 def test_a_whitening_comes_back_and_is_asked_for_where_it_is_lost(tmp_path, images):
     scaling = InputScaling.measure([{"image": images.repeat(4, 1, 1, 1)}])
     settings = config()
-    settings.measured = settings.measured.model_copy(update={"scaling": scaling.to_dict()})
+    settings = with_measured(settings, scaling=scaling.to_dict())
     write_measured(tmp_path, settings, scaling)
     save(tmp_path, settings)
     assert torch.equal(load_model(tmp_path).scaling(images), scaling(images))
@@ -90,7 +95,7 @@ def test_a_whitening_of_another_run_is_refused(tmp_path, images):
     scaling = InputScaling.measure([{"image": images.repeat(4, 1, 1, 1)}])
     settings = config()
     other = {"scaling": scaling.to_dict(), "num_pix": 2 * settings.measured.num_pix}
-    settings.measured = settings.measured.model_copy(update=other)
+    settings = with_measured(settings, **other)
     write_measured(tmp_path, settings, scaling)
     with pytest.raises(LensmodelsError, match="of another run"):
         load_scaling(tmp_path, settings)
@@ -167,7 +172,7 @@ def test_a_run_keeps_its_contract_and_one_of_before_opens_without(tmp_path):
         sky_noise=0.011,
         ranges=dict.fromkeys(("noise", "sky", "flux", "peak"), (1.0, 2.0)),
     )
-    settings.measured = settings.measured.model_copy(update={"contract": contract})
+    settings = with_measured(settings, contract=contract)
     write_config(tmp_path, settings)
     assert read_config(tmp_path).measured.contract == contract
     values = yaml.safe_load((tmp_path / "config.yaml").read_text())

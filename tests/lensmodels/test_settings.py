@@ -2,22 +2,23 @@
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 import lenssim
 from lensmodels.errors import DataError, UsageError
-from lensmodels.runs import read_config, write_config
-from lensmodels.settings import config_from_words
+from lensmodels.runs import Measured, read_config, write_config
+from lensmodels.settings import config_from_options, setting_table
 
 
 def test_defaults_are_the_methods(lenses):
-    config = config_from_words({"data": str(lenses), "method": "dino"})
+    config = config_from_options({"data": str(lenses), "method": "dino"})
     assert config.pretrain.epochs == 100
     assert [view.window for view in config.pretrain_views] == [None, 32]
     assert config.data.classes == config.pretrain_classes == ("axion", "cdm", "no_sub")
 
 
 def test_words_and_overrides_change_them(lenses):
-    config = config_from_words(
+    config = config_from_options(
         {
             "data": str(lenses),
             "method": "byol",
@@ -45,27 +46,27 @@ def test_words_and_overrides_change_them(lenses):
 @pytest.mark.parametrize("number", ["1e-4", "1.0e-4", ".0001", "0.0001"])
 def test_a_number_is_read_however_it_is_written(lenses, number):
     words = {"data": str(lenses), "overrides": [f"finetune.learning_rate={number}"]}
-    assert config_from_words(words).finetune.learning_rate == 1e-4
+    assert config_from_options(words).finetune.learning_rate == 1e-4
 
 
 def test_views_files_follow_yaml_1_2(lenses, tmp_path):
     file = tmp_path / "mine.yaml"
     words = {"data": str(lenses), "method": "simsiam", "views": file}
     file.write_text("- {noise: [0, 5e-1]}\n- {blur: [.5, 1e0]}\n")
-    assert config_from_words(words).pretrain_views[1].blur == (0.5, 1)
+    assert config_from_options(words).pretrain_views[1].blur == (0.5, 1)
     for text, message in {
         "- {blur: [0, 1]}\n- {noise: [0, 1], noise: [0, 2]}\n": "key 'noise' is given twice",
         "- &a {blur: [0, 1]}\n- *a\n": "aliases are not allowed",
     }.items():
         file.write_text(text)
         with pytest.raises(UsageError, match=message):
-            config_from_words(words)
+            config_from_options(words)
 
 
 def test_a_method_has_settings_of_its_own(lenses, tmp_path):
     words = {"data": str(lenses), "method": "contrastive-rotation"}
-    assert config_from_words(words).pretrain.temperature == 0.1
-    config = config_from_words({**words, "overrides": ["pretrain.temperature=0.5"]})
+    assert config_from_options(words).pretrain.temperature == 0.1
+    config = config_from_options({**words, "overrides": ["pretrain.temperature=0.5"]})
     assert config.pretrain.temperature == 0.5
     write_config(tmp_path, config)
     assert read_config(tmp_path) == config
@@ -74,7 +75,7 @@ def test_a_method_has_settings_of_its_own(lenses, tmp_path):
 def test_views_are_read_from_a_file(lenses, tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("- {symmetry: any}\n- {blur: [0.5, 1]}\n")
-    config = config_from_words({"data": str(lenses), "method": "simsiam", "views": file})
+    config = config_from_options({"data": str(lenses), "method": "simsiam", "views": file})
     assert config.pretrain_views[1].blur == (0.5, 1)
 
 
@@ -106,7 +107,7 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
         ({"labels": 2.0}, r"data\.labels"),
         ({"overrides": ["pretrain.momentum=1"]}, r"pretrain\.momentum = 1: Input should be less"),
         ({"overrides": ["pretrain.temperature=0.5"]}, r"There is no setting pretrain\.temperature"),
-        ({"overrides": ["method=simsiam"]}, "say --method"),
+        ({"overrides": ["method=simsiam"]}, "use --method"),
         (
             {"method": "dino", "overrides": ["pretrain.teacher_temperature=.inf"]},
             r"pretrain\.teacher_temperature = inf",
@@ -115,37 +116,106 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
 )
 def test_what_cannot_be_is_named(lenses, words, message):
     with pytest.raises(UsageError, match=message):
-        config_from_words({"data": str(lenses), "method": "byol", **words})
+        config_from_options({"data": str(lenses), "method": "byol", **words})
 
 
 def test_data_that_are_not_there_are_named(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
-        config_from_words({"data": str(tmp_path / "nowhere"), "method": "byol"})
+        config_from_options({"data": str(tmp_path / "nowhere"), "method": "byol"})
 
 
 def test_classes_and_size_are_those_of_the_archive(tmp_path):
     options = {"train": 2, "test": 1, "overrides": ["instrument.num_pix=32"]}
     lenssim.generate("B", ["axion", "no_sub"], out=tmp_path / "two", **options)
-    config = config_from_words({"data": str(tmp_path / "two"), "method": "byol"})
+    config = config_from_options({"data": str(tmp_path / "two"), "method": "byol"})
     assert config.task.classes == config.data.classes == ("axion", "no_sub")
     assert config.pretrain_classes == ("axion", "no_sub")
     assert config.data.num_pix == 32
-    assert config_from_words(
+    assert config_from_options(
         {"data": str(tmp_path / "two"), "task": "axion-mass"}
     ).data.classes == ("axion",)
 
 
 def test_some_of_the_classes_can_be_chosen(lenses):
     words = {"data": str(lenses), "overrides": ["task.classes=[no_sub, axion]"]}
-    config = config_from_words(words)
+    config = config_from_options(words)
     assert config.task.classes == config.data.classes == ("axion", "no_sub")
 
 
 def test_settings_of_version_0_1_0_are_of_all_classes(lenses, tmp_path):
     """Its config.yaml has no task.classes."""
-    config = config_from_words({"data": str(lenses)})
+    config = config_from_options({"data": str(lenses)})
     write_config(tmp_path, config)
     values = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert values["task"].pop("classes") == ["axion", "cdm", "no_sub"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     assert read_config(tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"encoder": "test_vit", "seed": 7, "labels": 0.5, "overrides": ["finetune.warmup=0.2"]},
+        {"method": "dino", "overrides": ["views.1.window=24", "pretrain.prototypes=64"]},
+        {"method": "byol", "overrides": ["task.classes=[cdm, no_sub]"]},
+        {"task": "axion-mass", "loss": "gaussian-nll", "overrides": ["task.quadrupole=1"]},
+    ],
+)
+def test_the_settings_file_of_a_run_gives_its_settings_again(lenses, tmp_path, options):
+    config = config_from_options({"data": str(lenses), **options})
+    measured = Measured(num_pix=64, scaling={"kind": "asinh"})
+    write_config(tmp_path, config.model_copy(update={"measured": measured, "version": "0.1.0"}))
+    assert config_from_options({"config": tmp_path / "config.yaml"}) == config
+
+
+def test_what_comes_later_wins_file_option_override(lenses, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: {batch_size: 1, labels: 0.1}\nfinetune: {epochs: 7, warmup: 0.3}\n")
+    options = {"data": str(lenses), "config": file, "batch_size": 2, "seed": 5}
+    config = config_from_options({**options, "overrides": ["data.batch_size=3", "seed=6"]})
+    assert (config.data.labels, config.finetune.epochs, config.finetune.warmup) == (0.1, 7, 0.3)
+    assert config.finetune.learning_rate == 2e-3  # the method's
+    assert (config.data.batch_size, config.data.seed, config.seed) == (3, 5, 6)
+    assert config_from_options(options).data.batch_size == 2
+
+
+def test_another_method_than_the_files_has_its_own_pretraining(lenses, tmp_path):
+    words = {"data": str(lenses), "method": "dino", "encoder": "test_vit"}
+    write_config(tmp_path, config_from_options(words))
+    varied = {"config": tmp_path / "config.yaml", "method": "byol"}
+    assert config_from_options(varied) == config_from_options({**words, "method": "byol"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1\n", "must be a mapping of settings"),
+        ("data: {ur: x}\n", r"There is no setting data\.ur \(did you mean data\.url\?\)"),
+        ("finetune: {epochs: many}\n", r"finetune\.epochs = 'many'"),
+        ("data: 3\n", "'data' is a value"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_is_named(lenses, tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        config_from_options({"data": str(lenses), "config": tmp_path / "mine.yaml"})
+
+
+def test_a_settings_file_without_an_archive_asks_for_one(tmp_path):
+    (tmp_path / "mine.yaml").write_text("seed: 1\n")
+    with pytest.raises(UsageError, match="--data"):
+        config_from_options({"config": tmp_path / "mine.yaml"})
+
+
+def test_settings_cannot_be_changed_in_place(lenses):
+    config = config_from_options({"data": str(lenses)})
+    with pytest.raises(ValidationError, match="frozen"):
+        config.seed = 1
+
+
+def test_every_setting_says_what_it_means():
+    table = list(setting_table())
+    assert all(setting.meaning for setting in table)
+    keys = [setting.key for setting in table]
+    assert {"data.batch_size", "pretrain.momentum", "pretrain_views.N.blur"} <= set(keys)
+    assert len(keys) == len(set(keys))

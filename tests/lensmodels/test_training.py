@@ -20,7 +20,7 @@ from lensmodels.methods import Pretraining, Supervised
 from lensmodels.reporting.evaluate import evaluate
 from lensmodels.runs import load_model, read_config, save_encoder, write_measured
 from lensmodels.runs.folder import RUN_FILES
-from lensmodels.settings import config_from_words
+from lensmodels.settings import config_from_options
 from lensmodels.training import InterruptedTrainingError
 
 WORDS = {
@@ -35,7 +35,7 @@ WORDS = {
 
 
 def settings(lenses, **words):
-    return config_from_words({"data": str(lenses), **WORDS, **words})
+    return config_from_options({"data": str(lenses), **WORDS, **words})
 
 
 def weights(run, name="model"):
@@ -385,7 +385,7 @@ def test_a_collapse_is_reported(lenses, tmp_path, monkeypatch):
 
 def test_what_was_saved_by_hand_is_finetuned(lenses, tmp_path, whole):
     config = settings(lenses, method="byol")
-    config.measured = read_config(whole).measured
+    config = config.model_copy(update={"measured": read_config(whole).measured})
     run = tmp_path / "run"
     training.begin(config, run, resume=False)
     model = load_model(whole)

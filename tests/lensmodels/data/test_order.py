@@ -8,26 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lensmodels.data.order import (
-    Run,
+    SampleRange,
     batch_sizes,
     cut_at_chunks,
     epoch_windows,
-    labelled_runs,
+    labelled_ranges,
     mixed_order,
-    split_run,
+    split_range,
     steps_of_rank,
     window_shares,
 )
 
 
-def positions(pieces, windows):
+def positions(windows):
     """The images of an epoch in their order, as (group, index)."""
     taken = []
     for window in windows:
         held = [
-            (pieces[number].group, index)
-            for number in window.pieces
-            for index in range(pieces[number].start, pieces[number].stop)
+            (piece.group, index)
+            for piece in window.pieces
+            for index in range(piece.start, piece.stop)
         ]
         taken += [held[place] for place in window.order]
     return taken
@@ -36,7 +36,7 @@ def positions(pieces, windows):
 def chunked(sizes, chunk):
     """Pieces of groups of these sizes, in chunks of one size."""
     edges = [np.append(np.arange(0, size, chunk), size) for size in sizes]
-    return cut_at_chunks([Run(group, 0, size) for group, size in enumerate(sizes)], edges)
+    return cut_at_chunks([SampleRange(group, 0, size) for group, size in enumerate(sizes)], edges)
 
 
 @given(
@@ -52,7 +52,7 @@ def test_ranks_together_take_every_image_once_and_each_step_is_that_of_one_proce
 ):
     pieces = chunked(sizes, chunk)
     windows = epoch_windows(pieces, per_window, seed, epoch=3)
-    order = positions(pieces, windows)
+    order = positions(windows)
     assert sorted(order) == [(g, i) for g, size in enumerate(sizes) for i in range(size)]
     edges = np.concatenate([[0], np.cumsum([len(window.order) for window in windows])])
     steps = batch_sizes(len(order), batch, ranks, drop_last=False)
@@ -70,7 +70,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     pieces = chunked([100, 100], 10)
 
     def order(seed, epoch):
-        return positions(pieces, epoch_windows(pieces, 4, seed, epoch))
+        return positions(epoch_windows(pieces, 4, seed, epoch))
 
     assert order(1, 2) == order(1, 2)
     assert order(1, 2) != order(1, 3)
@@ -81,7 +81,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
 def test_windows_mix_images_of_many_chunks():
     pieces = chunked([1600], 10)
     windows = epoch_windows(pieces, 16, seed=0, epoch=0)
-    indices = np.array([index for _, index in positions(pieces, windows)]).reshape(10, 160)
+    indices = np.array([index for _, index in positions(windows)]).reshape(10, 160)
     assert all(len(np.unique(window // 10)) == 16 for window in indices)
     assert np.abs(np.corrcoef(indices.ravel(), np.arange(1600))[0, 1]) < 0.1
     first_batch = indices[0, :32]
@@ -107,9 +107,12 @@ def test_windows_are_about_equal():
 
 
 def test_validation_images_are_the_last_and_none_is_lost():
-    train, validation = split_run(Run(2, 0, 101), 0.05)
-    assert (train, validation) == (Run(2, 0, 96), Run(2, 96, 101))
-    assert split_run(Run(2, 0, 101), 0.0) == (Run(2, 0, 101), Run(2, 101, 101))
+    train, validation = split_range(SampleRange(2, 0, 101), 0.05)
+    assert (train, validation) == (SampleRange(2, 0, 96), SampleRange(2, 96, 101))
+    assert split_range(SampleRange(2, 0, 101), 0.0) == (
+        SampleRange(2, 0, 101),
+        SampleRange(2, 101, 101),
+    )
 
 
 def images_of(runs):
@@ -118,10 +121,10 @@ def images_of(runs):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_fewer_labels_are_contained_in_more(seed):
-    run = Run(1, 0, 1000)
+    run = SampleRange(1, 0, 1000)
     previous = set()
     for fraction in (0.0001, 0.01, 0.03, 0.5, 0.999, 1.0):
-        chosen = images_of(labelled_runs(run, fraction, seed))
+        chosen = images_of(labelled_ranges(run, fraction, seed))
         assert len(set(chosen)) == len(chosen) == max(1, round(1000 * fraction))
         assert previous <= set(chosen) <= set(range(1000))
         previous = set(chosen)
@@ -129,17 +132,24 @@ def test_fewer_labels_are_contained_in_more(seed):
 
 def test_labelled_images_depend_on_the_seed_and_the_class():
     blocks = {
-        labelled_runs(Run(group, 0, 10_000), 0.01, seed)[0].start
+        labelled_ranges(SampleRange(group, 0, 10_000), 0.01, seed)[0].start
         for group in range(3)
         for seed in range(3)
     }
     assert len(blocks) == 9
 
 
-def test_runs_are_cut_where_chunks_begin():
+def test_ranges_are_cut_where_chunks_begin():
     edges = [np.array([0, 10, 20, 25]), np.array([0, 7])]
-    pieces = cut_at_chunks([Run(0, 5, 22), Run(0, 25, 25), Run(1, 0, 7)], edges)
-    assert pieces == [Run(0, 5, 10), Run(0, 10, 20), Run(0, 20, 22), Run(1, 0, 7)]
+    pieces = cut_at_chunks(
+        [SampleRange(0, 5, 22), SampleRange(0, 25, 25), SampleRange(1, 0, 7)], edges
+    )
+    assert pieces == [
+        SampleRange(0, 5, 10),
+        SampleRange(0, 10, 20),
+        SampleRange(0, 20, 22),
+        SampleRange(1, 0, 7),
+    ]
 
 
 def test_dropping_what_does_not_fill_a_batch_gives_equal_steps_on_all_ranks():

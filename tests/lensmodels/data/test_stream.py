@@ -8,7 +8,7 @@ import torch
 
 import lenssim
 from lensmodels.data import CLASSES, DataSettings, LensDataModule
-from lensmodels.data.order import Run
+from lensmodels.data.order import SampleRange
 from lensmodels.data.stream import BatchStream
 from lensmodels.errors import UsageError
 from lenssim.archive import open_archive
@@ -26,7 +26,9 @@ def opened(url, **options):
 def stream_of(url, runs=((0, 0, 45), (1, 0, 45), (2, 3, 40)), **options):
     module = opened(url)
     settings = {"batch_size": 12, "seed": 5, **options}
-    return BatchStream(module._source, module.groups, [Run(*run) for run in runs], **settings)
+    return BatchStream(
+        module._source, module.groups, [SampleRange(*run) for run in runs], **settings
+    )
 
 
 def keys(batch):

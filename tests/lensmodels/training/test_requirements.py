@@ -9,7 +9,7 @@ import zarr
 import lenssim
 from lensmodels import training
 from lensmodels.errors import DataError, UsageError
-from lensmodels.settings import config_from_words
+from lensmodels.settings import config_from_options
 from lensmodels.training.requirements import check_folder
 from lenssim import errors
 
@@ -17,7 +17,7 @@ TINY = {"encoder": "test_resnet", "batch_size": 16, "pretrain_epochs": 1, "finet
 
 
 def settings(lenses, **words):
-    return config_from_words({"data": str(lenses), **TINY, **words})
+    return config_from_options({"data": str(lenses), **TINY, **words})
 
 
 @pytest.fixture
