@@ -26,7 +26,8 @@ from lensmodels.options import (
 )
 from lensmodels.startup import load_packages
 from lenssim.command_line.command_group import CommandGroup
-from lenssim.storage.output_paths import check_output_folder
+from lenssim.configuration.key_values import split_key_value
+from lenssim.storage.output_paths import check_not_empty, check_output_folder
 
 
 @click.group(
@@ -313,13 +314,12 @@ def _part(shard: str) -> tuple[int, int]:
 
 def _archives(data: tuple[str, ...]) -> dict[str, str]:
     """Archive of each model."""
-    found: dict[str, str] = {}
-    for word in data:
-        model, equals, url = word.partition("=")
-        if not (equals and model and url):
-            raise UsageError(f"--data {word}: write it as MODEL=DIR_OR_URL, as in B=archives/B.")
-        found[model] = url
-    return found
+    archives: dict[str, str] = {}
+    for text in data:
+        model, url = split_key_value(text, "--data", "MODEL=DIR_OR_URL", "B=archives/B", UsageError)
+        check_not_empty(url)
+        archives[model] = url
+    return archives
 
 
 def _train(out: Path, resume: bool, options: dict[str, Any]) -> None:

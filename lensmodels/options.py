@@ -96,6 +96,7 @@ RUN_OPTIONS: Sequence[Option] = (
     setting_option("device"),
     setting_option("devices"),
     setting_option("precision"),
+    setting_option("logger"),
     click.option(
         "--set",
         "overrides",

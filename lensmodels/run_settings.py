@@ -10,6 +10,7 @@ from lensmodels.errors import UsageError
 from lensmodels.runs import RunConfig, read_config, require_encoder
 from lensmodels.runs.resume import stored_settings
 from lensmodels.settings import SCALING_OPTIONS, config_from_options
+from lensmodels.startup import check_logger
 from lenssim.storage.output_paths import check_output_folder
 
 
@@ -76,4 +77,5 @@ def check_run(config: RunConfig, out: Path, resume: bool) -> None:
         UsageError: if the folder cannot be written, or holds a run that cannot be resumed.
     """
     check_output_folder(out)
+    check_logger(config.logger)
     stored_settings(config, out, resume=resume)

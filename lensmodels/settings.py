@@ -72,6 +72,7 @@ OPTION_KEYS = {
         "device",
         "devices",
         "precision",
+        "logger",
     )
 }
 """Key of each option that sets one key."""

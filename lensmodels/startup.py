@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.util import find_spec
 
-from lensmodels.errors import LensmodelsError
+from lensmodels.errors import LensmodelsError, UsageError
 
 PACKAGES = (
     "torch",
@@ -30,6 +30,19 @@ def announce(phase: str) -> None:
     """Say on stderr what begins now; nothing on other processes than the first."""
     if all(os.environ.get(name, "0") == "0" for name in _RANKS):
         print(f"{phase} ...", file=sys.stderr, flush=True)
+
+
+def check_logger(logger: str) -> None:
+    """Refuse a logger whose package is not installed.
+
+    Raises:
+        UsageError: saying how to install it.
+    """
+    if logger == "wandb" and find_spec("wandb") is None:
+        raise UsageError(
+            "Logging to Weights & Biases needs wandb, which is not installed: install it with pip "
+            "install wandb, or leave out --logger."
+        )
 
 
 def load_packages() -> None:

@@ -1,7 +1,7 @@
 """Encoders: an image to a vector of features.
 
 settings       which one
-timm_encoder   any timm model, with one channel and no weights
+timm_encoder   any timm model, with one channel
 
 To add an encoder that timm lacks:
 

@@ -1,7 +1,10 @@
-"""Encoders: an image to a vector of features. Any timm model, with one channel and no weights.
+"""Encoders: an image to a vector of features. Any timm model, with one channel.
 
-Weights are never downloaded: what a network learned from photographs says little about arcs, and
-the comparison of methods starts every one of them from the same random weights.
+Weights are random, if not asked for by encoder.arguments = {pretrained: true}: what a network
+learned from photographs says little about arcs, and the comparison of methods starts every one of
+them from the same random weights. Of pretrained weights, timm sums those of the first layer over
+the three colours, so that a grey image gives the same features, and resamples position embeddings
+to the size of the images.
 """
 
 from __future__ import annotations
@@ -26,7 +29,6 @@ RESERVED_ARGUMENTS = {
     "img_size",
     "in_chans",
     "num_classes",
-    "pretrained",
     "pretrained_cfg",
 }
 """Arguments of timm that are set here, or that change what an encoder is."""
@@ -38,16 +40,17 @@ class Encoder(nn.Module):
     Args:
         settings: which model.
         num_pix: side of the images in pixels; transformers need to know it.
+        is_loaded: whether weights are loaded into it, so that pretrained ones are not fetched.
 
     Raises:
         UsageError: where timm has no such model, or it does not take the settings or the size.
     """
 
-    def __init__(self, settings: EncoderSettings, num_pix: int) -> None:
+    def __init__(self, settings: EncoderSettings, num_pix: int, *, is_loaded: bool = False) -> None:
         super().__init__()
         self.settings = settings
         self.num_pix = num_pix
-        self.network = _timm_model(settings, num_pix)
+        self.network = _timm_model(settings, num_pix, is_loaded=is_loaded)
         if settings.small_stem:
             _replace_stem(self.network, settings.name)
         if isinstance(self.network, ResNet):
@@ -95,7 +98,7 @@ class Encoder(nn.Module):
         return features
 
 
-def _timm_model(settings: EncoderSettings, num_pix: int) -> nn.Module:
+def _timm_model(settings: EncoderSettings, num_pix: int, *, is_loaded: bool) -> nn.Module:
     name = STUDY_VIT if settings.name == "vit" else settings.name
     if not timm.is_model(name):
         similar = timm.list_models(f"*{name}*")[:5]
@@ -105,9 +108,10 @@ def _timm_model(settings: EncoderSettings, num_pix: int) -> nn.Module:
     reserved = sorted(RESERVED_ARGUMENTS & arguments.keys())
     if reserved:
         raise UsageError(
-            f"encoder.arguments.{reserved[0]} cannot be set: an encoder here has random weights, "
-            "one channel and one vector of features an image; leave it out."
+            f"encoder.arguments.{reserved[0]} cannot be set: an encoder here has one channel and "
+            "one vector of features an image; leave it out."
         )
+    pretrained = bool(arguments.pop("pretrained", False)) and not is_loaded
     if settings.patch_size is not None:
         arguments["patch_size"] = settings.patch_size
     refusal: Exception | None = None
@@ -121,7 +125,7 @@ def _timm_model(settings: EncoderSettings, num_pix: int) -> nn.Module:
     for size in sizes:
         try:
             return timm.create_model(
-                name, pretrained=False, num_classes=0, in_chans=1, **size, **arguments
+                name, pretrained=pretrained, num_classes=0, in_chans=1, **size, **arguments
             )
         except MemoryError:
             raise

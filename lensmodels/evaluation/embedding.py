@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lensmodels.devices import choose_device
 from lensmodels.evaluation import inference
 from lensmodels.evaluation.guard import ImageGuard
 from lensmodels.evaluation.outputs import write_embeddings
@@ -53,7 +54,7 @@ def embed(
     """
     run, out = Path(run), Path(out)
     config = check_embedding(run, data, out, overwrite=overwrite)
-    target = inference.choose_device(device)
+    target = choose_device(device)
     embedding_of, num_pix = inference.embedder(run, target)
     guard = ImageGuard(config)
     tables, embeddings = [], []

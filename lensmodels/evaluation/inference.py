@@ -13,23 +13,9 @@ from tqdm import tqdm
 from lensmodels import memory
 from lensmodels.data import CLASSES, ClassName, DataSettings, LensDataModule
 from lensmodels.data.archives import check_image_size, read_archive
-from lensmodels.errors import UsageError
 from lensmodels.evaluation.guard import ImageGuard
 from lensmodels.runs import MODEL, RunConfig, load_encoder, load_model
 from lenssim.archive import Manifest
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name: "auto", "cpu" or "gpu"; "auto" is a GPU where there is one.
-
-    Raises:
-        UsageError: where a GPU is asked for and there is none.
-    """
-    if name not in ("auto", "cpu", "gpu"):
-        raise UsageError(f"Device {name!r} is unknown; choose auto, cpu or gpu.")
-    if name == "gpu" and not torch.cuda.is_available():
-        raise UsageError("A GPU was asked for, and there is none here; choose --device cpu.")
-    return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
 
 
 def enough_memory(batch_size: int) -> AbstractContextManager[None]:

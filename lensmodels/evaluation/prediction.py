@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from lensmodels.devices import choose_device
 from lensmodels.evaluation import inference
 from lensmodels.evaluation.guard import ImageGuard
 from lensmodels.evaluation.metrics import local_scatter
@@ -69,7 +70,7 @@ def predict(
     """
     run, out = Path(run), Path(out)
     config, sources = check_prediction(run, inputs, out, hdu=hdu, overwrite=overwrite)
-    model = load_model(run, inference.choose_device(device), average_symmetries=average_symmetries)
+    model = load_model(run, choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
     tables = []
     with inference.enough_memory(batch_size), torch.inference_mode():

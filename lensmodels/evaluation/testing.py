@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from lensmodels.data import CLASSES, LensDataModule
+from lensmodels.devices import choose_device
 from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import inference
 from lensmodels.evaluation.guard import ImageGuard
@@ -109,7 +110,7 @@ def score(
     run = Path(run)
     config, archive = check_test(run, data)
     url, manifest = data or config.data.url, archive.manifest
-    model = load_model(run, inference.choose_device(device), average_symmetries=average_symmetries)
+    model = load_model(run, choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
     tested = run_test(
         model, config, url, manifest, batch_size=batch_size, guard=guard, cache_dir=cache_dir

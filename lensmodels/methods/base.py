@@ -21,7 +21,7 @@ import lightning
 import numpy as np
 import torch
 from lightly.utils.scheduler import CosineWarmupScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
 from lensmodels.data import Batch, InputScaling
 from lensmodels.encoders import Encoder
@@ -179,7 +179,7 @@ class Pretraining(Module, ABC):
         """Loss of one batch, from its scaled views, each (n, 1, height, width)."""
 
     @property
-    def trained_encoder(self) -> nn.Module:
+    def trained_encoder(self) -> Encoder:
         """The encoder that is kept."""
         return self.encoder
 

@@ -19,6 +19,7 @@ from lightly.models.utils import deactivate_requires_grad, update_momentum
 from torch import Tensor, nn
 
 from lensmodels.data import Batch
+from lensmodels.encoders import Encoder
 from lensmodels.methods.base import Pretraining
 from lensmodels.methods.settings import COMPARED_VIEWS, DINO_DEFAULTS, DINOSettings
 
@@ -54,9 +55,11 @@ class DINO(Pretraining):
             return DINOProjectionHead(size, 512, 256, self.stage.prototypes)
 
     @property
-    def trained_encoder(self) -> nn.Module:
+    def trained_encoder(self) -> Encoder:
         """The teacher's, which is better than the student's throughout (section 5.2 there)."""
-        return self.teacher[0]
+        encoder = self.teacher[0]
+        assert isinstance(encoder, Encoder)
+        return encoder
 
     def loss(self, views: list[Tensor]) -> Tensor:
         """Cross-entropy of every student's view against the teacher's other global views."""

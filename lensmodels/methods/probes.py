@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from lightly.utils.debug import std_of_l2_normalized
 from torch import Tensor
 from torch.nn import functional
 
@@ -108,8 +109,7 @@ def embedding_std(features: Tensor) -> float:
     Args:
         features: (n, d).
     """
-    unit = functional.normalize(features, dim=1)
-    return float(unit.std(0).mean() * features.shape[1] ** 0.5)
+    return float(std_of_l2_normalized(features) * features.shape[1] ** 0.5)
 
 
 def embedding_rank(features: Tensor) -> float:

@@ -89,6 +89,9 @@ class RunConfig(Settings):
     """Precision of the training."""
     deterministic: bool = True
     """Slower algorithms on a GPU that give the same numbers every time."""
+    logger: Literal["files", "wandb"] = "files"
+    """Where the training is logged: files, CSV and TensorBoard in the run; wandb, to Weights &
+    Biases, too."""
     version: str = VERSION
     """Version of the software."""
     measured: Measured | None = None

@@ -15,6 +15,7 @@ _INDIFFERENT = {
     "version",
     "device",
     "devices",
+    "logger",
     "data.workers",
     "data.cache",
     "data.cache_dir",

@@ -61,9 +61,9 @@ def load_scaling(run: Path, config: RunConfig) -> InputScaling:
     return InputScaling.from_dict(values, whitening)
 
 
-def save_encoder(run: Path, encoder: nn.Module) -> None:
-    """Writes RUN/encoder.safetensors."""
-    _save_weights(run / ENCODER, encoder)
+def save_encoder(run: Path, encoder: Encoder) -> None:
+    """Writes RUN/encoder.safetensors: weights by the names that timm's model gives them."""
+    _save_weights(run / ENCODER, encoder.network)
 
 
 def save_model(run: Path, model: LensModel, config: RunConfig) -> None:
@@ -97,7 +97,8 @@ def load_model(
     run = Path(run)
     config = require_model(run)
     assert config.measured is not None and config.measured.task is not None
-    model = build_model(config, task_from_dict(config.measured.task), load_scaling(run, config))
+    task, scaling = task_from_dict(config.measured.task), load_scaling(run, config)
+    model = build_model(config, task, scaling, is_loaded=True)
     model.average_symmetries = average_symmetries
     _load_weights(run / MODEL, model, config)
     return model.to(device).eval()
@@ -113,15 +114,25 @@ def load_encoder(run: Path, device: str | torch.device = "cpu") -> tuple[Encoder
     run = Path(run)
     config = require_encoder(run)
     assert config.measured is not None
-    encoder = Encoder(config.encoder, config.measured.num_pix)
-    _load_weights(run / ENCODER, encoder, config)
+    encoder = Encoder(config.encoder, config.measured.num_pix, is_loaded=True)
+    _load_weights(run / ENCODER, encoder.network, config)
     return encoder.to(device).eval(), load_scaling(run, config).to(device)
 
 
-def build_model(config: RunConfig, task: Task, scaling: InputScaling) -> LensModel:
-    """A model of random weights for a run whose data were measured."""
+def build_model(
+    config: RunConfig, task: Task, scaling: InputScaling, *, is_loaded: bool = False
+) -> LensModel:
+    """A model with initial weights for a run whose data were measured.
+
+    Args:
+        config: of the run.
+        task: decides the head.
+        scaling: of the input.
+        is_loaded: whether weights are loaded into it, so that pretrained ones are not fetched.
+    """
     assert config.measured is not None
-    return LensModel(scaling, Encoder(config.encoder, config.measured.num_pix), task)
+    encoder = Encoder(config.encoder, config.measured.num_pix, is_loaded=is_loaded)
+    return LensModel(scaling, encoder, task)
 
 
 def _save_weights(file: Path, module: nn.Module) -> None:
@@ -134,9 +145,17 @@ def _save_tensors(file: Path, tensors: dict[str, torch.Tensor]) -> None:
         save_file(tensors, scratch)
 
 
+def _without_prefix(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of an encoder without the prefix that files of version 0.1.0 have."""
+    prefix = "network."
+    if not all(name.startswith(prefix) for name in weights):
+        return weights
+    return {name.removeprefix(prefix): values for name, values in weights.items()}
+
+
 def _load_weights(file: Path, module: nn.Module, config: RunConfig) -> None:
     try:
-        module.load_state_dict(load_file(file))
+        module.load_state_dict(_without_prefix(load_file(file)))
     except (OSError, SafetensorError) as error:
         raise LensmodelsError(f"{file} cannot be read: {error}; train it again.") from None
     except RuntimeError:

@@ -22,9 +22,9 @@ import pandas as pd
 
 from lensmodels import training
 from lensmodels.data import LensDataModule
+from lensmodels.devices import choose_device
 from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import score
-from lensmodels.evaluation.inference import choose_device
 from lensmodels.methods import PRETRAINING
 from lensmodels.runs import CHECKPOINTS, ENCODER, LOGS, RunConfig, read_config
 from lensmodels.settings import config_from_options

@@ -137,7 +137,11 @@ class EpochMeans(Callback):
 
 
 class Throughput(Callback):
-    """Logs images a second, over all devices, of every epoch; validation is not counted."""
+    """Logs images a second, over all devices, of every epoch; validation is not counted.
+
+    Lightning's ThroughputMonitor logs a rate over its last steps, for each device, under names of
+    its own, and forgets an epoch that is resumed.
+    """
 
     def __init__(self) -> None:
         self.images, self.seconds = 0, 0.0

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from lensmodels.data import InputScaling, LensDataModule
+from lensmodels.devices import choose_device
 from lensmodels.encoders import Encoder
 from lensmodels.errors import UsageError
 from lensmodels.memory import enough_memory
 from lensmodels.methods import PRETRAINING
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.runs import RunConfig
-from lensmodels.training.trainer import choose_accelerator
 from lensmodels.views import Draws, Recipe, Views
 from lenssim.errors import LenssimError
 
@@ -84,7 +84,8 @@ def images_in_step(config: RunConfig, count: int) -> int:
     """
     together = min(config.data.batch_size, count)
     # on GPUs these are collected from all devices
-    return together if choose_accelerator(config) == "gpu" else together // config.devices
+    device = choose_device(config.device, config.devices)
+    return together if device.type == "cuda" else together // config.devices
 
 
 def _blank_views(recipe: Recipe, num_pix: int) -> Callable[[int], list[Tensor]]:

@@ -12,13 +12,13 @@ from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.data.archives import how_to_add
 from lensmodels.data.datamodule import TrainedPart
 from lensmodels.data.order import check_shares
+from lensmodels.devices import choose_device
 from lensmodels.errors import DataError, UsageError
 from lensmodels.methods.settings import PRETRAINING_DEFAULTS
 from lensmodels.runs import ENCODER, MODEL, RunConfig
-from lensmodels.startup import announce
+from lensmodels.startup import announce, check_logger
 from lensmodels.tasks import Task, measure_task
 from lensmodels.training.probing import probe_finetuning, probe_pretraining
-from lensmodels.training.trainer import choose_accelerator
 from lenssim.storage.output_paths import check_output_folder
 
 
@@ -39,7 +39,8 @@ def check_requirements(
         DataError: if the archive lacks a split, a class or the masses of the task, or its images
             are of another size.
     """
-    choose_accelerator(config)
+    choose_device(config.device, config.devices)
+    check_logger(config.logger)
     check_folder(run)
     announce(f"opening {config.data.url}, and checking what every stage needs")
     if is_pretrained_here(config) and not (run / ENCODER).exists():

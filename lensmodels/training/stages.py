@@ -164,7 +164,7 @@ def finetune(config: RunConfig, run: Path) -> RunConfig:
     }
     config = config.model_copy(update={"measured": measured.model_copy(update=of_task)})
     _write(run, config, scaling)
-    model = build_model(config, task, scaling)
+    model = build_model(config, task, scaling, is_loaded=encoder is not None)
     if encoder is not None:
         model.encoder.load_state_dict(encoder.state_dict())
     module = Supervised(

@@ -15,10 +15,11 @@ from typing import Any, Literal
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from lensmodels.data import LensDataModule
-from lensmodels.errors import LensmodelsError, UsageError
+from lensmodels.devices import choose_device
+from lensmodels.errors import LensmodelsError
 from lensmodels.memory import enough_memory
 from lensmodels.methods import Module
 from lensmodels.methods.settings import METHOD_NAMES
@@ -54,17 +55,17 @@ def fit_stage(
     callbacks: list[Callback] = [means, throughput, EpochLines(every), checkpoint]
     if sys.stderr.isatty():
         callbacks.insert(2, ProgressBar(means, throughput))
-    accelerator = choose_accelerator(config)
-    if accelerator == "gpu":
+    device = choose_device(config.device, config.devices).type
+    if device == "cuda":
         torch.set_float32_matmul_precision("high")
     announce(_phase(stage, config, data))
     with _sentences(config, checkpoint.file), _quiet():
         trainer = lightning.Trainer(
-            accelerator=accelerator,
+            accelerator="gpu" if device == "cuda" else device,
             devices=config.devices,
             strategy="ddp" if config.devices > 1 else "auto",
             # a method sees the statistics of the whole batch; on CPUs torch has no such norm
-            sync_batchnorm=config.devices > 1 and accelerator == "gpu",
+            sync_batchnorm=config.devices > 1 and device == "cuda",
             precision=config.precision,
             deterministic="warn" if config.deterministic else False,
             max_epochs=settings.epochs,
@@ -73,7 +74,7 @@ def fit_stage(
             num_sanity_val_steps=0,
             callbacks=callbacks,
             enable_progress_bar=False,
-            logger=_loggers(run, stage, resumed),
+            logger=_loggers(config, run, stage, resumed),
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
@@ -96,26 +97,8 @@ def _phase(stage: StageName, config: RunConfig, data: LensDataModule) -> str:
     return f"{name}: {counted}, {data.sizes[data.trained_part]:,} images"
 
 
-def choose_accelerator(config: RunConfig) -> str:
-    """Lightning's name of what trains.
-
-    Raises:
-        UsageError: where there are fewer GPUs than asked for.
-    """
-    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if config.device == "cpu" or (config.device == "auto" and not available):
-        return "cpu"
-    if available < config.devices:
-        there = f"there are only {available}" if available else "there is none here"
-        raise UsageError(
-            f"{config.devices} GPU(s) were asked for, and {there}; choose fewer --devices, or "
-            "--device cpu."
-        )
-    return "gpu"
-
-
-def _loggers(run: Path, stage: StageName, resumed: Path | None) -> list[Any]:
-    """CSV and TensorBoard logs; those of a stage that goes on keep their lines up to there."""
+def _loggers(config: RunConfig, run: Path, stage: StageName, resumed: Path | None) -> list[Any]:
+    """CSV and TensorBoard logs, and another; a resumed stage keeps its lines up to there."""
     folder = run / LOGS / stage
     rows: list[dict[str, Any]] = []
     if resumed is not None and rank_zero():
@@ -128,7 +111,10 @@ def _loggers(run: Path, stage: StageName, resumed: Path | None) -> list[Any]:
             {key: value for key, value in row.items() if value != ""} for row in rows
         ]
         text.save()
-    return [text, TensorBoardLogger(run / LOGS, name="tensorboard", version=stage)]
+    logs: list[Any] = [text, TensorBoardLogger(run / LOGS, name="tensorboard", version=stage)]
+    if config.logger == "wandb":
+        logs.append(WandbLogger(name=f"{run.resolve().name}/{stage}", save_dir=run / LOGS))
+    return logs
 
 
 def _steps_done(checkpoint: Path) -> int:

@@ -31,11 +31,31 @@ def parse_key_value(
     Raises:
         UsageError: where it is not KEY=VALUE, or the value is not YAML.
     """
-    key, equals, value = text.partition("=")
-    key = key.strip()
-    if not equals or not all(key.split(".")):
+    key, value = split_key_value(text, "--set", "KEY=VALUE", example, error)
+    if not all(key.split(".")):
         raise error(f"--set {text}: write it as KEY=VALUE, as in {example}.")
     return key, parse_yaml(value, f"--set {key}", error)
+
+
+def split_key_value(
+    text: str, option: str, form: str, example: str, error: type[UsageError] = UsageError
+) -> tuple[str, str]:
+    """The two texts of an option such as `--data MODEL=DIR`, split at the first equals sign.
+
+    Args:
+        text: as the user wrote it.
+        option: that it belongs to.
+        form: what it looks like, as in "KEY=VALUE".
+        example: one that is possible.
+        error: class of what is raised.
+
+    Raises:
+        UsageError: if the equals sign, or the text before it, is missing.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise error(f"{option} {text}: write it as {form}, as in {example}.")
+    return key.strip(), value
 
 
 def set_key(values: Any, key: str, value: Any, error: type[UsageError] = UsageError) -> None:

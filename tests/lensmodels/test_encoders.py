@@ -1,7 +1,9 @@
-"""Encoders: any timm model for one-channel images of 64 pixels, without its weights."""
+"""Encoders: any timm model for one-channel images of 64 pixels."""
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import UsageError
@@ -69,7 +71,6 @@ def test_a_model_for_another_size_of_image_is_refused():
     [
         ("test_resnet", {"features_only": True}, "features_only"),
         ("test_resnet", {"num_classes": 3}, "num_classes"),
-        ("test_resnet", {"pretrained": True}, "pretrained"),
         ("test_resnet", {"global_pool": ""}, "one vector of features"),
         ("test_resnet", {"act_layer": "moons"}, "test_resnet"),
         ("test_resnet", {"layers": 3}, "layers"),
@@ -81,3 +82,28 @@ def test_arguments_that_make_no_encoder_are_one_sentence(name, arguments, word):
     with pytest.raises(UsageError, match=word) as caught:
         encoder(name, arguments=arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Weights of test_resnet for images of three colours, and the arguments that load them."""
+    weights = timm.create_model("test_resnet", num_classes=1000).state_dict()
+    file = tmp_path / "photographs.safetensors"
+    save_file(weights, file)
+    return weights, {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
+
+
+def test_pretrained_weights_are_summed_over_colours(photographs):
+    weights, arguments = photographs
+    own = encoder("test_resnet", arguments=arguments).network.state_dict()
+    first, *others = own
+    assert torch.allclose(own[first], weights[first].sum(1, keepdim=True))
+    assert all(torch.equal(own[name], weights[name]) for name in others)
+
+
+def test_pretrained_weights_are_not_fetched_where_others_are_loaded(photographs, tmp_path):
+    settings = EncoderSettings(name="test_resnet", arguments=photographs[1])
+    (tmp_path / "photographs.safetensors").unlink()
+    Encoder(settings, 64, is_loaded=True)
+    with pytest.raises(UsageError, match="photographs"):
+        Encoder(settings, 64)

@@ -1,8 +1,10 @@
 """Runs: what is saved comes back, and what does not fit is refused."""
 
 import pytest
+import timm
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from lensmodels.data import ImageContract, InputScaling
 from lensmodels.encoders import EncoderSettings
@@ -179,3 +181,22 @@ def test_a_run_keeps_its_contract_and_one_of_before_opens_without(tmp_path):
     del values["measured"]["contract"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     assert read_config(tmp_path).measured.contract is None
+
+
+def test_timm_reads_the_weights_of_an_encoder(tmp_path, images):
+    model = save(tmp_path, config())
+    network = timm.create_model("test_resnet", in_chans=1, num_classes=0).eval()
+    network.load_state_dict(load_file(tmp_path / "encoder.safetensors"))
+    with torch.no_grad():
+        features = network(model.scaling(images))
+        assert torch.allclose(features, model.embed(images), atol=1e-5)  # memory formats differ
+
+
+def test_an_encoder_of_version_0_1_0_is_loaded(tmp_path):
+    """Its file has the names of the weights behind a prefix."""
+    model = save(tmp_path, config())
+    file = tmp_path / "encoder.safetensors"
+    save_file({f"network.{name}": values for name, values in load_file(file).items()}, file)
+    encoder, _ = load_encoder(tmp_path)
+    held = model.encoder.state_dict()
+    assert all(torch.equal(values, held[name]) for name, values in encoder.state_dict().items())

@@ -58,6 +58,8 @@ def test_help_needs_no_torch(words):
         (["train", "--data", "DATA", "--lr", "-1", "--out", "RUN"], 2, "learning_rate"),
         (["train", "--data", "DATA", "--lr", "inf", "--out", "RUN"], 2, "learning_rate"),
         (["train", "--data", "DATA", "--set", "moons=3", "--out", "RUN"], 2, "moons"),
+        (["train", "--data", "DATA", "--logger", "wandb", "--out", "RUN"], 2, "pip install wandb"),
+        (["train", "--config", "none.yaml", "--out", "RUN"], 2, "none.yaml"),
         (["train", "--data", "DATA", "--views", "none.yaml", "--out", "RUN"], 2, "none.yaml"),
         (["train", "--data", "DATA", "--method", "byol", "--out", "HELD"], 2, "--resume"),
         (["train", "--resume", "--out", "RUN"], 2, "not a run"),

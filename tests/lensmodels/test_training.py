@@ -10,6 +10,7 @@ import time
 
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from safetensors.torch import load_file
 
 import lenssim
@@ -313,6 +314,22 @@ def test_steps_are_counted_before_a_cache_is_made(lenses, monkeypatch):
     data = LensDataModule(settings(lenses).data)
     data.setup()
     assert data.steps("train") == 108 // 16
+
+
+def test_another_logger_is_given_what_is_logged(lenses, tmp_path, monkeypatch):
+    made = []
+
+    class Recorder(CSVLogger):
+        def __init__(self, name, save_dir):
+            made.append(name)
+            super().__init__(tmp_path / "elsewhere", name=name, version="")
+
+    monkeypatch.setattr("lensmodels.training.trainer.WandbLogger", Recorder)
+    monkeypatch.setattr("lensmodels.training.requirements.check_logger", lambda logger: None)
+    training.train(settings(lenses, logger="wandb"), tmp_path / "run")
+    assert made == ["run/finetune"]
+    written = (tmp_path / "elsewhere" / "run" / "finetune" / "metrics.csv").read_text()
+    assert written == (tmp_path / "run" / "logs" / "finetune" / "metrics.csv").read_text()
 
 
 def test_fewer_gpus_than_asked_for_are_refused(lenses, tmp_path, monkeypatch):

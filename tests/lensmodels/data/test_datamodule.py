@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import zarr
 
 import lenssim
 from lensmodels.data import CLASSES, DataSettings, LensDataModule
+from lensmodels.data.archives import how_to_add
 from lensmodels.errors import DataError
 from lenssim.archive.manifest import read_manifest, write_manifest
 from lenssim.storage.location import Location
@@ -72,7 +74,7 @@ def test_an_archive_without_a_test_split_can_be_trained_on(tmp_path):
     lenssim.generate("B", ["cdm"], out=tmp_path, **options)
     module = opened(tmp_path, classes=("cdm",), validation_fraction=0)
     assert len(images(module, "train")) == 8
-    with pytest.raises(DataError, match="does not hold the test split; make it with"):
+    with pytest.raises(DataError, match="has no test images; add them with"):
         module.test_dataloader()
     with pytest.raises(DataError, match="has no train images of class axion and no_sub"):
         opened(tmp_path)
@@ -162,3 +164,11 @@ def test_images_of_another_shape_than_the_manifest_says_are_refused(writable):
     write_manifest(location, manifest.model_copy(update={"groups": groups}))
     with pytest.raises(DataError, match=r"holds images of shape \(45, 16, 16\) where"):
         read_all(writable)
+
+
+def test_advice_on_missing_images_is_that_of_the_archive():
+    """Images that were imported cannot be generated."""
+    generated, imported = SimpleNamespace(imported=None), SimpleNamespace(imported="a set")
+    assert how_to_add(generated, "test") == "add them with `lenssim generate --test N`"
+    assert "import the set again with a --split" in how_to_add(imported, "test")
+    assert "of class cdm" in how_to_add(imported, "train", "cdm")

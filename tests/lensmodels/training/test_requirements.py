@@ -48,7 +48,7 @@ def test_archive_without_test_images_is_enough_for_a_run_that_is_not_tested(tmp_
 
 def test_archive_without_train_images(tmp_path, no_stage):
     lenssim.generate("B", out=tmp_path / "B", train=0, test=4)
-    refused(settings(tmp_path / "B"), tmp_path / "run", DataError, "train split")
+    refused(settings(tmp_path / "B"), tmp_path / "run", DataError, "no train images; add them")
 
 
 def test_archive_without_masses(lenses, tmp_path, no_stage, monkeypatch):
