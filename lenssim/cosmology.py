@@ -12,6 +12,8 @@ from astropy import constants, units
 from astropy.cosmology import FlatLambdaCDM
 from numpy.typing import NDArray
 
+from lenssim.distances import angular_diameter_distance
+from lenssim.errors import UsageError
 from lenssim.spec import Cosmology, Specification
 
 Numbers = TypeVar("Numbers", float, NDArray[np.float64])
@@ -67,14 +69,29 @@ def _geometry(
     return LensingGeometry(float(lens), float(source), float(lens_source), scale)
 
 
-def lensing_geometry(spec: Specification) -> LensingGeometry:
-    """Distances in Mpc for the cosmology and redshifts of a specification."""
-    return _geometry(
-        spec.cosmology,
-        spec.lens.redshift,
-        spec.source.redshift,
-        spec.lens.deflections_for_redshift,
-    )
+def lensing_geometry(
+    spec: Specification, z_lens: float | None = None, z_source: float | None = None
+) -> LensingGeometry:
+    """Distances in Mpc for the cosmology of a specification.
+
+    Args:
+        spec: its own redshifts are taken, which must then be fixed, where none are given.
+        z_lens, z_source: of an image, where the specification draws them.
+    """
+    if spec.lens.redshift.is_fixed and spec.source.redshift.is_fixed:
+        return _geometry(
+            spec.cosmology,
+            spec.lens.redshift.support[0],
+            spec.source.redshift.support[0],
+            spec.lens.deflections_for_redshift,
+        )
+    if z_lens is None or z_source is None:
+        raise UsageError(
+            f"{spec.name} draws the redshifts of lens and source for each image: name them."
+        )
+    near, far = np.array([0.0, 0.0, z_lens]), np.array([z_lens, z_source, z_source])
+    distances = angular_diameter_distance(near, far, spec.cosmology.H0, spec.cosmology.Om0)
+    return LensingGeometry(*map(float, distances))
 
 
 def einstein_radius(mass: Numbers, geometry: LensingGeometry) -> Numbers:
@@ -91,6 +108,20 @@ def einstein_radius(mass: Numbers, geometry: LensingGeometry) -> Numbers:
     """
     ratio = geometry.lens_source / (geometry.lens * geometry.source)
     return np.sqrt(4 * _GRAVITY_PER_MASS * mass * ratio) * _ARCSEC
+
+
+def einstein_mass(radius: Numbers, geometry: LensingGeometry) -> Numbers:
+    """Mass inside an Einstein radius, the inverse of `einstein_radius`.
+
+    Args:
+        radius: arcsec, any shape.
+        geometry: distances.
+
+    Returns:
+        Solar masses, shape of `radius`.
+    """
+    ratio = geometry.lens_source / (geometry.lens * geometry.source)
+    return (radius / _ARCSEC) ** 2 / (4 * _GRAVITY_PER_MASS * ratio)
 
 
 def velocity_dispersion(theta_e: Numbers, geometry: LensingGeometry) -> Numbers:

@@ -52,8 +52,18 @@ def psf_kernel(instrument: Instrument) -> FloatArray:
     scipy.ndimage.gaussian_filter, which lenstronomy convolves with.
     """
     assert instrument.psf_fwhm is not None  # the specification is validated
-    sigma = instrument.psf_fwhm / _FWHM_PER_SIGMA / instrument.pixel_scale
-    radius = int(instrument.psf_truncation * sigma + 0.5)
+    return gaussian_kernel(instrument.psf_fwhm / instrument.pixel_scale, instrument.psf_truncation)
+
+
+def gaussian_kernel(fwhm: float, truncation: float = 5.0) -> FloatArray:
+    """One axis of a Gaussian sampled at pixel centres and normalised, odd length.
+
+    Args:
+        fwhm: pixels.
+        truncation: standard deviations at which it is cut.
+    """
+    sigma = fwhm / _FWHM_PER_SIGMA
+    radius = int(truncation * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return kernel / kernel.sum()
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim import observation
+from lenssim.arcs import measure_arc
 from lenssim.population import GroupStreams, LensSystem, draw_system, replaced
 from lenssim.profiles.ring_mean import tnfw_ring_mean
 from lenssim.profiles.tnfw import tnfw_deflections
@@ -193,7 +194,8 @@ def simulate_many(
     """
     streams = GroupStreams(seed, spec.name, split, substructure_class)
     systems = [
-        draw_system(spec, substructure_class, streams.at(index, "population")) for index in indices
+        draw_system(spec, substructure_class, streams.at(index, "population"), measure_arc)
+        for index in indices
     ]
     generators = (streams.at(index, "noise") for index in indices)
     return observe(systems, spec, generators, engine_name=engine_name)

@@ -15,6 +15,8 @@ import jinja2
 import numpy as np
 
 from lenssim.archive.audit_record import AUDIT, read_audit
+from lenssim.archive.card_rows import varied_rows
+from lenssim.archive.column import BASE_COLUMNS, Column
 from lenssim.archive.content import first_images, scalar_blocks
 from lenssim.archive.manifest import (
     IMAGES,
@@ -24,8 +26,9 @@ from lenssim.archive.manifest import (
     GroupRecord,
     Manifest,
 )
+from lenssim.archive.optional_columns import optional_columns
 from lenssim.archive.reader import Archive
-from lenssim.archive.schema import BASE_COLUMNS, COLUMNS, UNKNOWN_UNITS, Column, optional_columns
+from lenssim.archive.schema import COLUMNS, UNKNOWN_UNITS
 from lenssim.archive.tables import table_path
 from lenssim.spec import (
     CLASSES,
@@ -190,8 +193,8 @@ def _spaced(text: str) -> str:
 def _spec_context(spec: Specification) -> dict[str, Any]:
     lens, source = spec.lens, spec.source
     vortex = spec.substructure.axion
-    fixed = {
-        "the Einstein mass": [lens.einstein_mass],
+    fixed: dict[str, list[Prior]] = {
+        "the Einstein mass": [lens.einstein_mass] if lens.einstein_mass else [],
         "a round halo": [lens.e1, lens.e2] if not _varies_or_acts(lens.e1, lens.e2) else [],
         "the halo's ellipticity": [lens.e1, lens.e2] if _varies_or_acts(lens.e1, lens.e2) else [],
         "no shear": [lens.gamma1] if not _varies_or_acts(lens.gamma1, lens.gamma2) else [],
@@ -199,7 +202,7 @@ def _spec_context(spec: Specification) -> dict[str, Any]:
         "the source's magnitude": [source.magnitude],
         "its radius": [source.r_sersic],
         "its Sersic index": [source.n_sersic],
-        "its shape and orientation": [source.e1, source.e2],
+        "its shape and orientation": [source.e1, source.e2] if source.e1 and source.e2 else [],
     }
     return {
         "spec": spec,
@@ -209,6 +212,7 @@ def _spec_context(spec: Specification) -> dict[str, Any]:
         "sheared": _varies_or_acts(lens.gamma1, lens.gamma2),
         "centred_vortex": not _varies_or_acts(vortex.x, vortex.y),
         "halo_rule": _halo_rule(spec),
+        "varied": varied_rows(spec, _prior) if spec.selection is not None else [],
         "psf": _psf(spec.instrument),
         "fixed": [
             name
@@ -313,19 +317,30 @@ def _number(value: float) -> str:
 def _prior(prior: Prior) -> str:
     """A prior as text."""
     numbers = [_number(value) for value in prior.parameters]
-    match prior.kind:
-        case "fixed":
-            return numbers[0]
-        case "uniform":
-            return f"uniform in [{numbers[0]}, {numbers[1]}]"
-        case "log_uniform":
-            return f"uniform in log from {numbers[0]} to {numbers[1]}"
-        case "normal":
-            return f"normal, {numbers[0]} +/- {numbers[1]}"
-        case "poisson":
-            return f"Poisson with mean {numbers[0]}"
-        case "choice":
-            return f"one of {', '.join(numbers)}"
+    kind = prior.kind
+    if kind == "fixed":
+        return numbers[0]
+    if prior.base is not None:
+        return f"{_prior(prior.base)}, above the lens's by {numbers[0]}"
+    if kind in _PRIORS:
+        return _PRIORS[kind].format(*numbers)
+    if kind in {"lognormal", "rayleigh"}:
+        name = "lognormal, median {0}, sigma {1} in ln" if kind == "lognormal" else "Rayleigh({0})"
+        inside = f", in [{numbers[-2]}, {numbers[-1]}]" if len(numbers) > 2 else ""
+        return name.format(*numbers) + inside
+    return f"one of {', '.join(numbers)}"
+
+
+_PRIORS = {
+    "uniform": "uniform in [{0}, {1}]",
+    "log_uniform": "uniform in log from {0} to {1}",
+    "normal": "normal, {0} +/- {1}",
+    "truncated_normal": "normal, {0} +/- {1}, in [{2}, {3}]",
+    "rayleigh_flattening": "1 less a Rayleigh({0}) deviate, at least {1}",
+    "velocity_function": "velocity function, sigma* {0}, alpha {1}, beta {2}, in [{3}, {4}]",
+    "size_magnitude": "log10 of it {0} + {1} (magnitude - {2}), scatter {3} dex, in [{4}, {5}]",
+    "poisson": "Poisson with mean {0}",
+}
 
 
 def _megabytes(size: int) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from lenssim.archive.column import Column
 from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS, FileRecord, GroupRecord, Manifest
 from lenssim.archive.reader import Archive
-from lenssim.archive.schema import Column
 from lenssim.archive.webdataset import shard_path
 from lenssim.errors import ArchiveError, ServerError
 from lenssim.progress import Progress

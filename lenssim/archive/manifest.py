@@ -19,14 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from lenssim.archive.schema import (
-    FORMAT_VERSION,
-    FORMATS,
-    OPTIONAL_COLUMNS,
-    Column,
-    Format,
-    columns_of,
-)
+from lenssim.archive.column import Column
+from lenssim.archive.optional_columns import OPTIONAL_COLUMNS
+from lenssim.archive.schema import FORMAT_VERSION, FORMATS, Format, columns_of
 from lenssim.errors import ArchiveError, SpecError
 from lenssim.spec import (
     NAME_PATTERN,

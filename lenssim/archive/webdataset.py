@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.archive.column import BASE_COLUMNS
 from lenssim.archive.manifest import MAX_COUNT, SHARDS, GroupRecord
-from lenssim.archive.schema import BASE_COLUMNS, OPTIONAL_COLUMNS
+from lenssim.archive.optional_columns import OPTIONAL_COLUMNS
 from lenssim.errors import ArchiveError
 
 Bytes = NDArray[np.uint8]

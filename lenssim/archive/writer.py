@@ -24,6 +24,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.errors import ZarrUserWarning
 from zarr.storage import WrapperStore
 
+from lenssim.archive.column import Column
 from lenssim.archive.layout import GroupLayout, write_layout
 from lenssim.archive.manifest import (
     IMAGES,
@@ -33,7 +34,7 @@ from lenssim.archive.manifest import (
     Manifest,
     joined_platforms,
 )
-from lenssim.archive.schema import COORDINATES, FORMATS, UNKNOWN_UNITS, Column
+from lenssim.archive.schema import COORDINATES, FORMATS, UNKNOWN_UNITS
 from lenssim.archive.webdataset import encode_shard, shard_path
 from lenssim.spec import SPLITS
 from lenssim.storage.location import Location, Store

@@ -18,8 +18,9 @@ from lenssim.archive.layout import (
     read_layout,
 )
 from lenssim.archive.manifest import IMAGES, MAX_COUNT, SHARDS, GroupRecord, Manifest
+from lenssim.archive.optional_columns import optional_columns
 from lenssim.archive.ownership import read_own_manifest
-from lenssim.archive.schema import FORMATS, Format, optional_columns
+from lenssim.archive.schema import FORMATS, Format
 from lenssim.archive.writer import shards_done
 from lenssim.configuration.differences import differences
 from lenssim.errors import UsageError

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from lenssim.cosmology import lensing_geometry
 from lenssim.errors import UsageError
+from lenssim.population.lens_and_source import draw_smooth_lens
 from lenssim.population.lens_system import LensSystem, replaced
 from lenssim.population.masses import halo_radius
 from lenssim.population.ring import measured_ring_radius, ring_neutral
+from lenssim.population.selection import MeasureArc, select
 from lenssim.population.subhalos import draw_subhalos
 from lenssim.population.vortex import draw_vortex
 from lenssim.spec import Specification, SubstructureClass
@@ -20,6 +19,7 @@ def draw_system(
     spec: Specification,
     substructure_class: SubstructureClass,
     generator: np.random.Generator,
+    measure_arc: MeasureArc | None = None,
 ) -> LensSystem:
     """Draws one system.
 
@@ -27,30 +27,22 @@ def draw_system(
         spec: the priors.
         substructure_class: "axion", "cdm" or "no_sub".
         generator: the image's own stream, see `random_stream`.
+        measure_arc: magnification and S/N of the arc, `lenssim.arcs.measure_arc`; needed where the
+            specification selects by them.
 
     Raises:
-        UsageError: where the substructure drawn outweighs the lens that contains it.
+        UsageError: where the substructure drawn outweighs the lens that contains it, or the
+            selection keeps next to nothing.
     """
-    geometry = lensing_geometry(spec)
-    lens, source = spec.lens, spec.source
-    common: dict[str, Any] = {
-        "source_x": source.x.draw(generator),
-        "source_y": source.y.draw(generator),
-        "source_magnitude": source.magnitude.draw(generator),
-        "source_r_sersic": source.r_sersic.draw(generator),
-        "source_n_sersic": source.n_sersic.draw(generator),
-        "source_e1": source.e1.draw(generator),
-        "source_e2": source.e2.draw(generator),
-        "lens_e1": lens.e1.draw(generator),
-        "lens_e2": lens.e2.draw(generator),
-        "lens_gamma1": lens.gamma1.draw(generator) * geometry.deflection_scale,
-        "lens_gamma2": lens.gamma2.draw(generator) * geometry.deflection_scale,
-    }
-    total_mass = lens.einstein_mass.draw(generator)
+    if spec.selection is None:
+        lens, f_sub = draw_smooth_lens(spec, generator), spec.substructure.f_sub
+    else:
+        lens, f_sub = select(spec, spec.selection, generator, measure_arc)
+    total_mass, geometry = lens.total_mass, lens.geometry
     if substructure_class == "axion":
-        substructure = draw_vortex(spec, total_mass, geometry, generator)
+        substructure = draw_vortex(spec, lens, f_sub, generator)
     elif substructure_class == "cdm":
-        substructure = draw_subhalos(spec, total_mass, geometry, generator)
+        substructure = draw_subhalos(spec, lens, f_sub, generator)
     else:
         substructure = {}
     halo_mass = total_mass
@@ -63,7 +55,7 @@ def draw_system(
         einstein_mass=halo_mass,
         lens_theta_e=halo_radius(halo_mass, geometry),
         smooth_theta_e=halo_radius(total_mass, geometry),
-        **common,
+        **lens.fields,
         **substructure,
     )
     point_masses = spec.substructure.axion.point_masses

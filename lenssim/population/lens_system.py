@@ -64,6 +64,14 @@ class LensSystem:
     lens_light_n_sersic: float = 4.0
     lens_light_e1: float = 0.0
     lens_light_e2: float = 0.0
+    lens_redshift: float = math.nan
+    source_redshift: float = math.nan
+    magnification: float = math.nan
+    """Flux of the lensed source over that of the source, without substructure; coarse."""
+    arc_snr: float = math.nan
+    """S/N of the brightest pixels of the lensed source, without substructure; coarse."""
+    tries: int = 1
+    """Lenses and sources that were drawn until one passed the selection."""
     psf_fwhm: float = math.nan
     """Width of the image's own PSF; NaN where the specification gives it."""
     substructure_mass: float = 0.0
@@ -82,6 +90,8 @@ class LensSystem:
     """Scale radii of truncated NFW halos; empty where the subhalos are point masses."""
     subhalo_truncation: FloatArray = field(default_factory=_no_masses)
     """Truncation radii in units of `subhalo_r_s`."""
+    subhalo_concentration: FloatArray = field(default_factory=_no_masses)
+    """r_200 / r_s of truncated NFW halos."""
 
 
 def replaced(system: LensSystem, **changes: Any) -> LensSystem:

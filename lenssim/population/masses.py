@@ -7,17 +7,17 @@ import math
 import numpy as np
 
 from lenssim.cosmology import LensingGeometry, Numbers, einstein_radius
-from lenssim.spec import Prior, Specification
+from lenssim.spec import Prior
 
 
 def draw_fraction(
-    mass: Prior | None, spec: Specification, total_mass: float, generator: np.random.Generator
+    mass: Prior | None, f_sub: Prior | None, total_mass: float, generator: np.random.Generator
 ) -> float:
     """Mass in substructure: drawn itself, or as the fraction f_sub of the Einstein mass."""
     if mass is not None:
         return mass.draw(generator)
-    assert spec.substructure.f_sub is not None  # the specification is validated
-    return spec.substructure.f_sub.draw(generator) * total_mass
+    assert f_sub is not None  # the specification is validated
+    return f_sub.draw(generator) * total_mass
 
 
 def halo_radius(mass: float, geometry: LensingGeometry) -> float:

@@ -8,28 +8,33 @@ from typing import Any
 import numpy as np
 
 from lenssim.cosmology import (
-    LensingGeometry,
     de_broglie_wavelength,
     einstein_radius,
     velocity_dispersion,
 )
+from lenssim.population.lens_and_source import SmoothLens
 from lenssim.population.lens_system import FloatArray, LensSystem
 from lenssim.population.masses import draw_fraction, point_mass_radius
-from lenssim.spec import Specification
+from lenssim.spec import Prior, Specification
 
 
 def draw_vortex(
-    spec: Specification,
-    total_mass: float,
-    geometry: LensingGeometry,
-    generator: np.random.Generator,
+    spec: Specification, lens: SmoothLens, f_sub: Prior | None, generator: np.random.Generator
 ) -> dict[str, Any]:
-    """A vortex line of the axion class: the fields of `LensSystem` that it has, by name."""
+    """A vortex line of the axion class: the fields of `LensSystem` that it has, by name.
+
+    Args:
+        spec: its priors.
+        lens: that the vortex is in, about its centre.
+        f_sub: fraction of the Einstein mass in the vortex, where it has no mass of its own.
+        generator: the image's own stream.
+    """
+    total_mass, geometry = lens.total_mass, lens.geometry
     vortex = spec.substructure.axion
     axion_mass = vortex.axion_mass.draw(generator)
     angle = vortex.angle.draw(generator)
     x, y = vortex.x.draw(generator), vortex.y.draw(generator)
-    mass = draw_fraction(vortex.mass, spec, total_mass, generator)
+    mass = draw_fraction(vortex.mass, f_sub, total_mass, generator)
     if vortex.length_at_1e_22_ev is None:
         sigma_v = velocity_dispersion(einstein_radius(total_mass, geometry), geometry)
         length = float(de_broglie_wavelength(axion_mass, sigma_v, geometry))
@@ -41,8 +46,8 @@ def draw_vortex(
         "vortex_theta_e": float(point_mass_radius(mass, geometry)),
         "vortex_length": length,
         "vortex_angle": angle,
-        "vortex_x": x,
-        "vortex_y": y,
+        "vortex_x": x + lens.fields["lens_x"],
+        "vortex_y": y + lens.fields["lens_y"],
     }
 
 

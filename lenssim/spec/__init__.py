@@ -3,7 +3,9 @@
 schema           a whole specification, and what must fit together in it
 lens_and_source  the main halo and the source behind it
 substructure     what the halos of the classes axion and cdm hold
+selection        which of the lenses and sources that are drawn become images
 instrument       detector, PSF and exposure
+distributions    what priors are drawn from
 priors           a number, or the distribution that it is drawn from
 quantities       names and ranges
 section          what every part has in common; the keys that 1.0.0 did not have
@@ -12,6 +14,7 @@ shipped/         the specifications that come with the package
 """
 
 from lenssim.spec.instrument import Instrument
+from lenssim.spec.lens_and_source import Lens, Source
 from lenssim.spec.loading import load_spec, shipped_specs, spec_from_mapping
 from lenssim.spec.priors import Prior, poisson_bound
 from lenssim.spec.quantities import (
@@ -24,6 +27,7 @@ from lenssim.spec.quantities import (
     SubstructureClass,
 )
 from lenssim.spec.schema import Cosmology, Sampling, Specification
+from lenssim.spec.selection import Selection
 from lenssim.spec.substructure import Subhalos
 
 __all__ = [
@@ -34,8 +38,11 @@ __all__ = [
     "SPLITS",
     "Cosmology",
     "Instrument",
+    "Lens",
     "Prior",
     "Sampling",
+    "Selection",
+    "Source",
     "Specification",
     "Split",
     "Subhalos",

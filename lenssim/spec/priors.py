@@ -1,7 +1,6 @@
 """Priors: a number, or the distribution that one image's value is drawn from.
 
-To add a distribution: its name in `Prior.kind`, its check in `_CHECKS`, its values in `support` and
-`draw`, and a line in docs/how-to/priors.md.
+The distributions are in `lenssim.spec.distributions`, where a recipe says how to add one.
 """
 
 from __future__ import annotations
@@ -9,28 +8,40 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, model_serializer, model_validator
 
+from lenssim.errors import SpecError
+from lenssim.spec.distributions import DISTRIBUTIONS, Given, poisson_bound, size_at_magnitude
 from lenssim.spec.section import Frozen
 
-_UNLIKELY_DEVIATIONS = 10.0
-"""Standard deviations beyond which a normal draw is taken never to fall (p < 1e-23)."""
+AFTER_REDSHIFT = "after_redshift"
+SIZE_MAGNITUDE = "size_magnitude"
+
+MAX_REDRAWS = 1000
+"""Draws of a source's redshift until one is behind the lens; see `after_redshift`."""
+
+_AFTER_REDSHIFT_RULE = (
+    "a gap of at least 0 and one distribution, as in {gap: 0.2, normal: [2.0, 0.3]}"
+)
 
 
 class Prior(Frozen):
     """A number, or the distribution that one image's value is drawn from.
 
-    Written in YAML as a plain number or as one of `{uniform: [low, high]}`,
-    `{log_uniform: [low, high]}`, `{normal: [mean, sd]}`, `{poisson: mean}`, `{choice: [..]}`.
+    Written in YAML as a plain number or as a mapping of one distribution's name to its parameters.
+    `after_redshift` holds another prior, in `base`: its draws that are above the lens's redshift
+    by the gap, which is the parameter.
     """
 
-    kind: Literal["fixed", "uniform", "log_uniform", "normal", "poisson", "choice"]
+    kind: str
     parameters: tuple[float, ...]
+    base: Prior | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -38,25 +49,31 @@ class Prior(Frozen):
         if isinstance(value, Prior):
             return value
         if isinstance(value, bool) or not isinstance(value, int | float | dict):
-            raise ValueError(f"must be a number or a distribution: {DISTRIBUTIONS}")
+            raise ValueError(f"must be a number or a distribution: {WRITTEN}")
         if not isinstance(value, dict):
             return {"kind": "fixed", "parameters": (float(value),)}
         if len(value) != 1:
-            raise ValueError(f"must name one distribution: {DISTRIBUTIONS}")
+            raise ValueError(f"must name one distribution: {WRITTEN}")
         [(kind, parameters)] = value.items()
-        if kind not in _CHECKS:
-            raise ValueError(f"must be a number or a distribution: {DISTRIBUTIONS}")
+        if kind == AFTER_REDSHIFT:
+            return _after_redshift(parameters)
+        if kind not in DISTRIBUTIONS:
+            raise ValueError(f"must be a number or a distribution: {WRITTEN}")
+        distribution = DISTRIBUTIONS[kind]
+        if distribution.names and isinstance(parameters, dict):
+            if set(parameters) != set(distribution.names):
+                raise ValueError(f"{kind} takes {distribution.rule}")
+            parameters = [parameters[name] for name in distribution.names]
+        elif distribution.names:
+            raise ValueError(f"{kind} takes {distribution.rule}: {distribution.written}")
         if not isinstance(parameters, list | tuple):
             parameters = [parameters]
-        if not all(
-            isinstance(p, int | float) and not isinstance(p, bool) and math.isfinite(p)
-            for p in parameters
-        ):
-            raise ValueError(f"{kind} takes finite numbers: {DISTRIBUTIONS}")
-        is_valid, rule = _CHECKS[kind]
-        if not is_valid(parameters):
-            raise ValueError(f"{kind} takes {rule}")
-        return {"kind": kind, "parameters": tuple(float(p) for p in parameters)}
+        if not all(map(_is_number, parameters)):
+            raise ValueError(f"{kind} takes finite numbers: {distribution.written}")
+        numbers = tuple(float(p) for p in parameters)
+        if not distribution.is_valid(numbers):
+            raise ValueError(f"{kind} takes {distribution.rule}")
+        return {"kind": kind, "parameters": numbers}
 
     @model_serializer
     def _to_yaml(self) -> Any:
@@ -64,67 +81,101 @@ class Prior(Frozen):
             return self.parameters[0]
         if self.kind == "poisson":
             return {"poisson": self.parameters[0]}
+        if self.base is not None:
+            return {self.kind: {"gap": self.parameters[0], **self.base._to_yaml()}}
+        names = DISTRIBUTIONS[self.kind].names
+        if names:
+            return {self.kind: dict(zip(names, self.parameters, strict=True))}
         return {self.kind: list(self.parameters)}
 
     def __str__(self) -> str:
         """The prior as it is written in YAML."""
         return json.dumps(self._to_yaml()).replace('"', "")
 
+    @classmethod
+    def fixed(cls, value: float) -> Self:
+        """The prior that is one number."""
+        return cls.model_validate(value)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it is one number, which takes nothing from a generator."""
+        return self.kind == "fixed"
+
+    @property
+    def is_dependent(self) -> bool:
+        """Whether its draw depends on another value of the image."""
+        return self.kind in (AFTER_REDSHIFT, SIZE_MAGNITUDE)
+
     @property
     def support(self) -> tuple[float, float]:
         """Smallest and largest value that can be drawn (a normal's reaches ten deviations)."""
-        low = self.parameters[0]
-        if self.kind == "normal":
-            reach = _UNLIKELY_DEVIATIONS * self.parameters[1]
-            return low - reach, low + reach
-        if self.kind == "poisson":
-            return 0.0, float(poisson_bound(low))
-        return min(self.parameters), max(self.parameters)
+        if self.kind == "fixed":
+            return self.parameters[0], self.parameters[0]
+        if self.base is not None:
+            return self.base.support
+        return DISTRIBUTIONS[self.kind].support(self.parameters)
 
-    def draw(self, generator: np.random.Generator) -> float:
-        """One value; a fixed prior takes nothing from the generator."""
-        first, last = self.parameters[0], self.parameters[-1]
-        match self.kind:
-            case "fixed":
-                return first
-            case "uniform":
-                return first + (last - first) * generator.random()
-            case "log_uniform":
-                return min(first * (last / first) ** generator.random(), last)
-            case "normal":
-                return first + last * generator.standard_normal()
-            case "poisson":
-                return float(min(generator.poisson(first), poisson_bound(first)))
-            case "choice":
-                return self.parameters[int(generator.integers(len(self.parameters)))]
+    def draw(self, generator: np.random.Generator, given: Given | None = None) -> float:
+        """One value; a fixed prior takes nothing from the generator.
+
+        Args:
+            generator: of the image.
+            given: `lens_redshift` for after_redshift, `source_magnitude` for size_magnitude.
+
+        Raises:
+            SpecError: where after_redshift finds no value above the lens's redshift.
+        """
+        if self.kind == "fixed":
+            return self.parameters[0]
+        if self.is_dependent:
+            assert given is not None  # `within` lets dependent priors be where they can be drawn
+            return self._draw_dependent(generator, given)
+        return float(DISTRIBUTIONS[self.kind].draw(self.parameters, generator, None))
+
+    def draw_many(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
+        """Independent values, shape (count,); a fixed prior takes nothing from the generator."""
+        if self.kind == "fixed":
+            return np.full(count, self.parameters[0])
+        return np.asarray(
+            DISTRIBUTIONS[self.kind].draw(self.parameters, generator, count), dtype=np.float64
+        )
+
+    def _draw_dependent(self, generator: np.random.Generator, given: Given) -> float:
+        if self.base is None:
+            return size_at_magnitude(self.parameters, given["source_magnitude"], generator)
+        least = given["lens_redshift"] + self.parameters[0]
+        for _ in range(MAX_REDRAWS):
+            value = self.base.draw(generator)
+            if value > least:
+                return value
+        raise SpecError(
+            f"source.redshift = {self}: none of {MAX_REDRAWS} draws is above {least:.4g}, the "
+            "redshift of the lens and the gap; raise it, or lower lens.redshift."
+        )
 
 
-_CHECKS = {
-    "uniform": (lambda p: len(p) == 2 and p[0] < p[1], "[low, high] with low < high"),
-    "log_uniform": (
-        lambda p: len(p) == 2 and 0 < p[0] < p[1],
-        "[low, high] with 0 < low < high",
-    ),
-    "normal": (lambda p: len(p) == 2 and p[1] > 0, "[mean, sd] with sd > 0"),
-    "poisson": (lambda p: len(p) == 1 and 0 <= p[0] <= 1e5, "one mean between 0 and 100000"),
-    "choice": (lambda p: len(p) > 0, "a list of at least one number"),
-}
-DISTRIBUTIONS = (
-    "{uniform: [low, high]}, {log_uniform: [low, high]}, {normal: [mean, sd]}, "
-    "{poisson: mean} or {choice: [..]}"
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _after_redshift(values: Any) -> dict[str, Any]:
+    """Fields of the prior after_redshift from its YAML."""
+    if not isinstance(values, Mapping) or not _is_number(values.get("gap")) or len(values) != 2:
+        raise ValueError(f"{AFTER_REDSHIFT} takes {_AFTER_REDSHIFT_RULE}")
+    base = Prior.model_validate({key: value for key, value in values.items() if key != "gap"})
+    if base.is_dependent:
+        raise ValueError(f"{AFTER_REDSHIFT} cannot hold {base.kind}, which depends on a value too")
+    if values["gap"] < 0:
+        raise ValueError(f"{AFTER_REDSHIFT} takes {_AFTER_REDSHIFT_RULE}")
+    return {"kind": AFTER_REDSHIFT, "parameters": (float(values["gap"]),), "base": base}
+
+
+WRITTEN = (
+    ", ".join(distribution.written for distribution in DISTRIBUTIONS.values())
+    + " or {after_redshift: {gap, ..}}"
 )
-
-
-def poisson_bound(mean: float) -> int:
-    """A count that a Poisson draw does not exceed in practice (probability below 1e-15).
-
-    Arrays of subhalos are this long, so that one image does not depend on how many others are
-    made; draws are cut there. Bennett's inequality, P(N >= mean + t) <= exp(-t^2 / (2 mean +
-    2 t / 3)), solved for t at 1e-15.
-    """
-    log_probability = 15 * math.log(10)
-    third = log_probability / 3
-    return math.ceil(mean + third + math.sqrt(third**2 + 2 * mean * log_probability))
+"""Every distribution as it is written, for messages."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +196,12 @@ def within(
     below: float | None = None,
     most: float | None = None,
     unit: str = "",
+    dependent: str | None = None,
 ) -> AfterValidator:
-    """Validator that holds a number, or a prior's whole support, inside a range."""
+    """Validator that holds a number, or a prior's whole support, inside a range.
+
+    `dependent` is the distribution that may depend on another value of the image here.
+    """
     bounds = [
         (above, lambda low, high: low > above, "greater than"),
         (least, lambda low, high: low >= least, "at least"),
@@ -159,9 +214,17 @@ def within(
     def check(value: Prior | float | None) -> Prior | float | None:
         if value is None:
             return None
+        if isinstance(value, Prior) and value.is_dependent and value.kind != dependent:
+            place = {AFTER_REDSHIFT: "source.redshift", SIZE_MAGNITUDE: "source.r_sersic"}
+            raise ValueError(
+                f"{value.kind} is a prior for {place[value.kind]} alone, as its draw depends on "
+                "another value of the image"
+            )
         low, high = value.support if isinstance(value, Prior) else (value, value)
         if not all(holds(low, high) for holds, _ in active):
-            raise ValueError(f"must be {allowed}")
+            is_normal = isinstance(value, Prior) and value.kind == "normal"
+            hint = "; truncated_normal keeps draws in a range" if is_normal else ""
+            raise ValueError(f"must be {allowed}{hint}")
         return value
 
     return AfterValidator(_Range(allowed, check))
@@ -176,3 +239,6 @@ def matching(pattern: str, words: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+__all__ = ["Prior", "matching", "poisson_bound", "within"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, get_args
 
-from lenssim.spec.priors import Prior, within
+from lenssim.spec.priors import AFTER_REDSHIFT, SIZE_MAGNITUDE, Prior, within
 
 SubstructureClass = Literal["axion", "cdm", "no_sub"]
 CLASSES: tuple[SubstructureClass, ...] = get_args(SubstructureClass)
@@ -23,6 +23,8 @@ MAX_SUBHALOS = 100_000
 """Subhalos that an image may have room for, when it is specified and when it is read."""
 
 Redshift = Annotated[float, within(above=0.0)]
+LensRedshift = Annotated[Prior, within(above=0.0, most=20.0)]
+SourceRedshift = Annotated[Prior, within(above=0.0, most=20.0, dependent=AFTER_REDSHIFT)]
 Length = Annotated[float, within(above=0.0, unit="arcsec")]
 Seconds = Annotated[float, within(above=0.0, unit="seconds")]
 Magnitude = Annotated[float, within(least=0.0, most=40.0, unit="mag")]
@@ -31,4 +33,9 @@ Fraction = Annotated[Prior, within(least=0.0, below=1.0)]
 Ellipticity = Annotated[Prior, within(above=-0.7, below=0.7)]
 Angle = Annotated[Prior, within(least=-2 * math.pi, most=2 * math.pi, unit="radians")]
 Position = Annotated[Prior, within(least=-10.0, most=10.0, unit="arcsec")]
+SourceMagnitude = Annotated[Prior, within(least=0.0, most=40.0, unit="mag")]
+SersicRadius = Annotated[
+    Prior, within(least=0.01, most=10.0, unit="arcsec", dependent=SIZE_MAGNITUDE)
+]
+SersicIndex = Annotated[Prior, within(least=0.3, most=8.0)]
 Mass = Annotated[Prior, within(above=0.0, most=1e16, unit="solar masses")]

@@ -16,7 +16,8 @@ from lenssim.spec.instrument import Instrument
 from lenssim.spec.lens_and_source import Lens, Source
 from lenssim.spec.priors import matching, poisson_bound, within
 from lenssim.spec.quantities import MAX_SUBHALOS, NAME_PATTERN, NAME_RULE
-from lenssim.spec.section import Section
+from lenssim.spec.section import ADDED, Section
+from lenssim.spec.selection import Selection
 from lenssim.spec.substructure import Substructure
 
 
@@ -77,22 +78,25 @@ class Specification(Section):
     instrument: Instrument
     observation: Observation
     sampling: Sampling
+    selection: Annotated[Selection | None, ADDED] = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.source.redshift <= self.lens.redshift:
+        self._check_redshifts()
+        lens = self.lens
+        if (lens.einstein_mass is None) == (lens.velocity_dispersion is None):
             raise ValueError(
-                f"source.redshift = {self.source.redshift:g} must be above "
-                f"lens.redshift = {self.lens.redshift:g}"
-            )
-        convention = self.lens.deflections_for_redshift
-        if convention is not None and convention <= self.lens.redshift:
-            raise ValueError(
-                f"lens.deflections_for_redshift = {convention:g} must be above "
-                f"lens.redshift = {self.lens.redshift:g}"
+                "exactly one of lens.einstein_mass and lens.velocity_dispersion must be given"
             )
         if self.substructure.within_einstein_mass or self.substructure.ring_neutral:
             self._check_masses()
+        if self.selection is not None and self.selection.theta_0 is not None:
+            half = 0.5 * self.instrument.num_pix * self.instrument.pixel_scale
+            if self.selection.theta_0[1] > half:
+                raise ValueError(
+                    f"selection.theta_0 reaches {self.selection.theta_0[1]:g} arcsec, outside the "
+                    f"field of +-{half:g} arcsec: lower it, or raise instrument.num_pix"
+                )
         if self.subhalo_bound > MAX_SUBHALOS:
             raise ValueError(
                 f"substructure.cdm.mass_min = {self.substructure.cdm.mass_min:g}, with "
@@ -103,9 +107,40 @@ class Specification(Section):
             )
         return self
 
+    def _check_redshifts(self) -> None:
+        """Refuses sources before their lens, and rescalings that need one pair of redshifts."""
+        lens, source = self.lens.redshift, self.source.redshift
+        if source.base is not None:
+            is_possible = source.support[1] > lens.support[0] + source.parameters[0]
+        else:
+            is_possible = source.support[0] > lens.support[1]
+        if not is_possible:
+            raise ValueError(
+                f"source.redshift = {source} must be above lens.redshift = {lens}"
+                + ("" if lens.is_fixed else " in every draw: see the prior after_redshift")
+            )
+        convention = self.lens.deflections_for_redshift
+        if convention is not None and convention <= lens.support[1]:
+            raise ValueError(
+                f"lens.deflections_for_redshift = {convention:g} must be above "
+                f"lens.redshift = {lens}"
+            )
+        has_one_pair = lens.is_fixed and source.is_fixed
+        if not has_one_pair and self.cosmology.distances == "luminosity_difference":
+            raise ValueError(
+                "cosmology.distances = luminosity_difference needs fixed redshifts of lens and "
+                "source"
+            )
+        if not has_one_pair and convention is not None:
+            raise ValueError(
+                "lens.deflections_for_redshift needs fixed redshifts of lens and source"
+            )
+
     def _check_masses(self) -> None:
         """Refuses substructure that outweighs the lens which contains it."""
         vortex, subhalos = self.substructure.axion, self.substructure.cdm
+        if self.lens.einstein_mass is None:
+            return  # the mass depends on the redshifts: it is checked when it is drawn
         lightest_halo = self.lens.einstein_mass.support[0]
         limit = f"must be below lens.einstein_mass = {self.lens.einstein_mass}, which contains"
         if vortex.mass is not None and vortex.mass.support[1] >= lightest_halo:
@@ -124,9 +159,20 @@ class Specification(Section):
         subhalos = self.substructure.cdm
         if subhalos.count is not None:
             return round(subhalos.count.support[1])
+        if self.selection is not None and self.selection.mean_subhalos_max is not None:
+            return poisson_bound(self.selection.mean_subhalos_max)
         assert self.substructure.f_sub is not None  # `Substructure` is validated
+        if self.lens.einstein_mass is None or subhalos.profile == "tnfw" or not self._counts_all:
+            raise ValueError(
+                "selection.mean_subhalos_max must be given where the number of subhalos depends on "
+                "redshifts, radii or profiles"
+            )
         largest = self.substructure.f_sub.support[1] * self.lens.einstein_mass.support[1]
         return poisson_bound(largest / subhalos.mean_mass)
+
+    @property
+    def _counts_all(self) -> bool:
+        return self.substructure.cdm.f_sub_counts == "all"
 
     @property
     def sha256(self) -> str:

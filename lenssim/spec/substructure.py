@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import model_serializer, model_validator
 
 from lenssim.spec.priors import Prior, within
 from lenssim.spec.quantities import (
@@ -17,7 +17,7 @@ from lenssim.spec.quantities import (
     Position,
     SubhaloMass,
 )
-from lenssim.spec.section import ADDED, Section
+from lenssim.spec.section import ADDED, Frozen, Section
 
 
 class Vortex(Section):
@@ -36,19 +36,66 @@ class Vortex(Section):
     y: Position
 
 
+class Radius(Frozen):
+    """A radius in arcsec, written as a number, or in units of theta_0, as {theta_0: 3}."""
+
+    value: Annotated[float, within(above=0.0)]
+    is_in_theta_0: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, Radius):
+            return value
+        is_relative = isinstance(value, dict) and set(value) == {"theta_0"}
+        number = value["theta_0"] if is_relative else value
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise ValueError("must be a number of arcsec or {theta_0: number of Einstein radii}")
+        if not 0 < number < 1000:
+            raise ValueError("must be greater than 0 and less than 1000")
+        return {"value": float(number), "is_in_theta_0": is_relative}
+
+    @model_serializer
+    def _to_yaml(self) -> Any:
+        return {"theta_0": self.value} if self.is_in_theta_0 else self.value
+
+    def arcsec(self, theta_0: float) -> float:
+        """The radius in arcsec."""
+        return self.value * theta_0 if self.is_in_theta_0 else self.value
+
+
+class Concentration(Section):
+    """How the concentration of subhalos depends on their mass."""
+
+    relation: Literal["dutton_maccio_2014"] = "dutton_maccio_2014"
+    """Median concentration at a mass and redshift."""
+    scatter_dex: Annotated[float, within(least=0.0, most=0.5)] = 0.2
+    """Standard deviation of log10 of the concentration at fixed mass."""
+
+
 class Subhalos(Section):
-    """CDM class: point masses with a power-law mass function in an annulus."""
+    """CDM class: subhalos with a power-law mass function in an annulus about the lens."""
 
     count: Annotated[Prior, within(least=0.0, most=MAX_SUBHALOS)] | None = None
     """Number of subhalos, rounded; where not given, Poisson with the mean that puts f_sub of
     the Einstein mass into them."""
-    slope: Annotated[float, within(least=-5.0, most=5.0)]
-    """d N / d M ~ M^slope."""
+    slope: Annotated[Prior, within(least=-5.0, most=5.0)]
+    """d N / d M ~ M^slope, M the mass of a point or the M200 of a halo."""
     mass_min: SubhaloMass
     mass_max: SubhaloMass
     radius_min: Annotated[float, within(least=0.0, unit="arcsec")]
-    radius_max: Length
+    radius_max: Radius
+    """Arcsec, or {theta_0: in units of the Einstein radius}."""
     radial: Literal["uniform_in_area", "uniform_in_radius"]
+    profile: Annotated[Literal["point", "tnfw"], ADDED] = "point"
+    """Point masses, or truncated NFW halos (Baltz, Marshall & Oguri 2009)."""
+    concentration: Annotated[Concentration | None, ADDED] = None
+    """Of tnfw: r_200 / r_s."""
+    truncation: Annotated[Prior | None, within(least=0.1, most=100.0), ADDED] = None
+    """Of tnfw: truncation radius in units of r_s, drawn for each subhalo."""
+    f_sub_counts: Annotated[Literal["all", "inside_theta_0"], ADDED] = "all"
+    """Which subhalos have f_sub of the Einstein mass together, on average: all of them, or those
+    whose centres are inside theta_0. Of tnfw, the total mass of the truncated halos counts."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -56,18 +103,32 @@ class Subhalos(Section):
             raise ValueError(
                 f"mass_min = {self.mass_min:g} must be below mass_max = {self.mass_max:g}"
             )
-        if self.radius_min >= self.radius_max:
+        if not self.radius_max.is_in_theta_0 and self.radius_min >= self.radius_max.value:
             raise ValueError(
-                f"radius_min = {self.radius_min:g} must be below radius_max = {self.radius_max:g}"
+                f"radius_min = {self.radius_min:g} must be below radius_max = "
+                f"{self.radius_max.value:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _profile_is_given(self) -> Self:
+        given = {self.concentration is not None, self.truncation is not None}
+        if given != {self.profile == "tnfw"}:
+            raise ValueError(
+                "profile = tnfw needs concentration and truncation, and profile = point has neither"
             )
         return self
 
     @property
     def mean_mass(self) -> float:
-        """Mean of the mass function dN/dM ~ M^slope between its limits, in solar masses."""
+        """Mean of the mass function, in solar masses; of the steepest that can be drawn."""
+        return self.mean_mass_at(self.slope.support[0])
+
+    def mean_mass_at(self, slope: float) -> float:
+        """Mean of dN/dM ~ M^slope between mass_min and mass_max, in solar masses."""
 
         def moment(power: float) -> float:
-            exponent = self.slope + power + 1
+            exponent = slope + power + 1
             if abs(exponent) < 1e-12:
                 return math.log(self.mass_max / self.mass_min)
             return (self.mass_max**exponent - self.mass_min**exponent) / exponent

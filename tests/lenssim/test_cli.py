@@ -77,8 +77,11 @@ def test_specs_lists_and_prints(tmp_path):
     assert [line.split()[0] for line in listing.splitlines()] == [
         "A",
         "A-deeplense",
+        "A-wide",
         "B",
         "B-deeplense",
+        "B-faithful",
+        "B-wide",
     ]
     printed = run("specs", "A").stdout
     assert "pixel_scale: 0.08" in printed

@@ -13,8 +13,8 @@ import yaml
 
 import lenssim
 from lenssim.archive.card import archive_card, data_fingerprint
+from lenssim.archive.column import BASE_COLUMNS
 from lenssim.archive.manifest import IMAGES
-from lenssim.archive.schema import BASE_COLUMNS
 from lenssim.spec import load_spec
 
 CARDS = Path(__file__).parents[3] / "datasets_cards"
@@ -33,6 +33,9 @@ def test_the_cards_of_the_models_are_up_to_date():
         "model-b",
         "model-a-deeplense",
         "model-b-deeplense",
+        "model-a-wide",
+        "model-b-wide",
+        "model-b-faithful",
     }
 
 

@@ -1,0 +1,128 @@
+"""Columns of the groups whose record names them: what their specification varies, or asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lenssim.archive.column import Column, subhalo_column
+from lenssim.spec import Specification
+
+
+def _number(name: str, long_name: str, units: str = "1", least: float | None = None) -> Column:
+    if least is None:
+        return Column(name, "float64", long_name, units)
+    return Column(name, "float64", long_name, units, least=least)
+
+
+def _has_tnfw(spec: Specification) -> bool:
+    return spec.substructure.cdm.profile == "tnfw"
+
+
+_NEEDED: list[tuple[Callable[[Specification], bool], list[Column]]] = [
+    (
+        lambda spec: spec.substructure.ring_neutral,
+        [
+            _number(
+                "ring_radius",
+                "Einstein radius of the lens without substructure with the same mean radial "
+                "deflection",
+                "arcsec",
+                least=0.0,
+            )
+        ],
+    ),
+    (
+        lambda spec: not (spec.lens.redshift.is_fixed and spec.source.redshift.is_fixed),
+        [
+            _number("lens_redshift", "redshift of the lens", least=0.0),
+            _number("source_redshift", "redshift of the source", least=0.0),
+        ],
+    ),
+    (
+        lambda spec: spec.lens.slope.support != (2.0, 2.0),
+        [_number("lens_slope", "slope of the halo's three-dimensional density", least=1.0)],
+    ),
+    (
+        lambda spec: {spec.lens.x.support, spec.lens.y.support} != {(0.0, 0.0)},
+        [
+            _number("lens_x", "centre of the smooth halo, x", "arcsec"),
+            _number("lens_y", "centre of the smooth halo, y", "arcsec"),
+        ],
+    ),
+    *(
+        (
+            lambda spec, order=order: getattr(spec.lens, f"m{order}") is not None,
+            [
+                _number(
+                    f"lens_m{order}_amplitude",
+                    f"multipole of order {order} of the halo, amplitude over its Einstein radius",
+                ),
+                _number(
+                    f"lens_m{order}_angle",
+                    f"multipole of order {order} of the halo, angle",
+                    "radian",
+                ),
+            ],
+        )
+        for order in (3, 4)
+    ),
+    (
+        lambda spec: spec.lens.light is not None,
+        [
+            _number("lens_light_magnitude", "magnitude of the lens galaxy", "mag"),
+            _number("lens_light_r_sersic", "half-light radius of the lens galaxy", "arcsec", 0.0),
+            _number("lens_light_n_sersic", "Sersic index of the lens galaxy", least=0.0),
+            _number("lens_light_e1", "ellipticity of the lens galaxy, first component"),
+            _number("lens_light_e2", "ellipticity of the lens galaxy, second component"),
+        ],
+    ),
+    (
+        lambda spec: (
+            spec.instrument.psf_width is not None and not spec.instrument.psf_width.is_fixed
+        ),
+        [_number("psf_fwhm", "full width at half maximum of the image's PSF", "arcsec", 0.0)],
+    ),
+    (
+        lambda spec: spec.selection is not None,
+        [Column("tries", "int32", "lenses drawn until one passed the selection", "1", least=1.0)],
+    ),
+    (
+        lambda spec: spec.selection is not None and spec.selection.needs_light,
+        [
+            Column(
+                "magnification",
+                "float32",
+                "flux of the lensed source over that of the source, coarse",
+                "1",
+                least=0.0,
+            ),
+            Column(
+                "arc_snr",
+                "float32",
+                "signal to noise of the brightest pixels of the lensed source, coarse",
+                "1",
+                least=0.0,
+            ),
+        ],
+    ),
+    (
+        _has_tnfw,
+        [
+            subhalo_column("subhalo_concentration", "r_200 / r_s of the subhalo", "1", least=0.0),
+            subhalo_column(
+                "subhalo_truncation", "truncation radius of the subhalo over r_s", "1", least=0.0
+            ),
+            subhalo_column("subhalo_r_s", "scale radius of the subhalo", "arcsec", least=0.0),
+        ],
+    ),
+]
+"""Which specifications have which columns."""
+
+OPTIONAL_COLUMNS: tuple[Column, ...] = tuple(column for _, columns in _NEEDED for column in columns)
+
+
+def optional_columns(spec: Specification) -> tuple[str, ...]:
+    """Names of the optional columns that the groups of a specification have."""
+    return tuple(
+        column.name for is_needed, columns in _NEEDED if is_needed(spec) for column in columns
+    )
