@@ -32,9 +32,9 @@ from lensmodels.reporting.measurements import results_folder, write
 from lensmodels.reporting.tables import markdown_table
 from lenssim import CLASSES, load_spec
 from lenssim.observation import noise_sigma, pixel_noise
-from lenssim.population import draw_system, random_stream
+from lenssim.population import random_stream
 from lenssim.rendering.reference import lenstronomy_image
-from lenssim.simulation import render
+from lenssim.simulation import draw_system, render
 from lenssim.spec import Sampling, Specification
 
 MODELS = ("A", "B", "A-deeplense", "B-deeplense")

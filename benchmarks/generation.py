@@ -37,10 +37,10 @@ from lenssim.build.description import describe
 from lenssim.build.plan import planned
 from lenssim.build.run import carry_out
 from lenssim.build.shard import SIMULATED_TOGETHER
-from lenssim.population import LensSystem, draw_system, random_stream
+from lenssim.population import LensSystem, random_stream
 from lenssim.rendering.reference import lenstronomy_image
 from lenssim.rendering.source import sersic_b
-from lenssim.simulation import render, smooth_system
+from lenssim.simulation import draw_system, render, smooth_system
 from lenssim.spec import Sampling, Specification
 
 MODELS = ("A", "B")

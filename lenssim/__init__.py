@@ -27,7 +27,7 @@ _HOMES = {
     "export": "lenssim.build.export",
     "generate": "lenssim.build.generate",
     "LensSystem": "lenssim.population",
-    "draw_system": "lenssim.population",
+    "draw_system": "lenssim.simulation",
     "random_stream": "lenssim.population",
     "draw_preview": "lenssim.preview",
     "Simulation": "lenssim.simulation",

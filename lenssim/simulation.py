@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenssim import observation
+from lenssim import observation, population
 from lenssim.arcs import measure_arc
-from lenssim.population import GroupStreams, LensSystem, draw_system, replaced
+from lenssim.population import GroupStreams, LensSystem, replaced
 from lenssim.profiles.ring_mean import tnfw_ring_mean
 from lenssim.profiles.tnfw import tnfw_deflections
 from lenssim.progress import Phase
@@ -119,6 +119,25 @@ def _comparison_sampling(sampling: Sampling) -> Sampling:
     return Sampling(tolerance=min(SMOOTH_TOLERANCE * sampling.tolerance, 1.0))
 
 
+def draw_system(
+    spec: Specification,
+    substructure_class: SubstructureClass,
+    generator: np.random.Generator,
+) -> LensSystem:
+    """Draws one system, among those that the specification selects.
+
+    Args:
+        spec: the priors.
+        substructure_class: "axion", "cdm" or "no_sub".
+        generator: the image's own stream, see `random_stream`.
+
+    Raises:
+        UsageError: where the substructure drawn outweighs the lens that contains it, or the
+            selection keeps next to nothing.
+    """
+    return population.draw_system(spec, substructure_class, generator, measure_arc)
+
+
 def render(
     systems: LensSystem | Sequence[LensSystem],
     spec: Specification,
@@ -194,8 +213,7 @@ def simulate_many(
     """
     streams = GroupStreams(seed, spec.name, split, substructure_class)
     systems = [
-        draw_system(spec, substructure_class, streams.at(index, "population"), measure_arc)
-        for index in indices
+        draw_system(spec, substructure_class, streams.at(index, "population")) for index in indices
     ]
     generators = (streams.at(index, "noise") for index in indices)
     return observe(systems, spec, generators, engine_name=engine_name)

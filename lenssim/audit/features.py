@@ -26,10 +26,10 @@ from lenssim.audit.image_statistics import (
 from lenssim.audit.measurement_errors import FISHER_IMAGES, RING_RADIUS, measurement_errors
 from lenssim.errors import ArchiveError
 from lenssim.observation import noise_sigma, pixel_noise
-from lenssim.population import GroupStreams, LensSystem, draw_system
+from lenssim.population import GroupStreams, LensSystem
 from lenssim.population.ring import measured_ring_radius
 from lenssim.progress import Progress
-from lenssim.simulation import render, smooth_system
+from lenssim.simulation import draw_system, render, smooth_system
 from lenssim.spec import CLASSES, Specification
 
 FloatArray = NDArray[np.float64]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from lenssim.archive.schema import Column, columns_of, optional_columns
+from lenssim.archive.optional_columns import optional_columns
+from lenssim.archive.schema import Column, columns_of
 from lenssim.build.shard import SIMULATED_TOGETHER, empty_columns, fill_columns
 from lenssim.live.pairs import WITHOUT_SUBSTRUCTURE, Pairs, second_system
 from lenssim.population import GroupStreams

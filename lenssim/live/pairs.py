@@ -14,8 +14,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from lenssim.population import GroupStreams, LensSystem, draw_system, replaced
-from lenssim.simulation import smooth_system
+from lenssim.population import GroupStreams, LensSystem, replaced
+from lenssim.simulation import draw_system, smooth_system
 from lenssim.spec import Specification, SubstructureClass
 
 Pairs = Literal["source", "smooth_twin"]
