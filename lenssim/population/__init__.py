@@ -1,11 +1,13 @@
 """What is drawn for each image: the lens, the source, and the substructure.
 
-streams       the random stream of an image
-lens_system   what is drawn: the parameters that an image is rendered from
-draw          a system from the priors of a specification
-ring          the size of the Einstein ring, which must not tell the class
-vortex        substructure of the axion class
-subhalos      substructure of the CDM class
+streams          the random stream of an image
+lens_system      what is drawn: the parameters that an image is rendered from
+lens_and_source  the lens without its substructure, and the source
+selection        which lenses and sources become images
+draw             a system from the priors of a specification
+ring             the size of the Einstein ring, which must not tell the class
+vortex           substructure of the axion class
+subhalos         substructure of the CDM class
 """
 
 from lenssim.population.draw import draw_system
