@@ -140,7 +140,7 @@ def test_each_phase_is_said_and_the_last_line_is_what_was_made(tmp_path):
     assert "rendering 1 images of train/no_sub again\n" in result.stderr
     result = run("publish", out, tmp_path / "published")
     assert result.stderr == "reading it back\n"
-    assert result.stdout.startswith(f"{tmp_path}/published/1.0.0: 3 images (no_sub), ")
+    assert result.stdout.startswith(f"{tmp_path}/published/2.0.0: 3 images (no_sub), ")
 
 
 def test_classes_that_are_repeated_are_made_once(tmp_path):

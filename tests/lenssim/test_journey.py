@@ -49,7 +49,7 @@ def test_an_archive_goes_all_the_way(model, bucket, tmp_path):
     run("export", out, "--to", "webdataset")
     url, _, contents = run("publish", out, f"{bucket}/lenses").strip().partition(": ")
     assert contents.startswith("21 images")
-    assert url == f"{bucket}/lenses/1.0.0"
+    assert url == f"{bucket}/lenses/2.0.0"
     assert "the same bit for bit" in run("verify", url, "--deep", 2)
     assert "train" in run("info", url)
     run("preview", url, "--out", tmp_path / "preview.png")

@@ -28,7 +28,7 @@ def publish(folder):
 
 # each step, after those that it needs, and the archive that it makes
 STEPS = {"generate": generate, "export": export, "publish": publish}
-MADE = {"generate": "B", "export": "B", "publish": "published/1.0.0"}
+MADE = {"generate": "B", "export": "B", "publish": "published/2.0.0"}
 
 if __name__ == "__main__":
     import lenssim.archive.publish

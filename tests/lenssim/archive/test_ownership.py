@@ -55,7 +55,7 @@ def into(source, archive_folder):
 @pytest.mark.parametrize("command", ["generate", "import", "publish"])
 def test_refused_command_removes_nothing(into, command, tmp_path):
     home = tmp_path / "home"
-    touch(home, [*FOREIGN, "images.zarr/x", "1.0.0/precious", "1.0.0/notes.partial", ".progress/x"])
+    touch(home, [*FOREIGN, "images.zarr/x", "2.0.0/precious", "2.0.0/notes.partial", ".progress/x"])
     before = contents(home)
     with pytest.raises((UsageError, ArchiveError), match=r"images\.zarr|something else"):
         into[command](home)
@@ -134,8 +134,8 @@ def test_scratch_files_of_top_level_files_lie_in_a_folder_of_their_own(tmp_path)
 
 def test_publish_resumes_over_its_own_scratch_files(archive_folder, tmp_path):
     left = [
-        tmp_path / f"1.0.0/shards/train/cdm-000000.tar.{HEX}.partial",
-        tmp_path / f"1.0.0/.partial/README.md.{HEX}.partial",
+        tmp_path / f"2.0.0/shards/train/cdm-000000.tar.{HEX}.partial",
+        tmp_path / f"2.0.0/.partial/README.md.{HEX}.partial",
     ]
     touch(tmp_path, left)
     lenssim.publish(archive_folder, tmp_path)

@@ -15,12 +15,12 @@ from lenssim.storage.location import Location
 
 def test_a_version_is_published_listed_and_the_same(archive_folder, tmp_path):
     url = lenssim.publish(archive_folder, tmp_path / "data")
-    assert url == f"{tmp_path}/data/1.0.0"
+    assert url == f"{tmp_path}/data/2.0.0"
     published = lenssim.open_archive(url)
     assert published.manifest == lenssim.open_archive(archive_folder).manifest
     assert not lenssim.verify(url, deep=1).problems
     [entry] = json.loads((tmp_path / "data/versions.json").read_text())["versions"]
-    assert entry["version"] == "1.0.0"
+    assert entry["version"] == "2.0.0"
     assert entry["images"] == 270
 
 
@@ -70,7 +70,7 @@ def test_a_half_published_version_is_no_archive_and_is_gone_on_with(
     with pytest.raises(KeyboardInterrupt):
         lenssim.publish(archive_folder, home)
     with pytest.raises(ArchiveError, match="not an archive"):
-        lenssim.open_archive(f"{home}/1.0.0")
+        lenssim.open_archive(f"{home}/2.0.0")
     assert module.published_versions(Location(home)) == []
     again = []
 
@@ -82,12 +82,12 @@ def test_a_half_published_version_is_no_archive_and_is_gone_on_with(
     lenssim.publish(archive_folder, home)
     files = lenssim.open_archive(archive_folder).manifest.files
     assert len(again) <= len(files) - 40
-    assert not lenssim.verify(f"{home}/1.0.0").problems
+    assert not lenssim.verify(f"{home}/2.0.0").problems
 
 
 def test_what_an_earlier_run_left_damaged_is_uploaded_again(archive_folder, tmp_path):
     path = "shards/train/cdm-000000.tar"
-    torn = tmp_path / "1.0.0" / path
+    torn = tmp_path / "2.0.0" / path
     torn.parent.mkdir(parents=True)
     torn.write_bytes(bytes((archive_folder / path).stat().st_size))
     lenssim.publish(archive_folder, tmp_path)
@@ -95,7 +95,7 @@ def test_what_an_earlier_run_left_damaged_is_uploaded_again(archive_folder, tmp_
 
 
 def test_files_of_something_else_are_left_alone(archive_folder, tmp_path):
-    precious = tmp_path / "1.0.0" / "precious"
+    precious = tmp_path / "2.0.0" / "precious"
     precious.parent.mkdir()
     precious.write_text("data")
     with pytest.raises(ArchiveError, match="something else, such as precious"):
@@ -110,11 +110,11 @@ def test_a_damaged_archive_is_not_published(archive_copy, tmp_path):
     shard.write_bytes(content)
     with pytest.raises(ArchiveError, match=r"cdm-000000.tar is damaged"):
         lenssim.publish(archive_copy, tmp_path / "data")
-    assert not (tmp_path / "data/1.0.0/archive.json").exists()
+    assert not (tmp_path / "data/2.0.0/archive.json").exists()
 
 
 def test_publishing_ends_though_only_the_index_was_missing(archive_folder, tmp_path):
-    shutil.copytree(archive_folder, tmp_path / "1.0.0")
+    shutil.copytree(archive_folder, tmp_path / "2.0.0")
     lenssim.publish(archive_folder, tmp_path)
     assert len(module.published_versions(Location(tmp_path))) == 1
 

@@ -36,7 +36,7 @@ def test_a_web_server_gives_the_same_images(web, archive_folder):
 
 def test_a_bucket_gives_the_same_images(bucket, archive_folder):
     url = lenssim.publish(archive_folder, bucket)
-    assert url == f"{bucket}/1.0.0"
+    assert url == f"{bucket}/2.0.0"
     assert same_images(url, archive_folder)
     assert not verify(url, deep=2).problems
 
