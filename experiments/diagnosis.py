@@ -32,7 +32,7 @@ from lensmodels.data.scaling import COMPONENTS, InputScaling
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.reporting.measurements import add_record, read_records
 from lensmodels.reporting.tables import markdown_table
-from lensmodels.views import turn
+from lensmodels.views import apply_dihedral
 from lenssim.configuration.yaml_reading import parse_yaml
 
 TABLE = Path(__file__).with_name("results") / "diagnosis.parquet"
@@ -115,7 +115,7 @@ def trained(settings: argparse.Namespace) -> list[dict[str, float]]:
                 continue
             batch = images[chosen]
             if not settings.no_turns:
-                batch = turn(batch, torch.randint(0, 8, (len(batch),)))
+                batch = apply_dihedral(batch, torch.randint(0, 8, (len(batch),)))
             with torch.autocast("cpu", torch.bfloat16, enabled=not settings.float32):
                 logits = model(batch.contiguous(memory_format=torch.channels_last))
             loss = functional.cross_entropy(logits.float(), labels[chosen])

@@ -39,7 +39,7 @@ def open_stream(
     Args:
         url: folder or URL of an archive.
         split: "train" or "test".
-        classes: substructure classes; all that the archive has where None.
+        classes: substructure classes; all that the archive has if None.
         batch_size: images in a batch.
         seed: decides the order of every epoch; None keeps the archive's order.
         workers: threads that read ahead.

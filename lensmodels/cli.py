@@ -118,7 +118,7 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
     load_packages()
     from lensmodels.reporting.evaluate import evaluate as evaluate_run
 
-    _say_score(evaluate_run(run, data, out=folder, **how), folder)
+    _print_score(evaluate_run(run, data, out=folder, **how), folder)
 
 
 @main.command()
@@ -215,7 +215,7 @@ def study(
 ) -> None:
     """Run the study's grid of methods and baselines; finished cells are skipped.
 
-    `lensmodels study report DIR` makes the tables and the figures of what was run.
+    `lensmodels study report DIR` makes the tables and plots of what was run.
     """
     if context.invoked_subcommand is not None:
         return
@@ -225,7 +225,7 @@ def study(
     from lensmodels.study.requests import check_archives
 
     if grid is None:
-        raise UsageError("Say by --grid which grid to run: study, laptop, labels, smoke or a file.")
+        raise UsageError("Name by --grid the grid to run: study, laptop, labels, smoke or a file.")
     loaded = load_grid(grid)
     cells = loaded.all_cells()
     archives = _archives(data)
@@ -241,7 +241,9 @@ def study(
         click.echo("\n".join(cell.name for cell in cells))
         return
     if out is None or not data:
-        raise UsageError("Say by --data MODEL=DIR_OR_URL where the images are, and by --out where.")
+        raise UsageError(
+            "Name the archives by --data MODEL=DIR_OR_URL, and the folder to write by --out."
+        )
     check_output_folder(out)
     check_archives(loaded, cells, archives)
     load_packages()
@@ -260,7 +262,7 @@ def study(
     help="Folder to write.  [default: the same]",
 )
 def study_report(folder: Path, grid: str, out: Path | None) -> None:
-    """Tables and figures of a grid that was run, beside the published ones."""
+    """Tables and plots of a grid that was run, beside the published ones."""
     from lensmodels.study import load_grid
     from lensmodels.study.requests import check_results
 
@@ -285,7 +287,7 @@ def study_collect(folders: tuple[Path, ...], out: Path) -> None:
     """Merge the results of several folders into one Parquet table of cells.
 
     Cells are added to those of --out where it exists. Predictions are kept of the first seed of
-    each row of the axion mass, for the figure of them.
+    each row of the axion mass, for their plot.
     """
     from lensmodels.study.requests import check_collection, tables_of
 
@@ -294,7 +296,7 @@ def study_collect(folders: tuple[Path, ...], out: Path) -> None:
     from lensmodels.study.results import collect, read_results
 
     tables = [*([out] if out.exists() else []), *map(tables_of, folders)]
-    results = {each.cell: each for table in tables for each in read_results(table)}
+    results = {result.cell: result for table in tables for result in read_results(table)}
     shown = [cell for cell in results if cell.task == "axion-mass" and cell.seed == 0]
     collect(results.values(), out, predictions=shown)
     click.echo(f"{len(results)} cells: {out}")
@@ -333,10 +335,10 @@ def _train(out: Path, resume: bool, options: dict[str, Any]) -> None:
 
     metrics = api.train(config, out, resume=resume)
     if metrics:
-        _say_score(metrics, out)
+        _print_score(metrics, out)
 
 
-def _say_score(metrics: Mapping[str, Any], folder: Path) -> None:
+def _print_score(metrics: Mapping[str, Any], folder: Path) -> None:
     """The report's path on stdout, and the score as the last line, on stderr."""
     from lensmodels.reporting.sentences import score_sentence
 

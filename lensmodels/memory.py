@@ -1,4 +1,4 @@
-"""Memory that runs out, said in one sentence."""
+"""Memory that runs out, as an error of one sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lensmodels.errors import LensmodelsError
 
 @contextmanager
 def enough_memory(what: str, advice: str) -> Iterator[None]:
-    """Turns memory that runs out, of the host or of a GPU, into one sentence.
+    """Raise an error of one sentence if memory of the host or of a GPU runs out.
 
     Args:
         what: it runs out with, as in "batches of 64 images".

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lensmodels.data import InputScaling
 from lensmodels.encoders import Encoder
 from lensmodels.tasks import Task
-from lensmodels.views import SYMMETRIES, turn
+from lensmodels.views import SYMMETRIES, apply_dihedral
 
 
 class LensModel(nn.Module):
@@ -40,8 +40,8 @@ class LensModel(nn.Module):
         if not self.average_symmetries:
             return self.encoder(scaled)
         same = torch.zeros(len(scaled), dtype=torch.long, device=scaled.device)
-        turned = (turn(scaled, same + each) for each in range(SYMMETRIES))
-        return torch.stack([self.encoder(image) for image in turned]).mean(0)
+        symmetric = (apply_dihedral(scaled, same + element) for element in range(SYMMETRIES))
+        return torch.stack([self.encoder(image) for image in symmetric]).mean(0)
 
     def forward(self, images: Tensor) -> Tensor:
         """The task's outputs, (n, output_size), for raw images, e-/s, (n, 1, height, width)."""

@@ -21,7 +21,7 @@ def run_config(
 
     Args:
         out: folder of the run.
-        resume: whether to go on with what is there.
+        resume: whether to continue the run that is there.
         options: of the command; None, False or empty if not given.
         method: if neither an option nor a settings file names one.
 

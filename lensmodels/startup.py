@@ -1,4 +1,4 @@
-"""What happens before torch is imported, and what a command says while it works."""
+"""What happens before torch is imported, and what a command announces while it works."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ Batch = dict[str, Tensor]
 """Tensors by name, of b images:
 
 image float32 (b, 1, num_pix, num_pix), e-/s; label int64 (b,); axion_mass float64 (b,), eV, NaN
-where there is none; substructure_snr float32 (b,); vortex_length float32 (b,), arcsec, and
-vortex_angle float32 (b,), radians from the x axis, both NaN where there is none; sample int64 (b,),
+without an axion; substructure_snr float32 (b,); vortex_length float32 (b,), arcsec, and
+vortex_angle float32 (b,), radians from the x axis, both NaN without a vortex; sample int64 (b,),
 the index in its group; group int64 (b,), the index in the list of groups.
 """
 

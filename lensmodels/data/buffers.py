@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class ImageBuffers:
-    """Hands out float32 image buffers, and takes each back when its last holder lets go.
+    """Hands out float32 image buffers, and takes a buffer back when nothing refers to it any more.
 
     The first touch of fresh memory costs several times what copying images into it does, and a
     stream needs a batch of it every few milliseconds. Whoever keeps a batch keeps its memory: a

@@ -62,7 +62,7 @@ class ImageCache:
 
         Args:
             rows: places, from `rows`.
-            out: on the host, filled with the images of a cache there; new memory where None.
+            out: on the host, filled with the images of a cache there; new memory if None.
         """
         index = torch.from_numpy(rows).to(self.device)
         if out is None:
@@ -135,8 +135,8 @@ def free_host_memory() -> int:
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         free = int(lines["MemAvailable"].split()[0]) * 1024
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.exists() and used.exists() and (most := limit.read_text().strip()) != "max":
-        free = min(free, int(most) - int(used.read_text()))
+    if limit.exists() and used.exists() and (maximum := limit.read_text().strip()) != "max":
+        free = min(free, int(maximum) - int(used.read_text()))
     return free
 
 

@@ -58,7 +58,7 @@ NAMES: dict[Statistic, str] = {
 
 
 class InstrumentFacts(BaseModel):
-    """What an archive says of the instrument of its images; None where it does not know.
+    """What an archive says of the instrument of its images; None if it does not state it.
 
     Attributes:
         unit: of a pixel's value.
@@ -93,16 +93,16 @@ class InstrumentFacts(BaseModel):
 
         Facts that either side does not know are not compared.
         """
-        found = []
+        texts = []
         if differs(self.pixel_scale, other.pixel_scale, relative=PIXEL_SCALE_TOLERANCE):
-            found.append(
+            texts.append(
                 f"pixel scale {other.pixel_scale:.4g} instead of {self.pixel_scale:.4g} arcsec"
             )
         if differs(self.zero_point, other.zero_point, absolute=ZERO_POINT_TOLERANCE):
-            found.append(f"zero point {other.zero_point:.5g} instead of {self.zero_point:.5g} mag")
+            texts.append(f"zero point {other.zero_point:.5g} instead of {self.zero_point:.5g} mag")
         if differs(self.psf_fwhm, other.psf_fwhm, relative=PSF_TOLERANCE):
-            found.append(f"PSF FWHM {other.psf_fwhm:.3g} instead of {self.psf_fwhm:.3g} arcsec")
-        return found
+            texts.append(f"PSF FWHM {other.psf_fwhm:.3g} instead of {self.psf_fwhm:.3g} arcsec")
+        return texts
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class ImageContract(InstrumentFacts):
 
     Attributes:
         sky_noise: standard deviation of the background in a pixel, e-/s, the median over images.
-        ranges: least and greatest value of each of `STATISTICS` over the train images but for the
+        ranges: smallest and largest value of each of `STATISTICS` over the train images but for the
             share `TRIMMED` at each end, e-/s.
     """
 
@@ -178,18 +178,18 @@ class ImageContract(InstrumentFacts):
                 break
         ranges: dict[Statistic, tuple[float, float]] = {}
         for name in STATISTICS:
-            values = torch.cat([each[name] for each in measured]).numpy()
+            values = torch.cat([batch[name] for batch in measured]).numpy()
             low, high = np.quantile(values, [TRIMMED, 1 - TRIMMED])
             ranges[name] = (_rounded(low), _rounded(high))
-        noise = torch.cat([each["noise"] for each in measured]).median()
+        noise = torch.cat([batch["noise"] for batch in measured]).median()
         return cls(**facts.model_dump(), sky_noise=_rounded(noise), ranges=ranges)
 
     def limits(self, statistic: Statistic) -> tuple[float, float]:
         """Values of a statistic that count as near to the training set, e-/s."""
         low, high = self.ranges[statistic]
         if statistic == "sky" or low <= 0:
-            least = MIN_SKY_MARGIN * self.sky_noise if statistic == "sky" else 0.0
-            margin = max(WIDENING * (high - low), least)
+            min_margin = MIN_SKY_MARGIN * self.sky_noise if statistic == "sky" else 0.0
+            margin = max(WIDENING * (high - low), min_margin)
             return low - margin, high + margin
         factor = max(MIN_FACTOR, (high / low) ** WIDENING)
         return low / factor, high * factor
@@ -207,16 +207,16 @@ class ImageContract(InstrumentFacts):
 
         from lensmodels.data.image_statistics import image_statistics
 
-        found: list[list[Departure]] = [[] for _ in range(len(images))]
+        departures: list[list[Departure]] = [[] for _ in range(len(images))]
         statistics = image_statistics(images.cpu())
         for name in STATISTICS:
             low, high = self.limits(name)
             values = statistics[name].numpy()
             for place in np.flatnonzero((values < low) | (values > high)):
-                found[place].append(
+                departures[place].append(
                     Departure(name, float(values[place]), *self.ranges[name], self.unit)
                 )
-        return found
+        return departures
 
 
 def differs(

@@ -67,7 +67,7 @@ class LensDataModule(lightning.LightningDataModule):
         """Opens the archive; once is enough, for all stages.
 
         Raises:
-            DataError: where there is no archive, or a class or the image size is not the one
+            DataError: if there is no archive, or a class or the image size is not the one
                 asked for.
         """
         if self.groups:
@@ -131,7 +131,7 @@ class LensDataModule(lightning.LightningDataModule):
             drop_last: leave out what does not fill a batch; see `order.batch_sizes`.
 
         Raises:
-            DataError: where the archive does not hold that split.
+            DataError: if the archive does not hold that split.
         """
         settings = self.settings
         return BatchStream(

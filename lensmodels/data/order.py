@@ -69,7 +69,7 @@ def labelled_ranges(samples: SampleRange, fraction: float, seed: int) -> list[Sa
 
     Images are independent draws, so a block of neighbours is as random a choice as any, and costs
     no more reading than its own chunks. Where it begins is drawn from the seed; at the last image
-    it goes on at the first. The block of a smaller fraction is the beginning of that of a larger.
+    it continues at the first. The block of a smaller fraction is the beginning of that of a larger.
 
     Args:
         samples: the images to choose from.

@@ -66,8 +66,8 @@ class PlainChunks:
             images: (stop - start, y, x), C-contiguous, filled.
 
         Raises:
-            ValueError: where a checksum is wrong, or the file is cut short.
-            OSError: where the file cannot be read.
+            ValueError: if a checksum is wrong, or the file is cut short.
+            OSError: if the file cannot be read.
         """
         chunk_size = self._chunk_shape[0]
         number, place = divmod(start, self._file_size)
@@ -79,8 +79,8 @@ class PlainChunks:
             offset, size = self._index(number, file.fileno())[place // chunk_size]
             if size != self._chunk_bytes:
                 raise ValueError(f"a chunk has {size} bytes where {self._chunk_bytes} are expected")
-            found = os.preadv(file.fileno(), [chunk.data, checksum], int(offset))
-        if found < self._chunk_bytes:
+            received = os.preadv(file.fileno(), [chunk.data, checksum], int(offset))
+        if received < self._chunk_bytes:
             raise ValueError("the file is cut short")
         _verify(chunk, bytes(checksum))
         if not whole:

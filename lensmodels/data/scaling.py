@@ -30,8 +30,8 @@ the share by which substructure changes an arc's brightness the same in bright a
 (docs/findings.md).
 """
 
-_LEAST_SOFTENING = 1e-3
-"""Least softening, as a share of the median peak: simulations without noise are scaled too."""
+_MIN_SOFTENING = 1e-3
+"""Smallest softening, as a share of the median peak: simulations without noise are scaled too."""
 
 
 def estimate_sky_noise(images: Tensor) -> float:
@@ -116,11 +116,11 @@ class InputScaling(nn.Module):
         Args:
             batches: of the train split, in a random order, with "image" in each.
             kind: "whitened", "asinh" or "min-max".
-            softening: of the asinh, in units of the sky noise; what suits the kind where None.
+            softening: of the asinh, in units of the sky noise; what suits the kind if not given.
             components: that whitening keeps.
 
         Raises:
-            DataError: where there are no images, they are all of one value, or hold NaN.
+            DataError: if there are no images, they are all of one value, or hold NaN.
         """
         collected, count = [], 0
         for batch in batches:
@@ -136,7 +136,7 @@ class InputScaling(nn.Module):
         sky_noise = estimate_sky_noise(images)
         peak = float(images.abs().amax((-2, -1)).median())
         softening = SOFTENING[kind] if softening is None else softening
-        scale = max(softening * sky_noise, _LEAST_SOFTENING * peak)
+        scale = max(softening * sky_noise, _MIN_SOFTENING * peak)
         if scale == 0 or images.std() == 0:
             raise DataError("The train images are blank: every pixel has the same value.")
         stretched = torch.asinh(images / scale).double()
@@ -170,7 +170,7 @@ class InputScaling(nn.Module):
         """The scaling that `to_dict` described.
 
         Raises:
-            UsageError: where a constant is missing or unknown.
+            UsageError: if a constant is missing or unknown.
         """
         try:
             return cls(**values, whitening=whitening)

@@ -54,7 +54,7 @@ class ShardSource(Source):
             one, they are kept in memory.
 
     Raises:
-        DataError: where a group has no shards.
+        DataError: if a group has no shards.
     """
 
     def __init__(self, archive: Archive, groups: list[str], cache: Path | None) -> None:
@@ -78,7 +78,7 @@ class ShardSource(Source):
         """Where the chunks of a group begin, and its end."""
         record = self._records[group]
         samples = [record.samples(shard) for shard in range(record.shards)]
-        starts = [np.arange(each.start, each.stop, CHUNK_SIZE) for each in samples]
+        starts = [np.arange(shard.start, shard.stop, CHUNK_SIZE) for shard in samples]
         return np.concatenate([*starts, [record.count]])
 
     def _read(self, group: str, start: int, stop: int, images: Images) -> Columns:
@@ -144,13 +144,13 @@ class ShardSource(Source):
 
 
 def stored_columns(scalars: Sequence[dict[str, Any]], samples: range) -> Columns:
-    """The columns that a stream passes on, each (n,), from those of a shard.
+    """The columns of a batch, each (n,), from those of a shard.
 
     Raises:
         DamagedShardError: where one is missing, or they are of other samples.
     """
     try:
-        # null, where there is no axion, becomes NaN
+        # null, which a class without a vortex has, becomes NaN
         rows = [dict.fromkeys(VORTEX_COLUMNS) | row for row in scalars]
         table = {
             name: np.array([row[name] for row in rows], np.float64)

@@ -62,7 +62,7 @@ class Source(ABC):
             The columns of `COLUMN_TYPES`, each (stop - start,).
 
         Raises:
-            DataError: where the file is damaged or missing, or a value cannot be.
+            DataError: if the file is damaged or missing, or a value cannot be.
         """
         where = f"images {start} to {stop - 1} of {group} ({self._place(group, start)})"
         try:

@@ -51,7 +51,7 @@ class BatchStream:
     memory where the training finds it, with nothing to copy or send.
 
     The state, for a resume in the middle of an epoch, is the epoch and how many of its batches
-    were taken; a stream that loads it goes on there, without reading again what was consumed.
+    were taken; a stream that loads it continues there, without reading again what was consumed.
 
     Args:
         source: that is read.
@@ -112,8 +112,8 @@ class BatchStream:
         """The batches of the epoch; of an epoch just resumed, those that were not taken yet.
 
         Raises:
-            UsageError: where the ranks cannot share a batch equally.
-            DataError: where what is read is damaged.
+            UsageError: if the ranks cannot share a batch equally.
+            DataError: if what is read is damaged.
         """
         # a generator: the epoch is looked up when the first batch is asked for, so that
         # `set_epoch` may come after `iter`
@@ -128,7 +128,7 @@ class BatchStream:
         self.set_epoch(self.epoch + 1)
 
     def set_epoch(self, epoch: int) -> None:
-        """Turns to the beginning of an epoch; nothing where the stream is in that epoch."""
+        """Moves to the beginning of an epoch; does nothing if the stream is in that epoch."""
         if epoch != self.epoch:
             self.epoch, self._taken, self._resumed = epoch, 0, False
 
@@ -142,10 +142,10 @@ class BatchStream:
         return {"epoch": self.epoch, "batches": self._taken, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where the stream was whose state it is.
+        """Continues where the stream was whose state it is.
 
         Raises:
-            UsageError: where that stream had other images, another batch size or another seed.
+            UsageError: if that stream had other images, another batch size or another seed.
         """
         for key, value in self._identity().items():
             if state.get(key) != value:

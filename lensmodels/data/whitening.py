@@ -31,7 +31,7 @@ class Whitening(nn.Module):
     The American Statistician 72, 309).
 
     The components are those of the images under all eight symmetries of the square. So whitening
-    commutes with turning by a right angle and mirroring.
+    commutes with rotations by right angles and reflections.
 
     Args:
         num_pix: side of the images, pixels.
@@ -71,7 +71,7 @@ class Whitening(nn.Module):
         """The whitening that `tensors` gave.
 
         Raises:
-            KeyError: where one is missing.
+            KeyError: if one is missing.
         """
         whitening = cls(len(tensors["mean"]), len(tensors["gain"]))
         for name, buffer in whitening.named_buffers():
@@ -88,7 +88,7 @@ class Whitening(nn.Module):
                 number, as the others would be of their noise.
 
         Raises:
-            DataError: where the images do not differ.
+            DataError: if the images do not differ.
         """
         num_pix = images.shape[-1]
         # two at least: the leading ones are often a pair of equal variance, odd in x and in y
@@ -151,22 +151,22 @@ def symmetric_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
         # odd in rows and even in columns is the same as even and odd, transposed
         other = (folded if rows is columns else columns @ images @ rows.T).transpose(1, 2)
         if 2 * len(images) < len(rows) * len(columns):
-            found, vectors = _components_of_few(torch.cat([folded, other]))
+            values, vectors = _components_of_few(torch.cat([folded, other]))
         else:
             covariance = _second_moment(folded)
             if rows is columns:
                 covariance = (covariance + _transposed(covariance, len(rows))) / 2
             else:
                 covariance = (covariance + _second_moment(other)) / 2
-            found, vectors = torch.linalg.eigh(covariance.double())
+            values, vectors = torch.linalg.eigh(covariance.double())
         # no sector can hold more of the leading ones than are asked for
-        found, vectors = found.flip(0)[:count], vectors.flip(1)[:, :count]
+        values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
         quarter = vectors.T.float().reshape(-1, len(rows), len(columns))
         whole = rows.T @ quarter @ columns
-        variances.append(found.float())
+        variances.append(values.float())
         components.append(whole)
         if rows is not columns:
-            variances.append(found.float())
+            variances.append(values.float())
             components.append(whole.transpose(1, 2))
     order = torch.cat(variances).argsort(descending=True, stable=True)[:count]
     return mean, torch.cat(variances)[order], torch.cat(components)[order].flatten(1)
@@ -194,8 +194,8 @@ def _components_of_few(images: Tensor) -> tuple[Tensor, Tensor]:
         In double precision, ascending: (n,) and (height * width, n).
     """
     flat = images.flatten(1).double()
-    found, weights = torch.linalg.eigh(flat @ flat.T / len(flat))
-    return found, torch.nn.functional.normalize(flat.T @ weights, dim=0)
+    values, weights = torch.linalg.eigh(flat @ flat.T / len(flat))
+    return values, torch.nn.functional.normalize(flat.T @ weights, dim=0)
 
 
 def _second_moment(images: Tensor) -> Tensor:

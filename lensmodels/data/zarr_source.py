@@ -49,10 +49,10 @@ class CachingStore(WrapperStore[Store]):
         copy = self._folder / f"{key}{_suffix(byte_range)}"
         if (content := await asyncio.to_thread(read_copy, copy)) is not None:
             return prototype.buffer.from_bytes(content)
-        found = await self._store.get(key, prototype, byte_range)
-        if found is not None:
-            await asyncio.to_thread(self._keep, copy, found.to_bytes())
-        return found
+        fetched = await self._store.get(key, prototype, byte_range)
+        if fetched is not None:
+            await asyncio.to_thread(self._keep, copy, fetched.to_bytes())
+        return fetched
 
     def _keep(self, copy: Path, content: bytes) -> None:
         """Keeps a copy as long as there is room for copies."""
@@ -87,7 +87,7 @@ class ZarrSource(Source):
         cache: folder for copies of what a remote archive sends; without one, it is fetched again.
 
     Raises:
-        DataError: where a group's arrays are missing or of another shape than the manifest says.
+        DataError: if a group's arrays are missing or of another shape than the manifest says.
     """
 
     def __init__(self, archive: Archive, groups: list[str], cache: Path | None) -> None:

@@ -20,7 +20,7 @@ from lensmodels.encoders.settings import EncoderSettings
 from lensmodels.errors import UsageError
 
 STUDY_VIT = "vit_base_patch32_224"
-"""What `vit` stands for: 12 blocks and patches of 32 pixels, as in Deshmukh et al. 2023."""
+"""The timm model of `vit`: 12 blocks and patches of 32 pixels, as in Deshmukh et al. 2023."""
 
 
 RESERVED_ARGUMENTS = {
@@ -43,7 +43,7 @@ class Encoder(nn.Module):
         is_loaded: whether weights are loaded into it, so that pretrained ones are not fetched.
 
     Raises:
-        UsageError: where timm has no such model, or it does not take the settings or the size.
+        UsageError: if timm has no such model, or it does not take the settings or the size.
     """
 
     def __init__(self, settings: EncoderSettings, num_pix: int, *, is_loaded: bool = False) -> None:

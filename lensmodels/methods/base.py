@@ -147,13 +147,13 @@ class Pretraining(Module, ABC):
 
     Attributes:
         defaults: of the stage.
-        passes: work of a step, in units of a supervised step on as many images; a forward pass
-            is a third of one.
+        relative_cost: work of a step, in units of a supervised step on as many images; a forward
+            pass is a third of one.
         collapsed: whether the features of the last validation had collapsed.
     """
 
     defaults: ClassVar[StageSettings]
-    passes: ClassVar[float] = 2.0
+    relative_cost: ClassVar[float] = 2.0
 
     def __init__(
         self,
@@ -195,18 +195,18 @@ class Pretraining(Module, ABC):
         self._labels.append(batch["label"])
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the online probe and the figures that show a collapse."""
+        """Logs the online probe and the measurements that show a collapse."""
         features, labels = torch.cat(self._features), torch.cat(self._labels)
         self._features, self._labels = [], []
         check_finite([features], "features", self.current_epoch)
         spread, rank = embedding_std(features), embedding_rank(features)
         self.collapsed = has_collapsed(spread, rank)
-        figures = {"embedding_std": spread, "embedding_rank": rank}
+        measurements = {"embedding_std": spread, "embedding_rank": rank}
         classes, columns = labels.unique(return_inverse=True)
         if len(classes) > 1:
             white, _ = whiten(features, features)
             neighbours = neighbour_probabilities(white, labels)[:, classes]
             linear = linear_scores(features, labels)[:, classes]
-            figures["knn_macro_auc"] = macro_auc(neighbours, columns)
-            figures["linear_macro_auc"] = macro_auc(linear, columns)
-        self.log_dict(figures, sync_dist=True)
+            measurements["knn_macro_auc"] = macro_auc(neighbours, columns)
+            measurements["linear_macro_auc"] = macro_auc(linear, columns)
+        self.log_dict(measurements, sync_dist=True)

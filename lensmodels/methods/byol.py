@@ -25,7 +25,7 @@ class BYOL(Pretraining):
     defaults = BYOL_DEFAULTS
     stage: AveragingSettings
     # two views forward and backward, and forward through the target
-    passes = 2 + 2 / 3
+    relative_cost = 2 + 2 / 3
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)

@@ -30,7 +30,7 @@ class DINO(Pretraining):
     defaults = DINO_DEFAULTS
     stage: DINOSettings
     # two whole views and two of a quarter of the pixels, and the whole ones through the teacher
-    passes = 2 + 2 / 4 + 2 / 3
+    relative_cost = 2 + 2 / 4 + 2 / 3
 
     # the first two of the recipe are global, all others local
     global_views = COMPARED_VIEWS

@@ -19,7 +19,7 @@ NEIGHBOURS = 20
 TEMPERATURE = 0.07
 
 WHITENING_FLOOR = 0.03
-"""Least spread of a whitened component, as a share of the largest; below it is noise."""
+"""Smallest spread of a whitened component, as a share of the largest; below it is noise."""
 
 RIDGE = 0.01
 """Penalty of the linear probe, for standardised features and the mean square error."""
@@ -56,7 +56,7 @@ def neighbour_probabilities(
     Args:
         features: of the images whose labels are known, (n, d).
         labels: (n,).
-        queries: features of the images to classify, (m, d); where None, each of the n images is
+        queries: features of the images to classify, (m, d); if None, each of the n images is
             classified by the others.
 
     Returns:

@@ -117,7 +117,7 @@ def read_config(run: Path) -> RunConfig:
     """The settings of a run.
 
     Raises:
-        UsageError: where there is no run, or its settings are not ours.
+        UsageError: if there is no run, or its settings are not ours.
     """
     file = Path(run) / CONFIG
     if not file.exists():

@@ -20,7 +20,7 @@ _INDIFFERENT = {
     "data.cache",
     "data.cache_dir",
 }
-"""Settings that may change when a run goes on."""
+"""Settings that may change when a run is resumed."""
 
 _PLACES = {"data.url", "pretrained"}
 """Settings that may change when a run and its data were moved."""
@@ -34,7 +34,7 @@ def stored_settings(
     Args:
         config: that is asked for.
         run: folder of the run.
-        resume: go on with what is there.
+        resume: continue the run that is there.
         moved: the same images, and the same pretrained encoder, may be at another place than they
             were; that they are the same, the caller knows.
 
@@ -47,7 +47,7 @@ def stored_settings(
         return None
     if not resume:
         raise UsageError(
-            f"{run} holds a run already; go on with it by --resume, or choose another --out."
+            f"{run} holds a run already; continue it by --resume, or choose another --out."
         )
     stored = read_config(run)
     difference = first_difference(stored, config, _PLACES if moved else ())

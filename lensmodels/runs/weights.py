@@ -39,8 +39,8 @@ def load_scaling(run: Path, config: RunConfig) -> InputScaling:
     """The input scaling that was measured for a run.
 
     Raises:
-        UsageError: where the settings lack a constant.
-        LensmodelsError: where its file is missing, damaged or of images of another size.
+        UsageError: if the settings lack a constant.
+        LensmodelsError: if its file is missing, damaged or of images of another size.
     """
     assert config.measured is not None
     values = config.measured.scaling
@@ -91,8 +91,8 @@ def load_model(
         average_symmetries: see `LensModel`.
 
     Raises:
-        UsageError: where the run was not finetuned.
-        LensmodelsError: where its weights are damaged or of another encoder or task.
+        UsageError: if the run was not finetuned.
+        LensmodelsError: if its weights are damaged or of another encoder or task.
     """
     run = Path(run)
     config = require_model(run)
@@ -108,8 +108,8 @@ def load_encoder(run: Path, device: str | torch.device = "cpu") -> tuple[Encoder
     """The encoder that a run pretrained, or trained with its task, and the scaling of its input.
 
     Raises:
-        UsageError: where it was not trained to the end.
-        LensmodelsError: where its weights are damaged or of another encoder.
+        UsageError: if it was not trained to the end.
+        LensmodelsError: if its weights are damaged or of another encoder.
     """
     run = Path(run)
     config = require_encoder(run)

@@ -5,7 +5,7 @@ weights, with some share of the labels and a seed. Every row of the study, a sel
 with an encoder, has beside its own cells those of two baselines of the same encoder:
 
     supervised        the same views, schedule and number of finetuning steps from random weights
-    supervised-long   as many steps more as the dearest pretraining of that encoder would buy, so
+    supervised-long   as many steps more as the max_cost pretraining of that encoder would buy, so
                       that nobody wins by compute
 """
 
@@ -148,7 +148,7 @@ class Grid(_Strict):
     def steps(self, cell: Cell) -> tuple[int, int]:
         """Optimiser steps of a cell's pretraining and of its finetuning.
 
-        The long baseline gets those that the dearest pretraining of its encoder would cost.
+        The long baseline gets those that the max_cost pretraining of its encoder would cost.
         """
         finetune = self.finetune_steps_at.get(cell.labels, self.finetune_steps)
         if not cell.is_baseline:
@@ -158,8 +158,8 @@ class Grid(_Strict):
         from lensmodels.methods import PRETRAINING
 
         rows = [row for row in self.rows if row.encoder == cell.encoder]
-        dearest = max(PRETRAINING[row.method].passes for row in rows)
-        return 0, finetune + round(self.pretrain_steps * dearest)
+        max_cost = max(PRETRAINING[row.method].relative_cost for row in rows)
+        return 0, finetune + round(self.pretrain_steps * max_cost)
 
     def cost(self, cell: Cell, *, is_pretrained: bool = False) -> float:
         """Work of a cell, in supervised steps.
@@ -173,7 +173,7 @@ class Grid(_Strict):
             return finetune
         from lensmodels.methods import PRETRAINING
 
-        return finetune + pretrain * PRETRAINING[cell.method].passes
+        return finetune + pretrain * PRETRAINING[cell.method].relative_cost
 
     def work(self, cells: Iterable[Cell]) -> dict[str, float]:
         """Work of cells by family, in supervised steps; a family is pretrained once."""

@@ -27,7 +27,7 @@ class AxionMass(Task):
     """log10(m / eV), standardised for the loss, and its uncertainty where the loss predicts one.
 
     Huber's loss is quadratic for errors below one standard deviation of the prior, so that its
-    minimum is close to the posterior mean, which has the least RMSE.
+    minimum is close to the posterior mean, which has the smallest RMSE.
 
     Args:
         settings: which loss.
@@ -49,7 +49,7 @@ class AxionMass(Task):
         """The task standardised by the masses of the first images of a stream.
 
         Raises:
-            DataError: where there are no masses, or only one, or the vortices that a second target
+            DataError: if there are no masses, or only one, or the vortices that a second target
                 is made of are not known.
         """
         collected, count = [], 0
@@ -83,11 +83,11 @@ class AxionMass(Task):
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """log10_mass and, with the Gaussian likelihood, log10_mass_sigma; dex, each (n,)."""
         outputs = outputs.double()
-        found = {"log10_mass": self.mean + self.standard_deviation * outputs[:, 0]}
+        columns = {"log10_mass": self.mean + self.standard_deviation * outputs[:, 0]}
         if self.settings.loss == "gaussian-nll":
             sigma = self.standard_deviation * (0.5 * _log_variance(outputs)).exp()
-            found["log10_mass_sigma"] = sigma
-        return found
+            columns["log10_mass_sigma"] = sigma
+        return columns
 
     def score(self, outputs: Tensor, batch: Batch) -> dict[str, float]:
         """val_rmse_dex."""

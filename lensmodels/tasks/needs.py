@@ -23,7 +23,7 @@ def check_needs(
         splits: whose images are used.
 
     Raises:
-        DataError: where images have no axion mass and the task needs it, or it cannot be read.
+        DataError: if images have no axion mass and the task needs it, or it cannot be read.
     """
     if task.name != "axion-mass" or archive.manifest.imported is None:
         return

@@ -1,7 +1,7 @@
 """A stage tried on a few blank images: whether encoder, views and batch size fit together.
 
-Encoders are of other projects and fail in the middle of a step, each in words of its own: of images
-of a size that they do not take, or of one image where they need statistics of several.
+Encoders are of other projects and fail in the middle of a step, each with a message of its own: for
+images of a size that they do not take, or for one image where they need statistics of several.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lensmodels.views import Draws, Recipe, Views
 from lenssim.errors import LenssimError
 
 PROBED_IMAGES = 2
-"""Images that are tried, at most: the least that has a spread."""
+"""Images that are tried, at most: the smallest number that has a spread."""
 
 
 def probe_pretraining(config: RunConfig, data: LensDataModule) -> None:

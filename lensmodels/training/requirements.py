@@ -25,7 +25,7 @@ from lenssim.storage.output_paths import check_output_folder
 def check_requirements(
     config: RunConfig, run: Path, *, finetuned: bool = True, tested: bool = False
 ) -> None:
-    """Refuse a run of which a stage would fail, before anything is written.
+    """Refuse a run if one of its stages would fail, before anything is written.
 
     Args:
         config: of the run.

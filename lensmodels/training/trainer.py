@@ -81,7 +81,7 @@ def fit_stage(
         trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
     if checkpoint.interrupted:
         raise InterruptedTrainingError(
-            f"Stopped {checkpoint.stopped} of {settings.epochs}; what is done is kept: go on with "
+            f"Stopped {checkpoint.stopped} of {settings.epochs}; what is done is kept: continue by "
             f"--resume --out {run}."
         )
 
@@ -130,7 +130,7 @@ def _steps_done(checkpoint: Path) -> int:
 
 @contextmanager
 def _sentences(config: RunConfig, checkpoint: Path) -> Iterator[None]:
-    """Turns what a user can act on into one sentence."""
+    """Raises what a user can act on as one sentence."""
     about = f"encoder {config.encoder.name} and batches of {config.data.batch_size} images"
     with enough_memory(about, "choose a smaller --batch-size or encoder"):
         try:
@@ -146,7 +146,7 @@ def _sentences(config: RunConfig, checkpoint: Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps back what Lightning says of itself, and advice that does not apply to our streams."""
+    """Silences Lightning's own messages, and advice that does not apply to our streams."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)

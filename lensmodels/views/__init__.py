@@ -23,12 +23,12 @@ if TYPE_CHECKING:
         Orientation,
         View,
         Views,
+        apply_dihedral,
         blur,
         cut_window,
         draw_view,
         enlarge,
         rotate,
-        turn,
     )
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "View",
     "ViewSettings",
     "Views",
+    "apply_dihedral",
     "blur",
     "cut_window",
     "default_recipe",
@@ -48,7 +49,6 @@ __all__ = [
     "read_recipe",
     "recipe_from",
     "rotate",
-    "turn",
 ]
 
 __getattr__ = lazy_names(

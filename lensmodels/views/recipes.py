@@ -78,6 +78,6 @@ def read_recipe(file: Path) -> Recipe:
     """The views of a YAML file: a list with one mapping for each view.
 
     Raises:
-        UsageError: where it cannot be read, or is not a list of views.
+        UsageError: if it cannot be read, or is not a list of views.
     """
     return recipe_from(read_yaml(file, UsageError), str(file))

@@ -99,8 +99,8 @@ class Orientation:
         """After `rotate`."""
         return Orientation(self.rotation + angle, self.parity)
 
-    def turned(self, element: Tensor) -> Orientation:
-        """After `turn`."""
+    def after_dihedral(self, element: Tensor) -> Orientation:
+        """After `apply_dihedral`."""
         mirrored, quarter = element >= 4, (element % 4) * (math.pi / 2)
         rotation = torch.where(mirrored, math.pi / 2 - self.rotation, self.rotation)
         return Orientation(rotation - quarter, torch.where(mirrored, -self.parity, self.parity))
@@ -153,10 +153,10 @@ class Views(nn.Module):
 def draw_view(images: Tensor, settings: ViewSettings, draws: Draws, scaling: InputScaling) -> View:
     """A random view of each image, scaled.
 
-    What changes the light or turns it about the centre comes before the scaling, in e-/s, and what
-    moves it otherwise comes after: a scaling that whitens knows where the ring is, and has to see
-    all of it. For turns by right angles and mirror images, which commute with every scaling, there
-    is no difference.
+    What changes the light or rotates it about the centre comes before the scaling, in e-/s, and
+    what moves it otherwise comes after: a scaling that whitens knows where the ring is, and has to
+    see all of it. For rotations by right angles and mirror images, which commute with every
+    scaling, there is no difference.
 
     Args:
         images: e-/s, (n, 1, height, width).
@@ -182,24 +182,24 @@ def draw_view(images: Tensor, settings: ViewSettings, draws: Draws, scaling: Inp
     if settings.symmetry != "none":
         first, last = (1, 4) if settings.symmetry == "rotation" else (0, SYMMETRIES)
         element = draws.integers(first, last)
-        images = turn(images, element)
-        orientation = orientation.turned(element)
+        images = apply_dihedral(images, element)
+        orientation = orientation.after_dihedral(element)
     if settings.window is not None:
         images = cut_window(images, settings.window, draws.uniform(0, 1, 2))
     return View(images, orientation)
 
 
 SYMMETRIES = 8
-"""Of the square: turns by right angles, and their mirror images."""
+"""Of the square: rotations by right angles, and their mirror images."""
 
 
-def turn(images: Tensor, element: Tensor) -> Tensor:
+def apply_dihedral(images: Tensor, element: Tensor) -> Tensor:
     """Images under the symmetries of the square, exactly.
 
     Args:
         images: (n, 1, size, size).
-        element: (n,): 0..3 turns by that many right angles, counter-clockwise with y upwards
-            in the array's rows downwards; 4..7 mirrors in the diagonal first.
+        element: (n,), k from 0 to 7: k % 4 quarter turns as in torch.rot90, after a transpose if
+            k >= 4.
 
     Returns:
         Images of the same shape, their pixels in other places.
@@ -238,7 +238,7 @@ def rotate(images: Tensor, angle: Tensor) -> Tensor:
     """
     quarter = (angle / (math.pi / 2)).round()
     rest = angle - quarter * (math.pi / 2)
-    images = turn(images, (-quarter).long() % 4)
+    images = apply_dihedral(images, (-quarter).long() % 4)
     along_x, along_y = -torch.tan(rest / 2), torch.sin(rest)
     images = _shear(images, along_x)
     images = _shear(images.transpose(-1, -2), along_y).transpose(-1, -2)
@@ -253,8 +253,8 @@ def _shear(images: Tensor, amount: Tensor) -> Tensor:
     frequency = torch.fft.rfftfreq(size, device=images.device)
     if size % 2 == 0:  # the highest one has no phase to shift then: it stays, with its power
         frequency[-1] = 0
-    turns = -2 * math.pi * shift * frequency
-    phase = torch.polar(torch.ones_like(turns), turns)
+    angle = -2 * math.pi * shift * frequency
+    phase = torch.polar(torch.ones_like(angle), angle)
     return torch.fft.irfft(torch.fft.rfft(images) * phase, n=size)
 
 
@@ -287,7 +287,7 @@ def cut_window(images: Tensor, size: int, position: Tensor) -> Tensor:
         (n, 1, size, size).
 
     Raises:
-        UsageError: where the images are smaller.
+        UsageError: if the images are smaller.
     """
     height, width = images.shape[-2:]
     if size > min(height, width):
@@ -307,7 +307,7 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
         sigma: standard deviations in pixels, (n,).
 
     Raises:
-        UsageError: where three of them are wider than the image.
+        UsageError: if three of them are wider than the image.
     """
     radius = max(1, math.ceil(3 * float(sigma.max())))
     if radius >= min(images.shape[-2:]):

@@ -1,4 +1,4 @@
-"""The commands, end to end on a small archive, and what they say when the words are wrong."""
+"""The commands, end to end on a small archive, and what they say of usage errors."""
 
 import json
 import re
@@ -108,7 +108,7 @@ def test_predict_and_embed(trained, lenses, tmp_path):
         (["train", "--method", "moco", "--out", "run"], 2, "moco"),
     ],
 )
-def test_wrong_words_are_one_sentence(words, code, message, tmp_path, monkeypatch):
+def test_usage_errors_are_one_sentence(words, code, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = command(*words)
     assert result.exit_code == code

@@ -1,4 +1,4 @@
-"""Settings: a method's defaults, changed by what was said."""
+"""Settings: a method's defaults, changed by options."""
 
 import pytest
 import yaml
@@ -17,7 +17,7 @@ def test_defaults_are_the_methods(lenses):
     assert config.data.classes == config.pretrain_classes == ("axion", "cdm", "no_sub")
 
 
-def test_words_and_overrides_change_them(lenses):
+def test_options_and_overrides_change_them(lenses):
     config = config_from_options(
         {
             "data": str(lenses),
@@ -45,28 +45,28 @@ def test_words_and_overrides_change_them(lenses):
 
 @pytest.mark.parametrize("number", ["1e-4", "1.0e-4", ".0001", "0.0001"])
 def test_a_number_is_read_however_it_is_written(lenses, number):
-    words = {"data": str(lenses), "overrides": [f"finetune.learning_rate={number}"]}
-    assert config_from_options(words).finetune.learning_rate == 1e-4
+    options = {"data": str(lenses), "overrides": [f"finetune.learning_rate={number}"]}
+    assert config_from_options(options).finetune.learning_rate == 1e-4
 
 
 def test_views_files_follow_yaml_1_2(lenses, tmp_path):
     file = tmp_path / "mine.yaml"
-    words = {"data": str(lenses), "method": "simsiam", "views": file}
+    options = {"data": str(lenses), "method": "simsiam", "views": file}
     file.write_text("- {noise: [0, 5e-1]}\n- {blur: [.5, 1e0]}\n")
-    assert config_from_options(words).pretrain_views[1].blur == (0.5, 1)
+    assert config_from_options(options).pretrain_views[1].blur == (0.5, 1)
     for text, message in {
         "- {blur: [0, 1]}\n- {noise: [0, 1], noise: [0, 2]}\n": "key 'noise' is given twice",
         "- &a {blur: [0, 1]}\n- *a\n": "aliases are not allowed",
     }.items():
         file.write_text(text)
         with pytest.raises(UsageError, match=message):
-            config_from_options(words)
+            config_from_options(options)
 
 
 def test_a_method_has_settings_of_its_own(lenses, tmp_path):
-    words = {"data": str(lenses), "method": "contrastive-rotation"}
-    assert config_from_options(words).pretrain.temperature == 0.1
-    config = config_from_options({**words, "overrides": ["pretrain.temperature=0.5"]})
+    options = {"data": str(lenses), "method": "contrastive-rotation"}
+    assert config_from_options(options).pretrain.temperature == 0.1
+    config = config_from_options({**options, "overrides": ["pretrain.temperature=0.5"]})
     assert config.pretrain.temperature == 0.5
     write_config(tmp_path, config)
     assert read_config(tmp_path) == config
@@ -80,7 +80,7 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("options", "message"),
     [
         ({"overrides": ["moons"]}, "KEY=VALUE"),
         ({"overrides": ["moons=3"]}, "moons"),
@@ -114,9 +114,9 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_is_named(lenses, words, message):
+def test_what_cannot_be_is_named(lenses, options, message):
     with pytest.raises(UsageError, match=message):
-        config_from_options({"data": str(lenses), "method": "byol", **words})
+        config_from_options({"data": str(lenses), "method": "byol", **options})
 
 
 def test_data_that_are_not_there_are_named(tmp_path):
@@ -137,8 +137,8 @@ def test_classes_and_size_are_those_of_the_archive(tmp_path):
 
 
 def test_some_of_the_classes_can_be_chosen(lenses):
-    words = {"data": str(lenses), "overrides": ["task.classes=[no_sub, axion]"]}
-    config = config_from_options(words)
+    options = {"data": str(lenses), "overrides": ["task.classes=[no_sub, axion]"]}
+    config = config_from_options(options)
     assert config.task.classes == config.data.classes == ("axion", "no_sub")
 
 
@@ -180,10 +180,10 @@ def test_what_comes_later_wins_file_option_override(lenses, tmp_path):
 
 
 def test_another_method_than_the_files_has_its_own_pretraining(lenses, tmp_path):
-    words = {"data": str(lenses), "method": "dino", "encoder": "test_vit"}
-    write_config(tmp_path, config_from_options(words))
+    options = {"data": str(lenses), "method": "dino", "encoder": "test_vit"}
+    write_config(tmp_path, config_from_options(options))
     varied = {"config": tmp_path / "config.yaml", "method": "byol"}
-    assert config_from_options(varied) == config_from_options({**words, "method": "byol"})
+    assert config_from_options(varied) == config_from_options({**options, "method": "byol"})
 
 
 @pytest.mark.parametrize(

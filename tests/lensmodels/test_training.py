@@ -24,7 +24,7 @@ from lensmodels.runs.folder import RUN_FILES
 from lensmodels.settings import config_from_options
 from lensmodels.training import InterruptedTrainingError
 
-WORDS = {
+OPTIONS = {
     "encoder": "test_vit",
     "batch_size": 16,
     "pretrain_epochs": 2,
@@ -36,7 +36,7 @@ WORDS = {
 
 
 def settings(lenses, **words):
-    return config_from_options({"data": str(lenses), **WORDS, **words})
+    return config_from_options({"data": str(lenses), **OPTIONS, **words})
 
 
 def weights(run, name="model"):
@@ -86,7 +86,7 @@ def test_a_run_holds_all_that_is_promised(whole):
     assert config.measured.sizes == {"train": 108, "labelled": 108, "validation": 12, "test": 24}
     contract = config.measured.contract
     assert (contract.unit, contract.pixel_scale, contract.zero_point) == ("e-/s", 0.101, 25.72)
-    before, after = weights(whole, "encoder"), load_model(whole).encoder.state_dict()
+    before, after = weights(whole, "encoder"), load_model(whole).encoder.network.state_dict()
     assert not same(before, after)  # what was pretrained is kept beside what was finetuned
 
 
@@ -255,7 +255,7 @@ def test_a_second_head_is_trained_through_an_interruption_and_not_kept(
 def test_supervised_has_no_pretraining_and_keeps_its_encoder(lenses, tmp_path):
     training.train(settings(lenses, task="axion-mass"), tmp_path)
     assert not (tmp_path / "logs" / "pretrain").exists()
-    assert same(weights(tmp_path, "encoder"), load_model(tmp_path).encoder.state_dict())
+    assert same(weights(tmp_path, "encoder"), load_model(tmp_path).encoder.network.state_dict())
     assert log(tmp_path, "finetune")[0]["val_rmse_dex"]
     assert read_config(tmp_path).measured.sizes["train"] == 36
 
@@ -263,7 +263,7 @@ def test_supervised_has_no_pretraining_and_keeps_its_encoder(lenses, tmp_path):
 def test_a_frozen_encoder_stays_as_it_was_pretrained(whole, lenses, tmp_path):
     config = settings(lenses, method="byol", pretrained=str(whole), frozen=True)
     training.finetune(config, tmp_path)
-    assert same(weights(whole, "encoder"), load_model(tmp_path).encoder.state_dict())
+    assert same(weights(whole, "encoder"), load_model(tmp_path).encoder.network.state_dict())
 
 
 def test_a_frozen_encoder_with_batch_norms_stays_so_after_ctrl_c(lenses, tmp_path, monkeypatch):
@@ -274,7 +274,7 @@ def test_a_frozen_encoder_with_batch_norms_stays_so_after_ctrl_c(lenses, tmp_pat
         training.train(settings(lenses, **words), tmp_path / "stopped")
     monkeypatch.undo()
     training.train(settings(lenses, **words), tmp_path / "stopped", resume=True)
-    kept = load_model(tmp_path / "stopped").encoder.state_dict()
+    kept = load_model(tmp_path / "stopped").encoder.network.state_dict()
     assert same(weights(tmp_path / "stopped", "encoder"), kept)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
 

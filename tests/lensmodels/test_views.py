@@ -14,6 +14,7 @@ from lensmodels.views import (
     Draws,
     Views,
     ViewSettings,
+    apply_dihedral,
     blur,
     cut_window,
     default_recipe,
@@ -22,7 +23,6 @@ from lensmodels.views import (
     read_recipe,
     recipe_from,
     rotate,
-    turn,
 )
 from lenssim.observation import noise_sigma, pixel_noise
 
@@ -42,7 +42,7 @@ def draws(count=8, seed=0, **part):
 
 def test_turning_gives_the_eight_symmetries_of_the_square(images):
     image = images[:1].expand(8, -1, -1, -1)
-    turned = turn(image, torch.arange(8))
+    turned = apply_dihedral(image, torch.arange(8))
     for quarter in range(4):
         assert torch.equal(turned[quarter], torch.rot90(image[0], quarter, (-2, -1)))
         mirrored = torch.rot90(image[0].transpose(-1, -2), quarter, (-2, -1))

@@ -6,7 +6,7 @@ import torch
 from lensmodels.data import InputScaling
 from lensmodels.data.whitening import Whitening, symmetric_components
 from lensmodels.errors import DataError
-from lensmodels.views import Draws, ViewSettings, cut_window, draw_view, turn
+from lensmodels.views import Draws, ViewSettings, apply_dihedral, cut_window, draw_view
 
 NOISE = 0.05
 
@@ -23,7 +23,7 @@ def family(count=400, size=16, noise=NOISE, seed=0):
 
 
 def all_symmetries(images):
-    return torch.cat([turn(images, torch.full((len(images),), k)) for k in range(8)])
+    return torch.cat([apply_dihedral(images, torch.full((len(images),), k)) for k in range(8)])
 
 
 @pytest.mark.parametrize("size", [8, 9])
@@ -84,7 +84,10 @@ def test_whitening_commutes_with_the_symmetries_of_the_square():
     whitening = Whitening.measure(family(), 40)
     for element in range(8):
         which = torch.full((8,), element)
-        turned_first, turned_last = whitening(turn(images, which)), turn(whitening(images), which)
+        turned_first, turned_last = (
+            whitening(apply_dihedral(images, which)),
+            apply_dihedral(whitening(images), which),
+        )
         assert torch.allclose(turned_first, turned_last, atol=1e-3)
 
 

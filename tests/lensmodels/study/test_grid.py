@@ -68,17 +68,17 @@ def test_a_row_brings_its_baselines():
     assert [cell.method for cell in cells] == [*BASELINES, "byol", "simsiam"]
 
 
-def test_the_long_baseline_gets_the_compute_of_the_dearest_pretraining():
+def test_the_long_baseline_gets_the_compute_of_the_max_cost_pretraining():
     grid = small()
-    dearest = max(PRETRAINING["byol"].passes, PRETRAINING["simsiam"].passes)
+    max_cost = max(PRETRAINING["byol"].relative_cost, PRETRAINING["simsiam"].relative_cost)
     cells = {cell.method: cell for cell in grid.all_cells()}
     assert grid.steps(cells["supervised"]) == (0, 10)
     assert grid.steps(cells["simsiam"]) == (30, 10)
-    assert grid.steps(cells["supervised-long"]) == (0, 10 + round(30 * dearest))
-    assert grid.cost(cells["byol"]) == 10 + 30 * PRETRAINING["byol"].passes
+    assert grid.steps(cells["supervised-long"]) == (0, 10 + round(30 * max_cost))
+    assert grid.cost(cells["byol"]) == 10 + 30 * PRETRAINING["byol"].relative_cost
     assert grid.cost(cells["byol"], is_pretrained=True) == 10
     twice = grid.work([cells["byol"], cells["byol"]])
-    assert twice == {"B_byol_r": 20 + 30 * PRETRAINING["byol"].passes}
+    assert twice == {"B_byol_r": 20 + 30 * PRETRAINING["byol"].relative_cost}
 
 
 def test_a_share_of_the_labels_may_have_its_own_steps():
