@@ -138,6 +138,14 @@ def test_the_error_of_a_magnitude_is_that_of_counted_photons():
     assert least < errors["source_magnitude"] < 3 * least
 
 
+def test_the_error_of_a_radius_does_not_depend_on_how_it_varies():
+    spec = lenssim.load_spec("B")
+    system = draw_system(spec, "no_sub", random_stream(0, "B", "train", "no_sub", 0, "population"))
+    for spread in (0.0, 1e-15, 0.3):
+        errors = measurement_errors([system], spec, {"ring_radius": spread})
+        assert 5e-5 < errors["ring_radius"] < 2e-4
+
+
 def test_a_ring_neutral_archive_passes(tmp_path):
     lenssim.generate("B", ["axion", "no_sub"], train=IMAGES, test=0, out=tmp_path)
     audited = run("audit", tmp_path)
