@@ -1,4 +1,4 @@
-"""Evaluation: what a trained model is worth, and what it says of new images.
+"""Evaluation: testing a trained model, and predicting new images.
 
 metrics       scores: pure functions of arrays
 summary       from a table of predictions to metrics.json

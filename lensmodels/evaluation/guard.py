@@ -53,14 +53,14 @@ class ImageGuard:
             else [[] for _ in range(len(images))]
         )
         column = []
-        for number, blank, found in zip(index, is_blank, departures, strict=True):
+        for number, blank, departures_of_image in zip(index, is_blank, departures, strict=True):
             place = f"{source}, image {number}"
             texts = [*besides]
             if blank:
                 texts.append(BLANK)
                 self._problems.setdefault(BLANK, []).append(place)
             else:
-                for departure in found:
+                for departure in departures_of_image:
                     texts.append(str(departure))
                     self._problems.setdefault(departure.problem, []).append(place)
             column.append("; ".join(texts))

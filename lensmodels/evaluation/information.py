@@ -58,7 +58,7 @@ def information_limit(spec_sha256: str) -> InformationLimit | None:
     for entry in _table():
         if entry["spec_sha256"] == spec_sha256:
             limit = entry["limit"]
-            (best,) = (each for each in limit["favours"] if each["favour"] == 1)
+            (best,) = (entry for entry in limit["favours"] if entry["favour"] == 1)
             return InformationLimit(
                 np.array(entry["log10_mass"]),
                 np.array(entry["data_set"]["bound"]),

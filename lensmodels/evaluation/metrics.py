@@ -96,7 +96,7 @@ def reliability(
 
 
 @dataclass(frozen=True)
-class RegressionFigures:
+class RegressionMetrics:
     """Errors of predicted log10 masses, dex; r2 is None where all true masses are the same."""
 
     count: int
@@ -106,7 +106,7 @@ class RegressionFigures:
     r2: float | None
 
 
-def regression_figures(true: FloatArray, predicted: FloatArray) -> RegressionFigures:
+def regression_metrics(true: FloatArray, predicted: FloatArray) -> RegressionMetrics:
     """RMSE, mean absolute error, mean error (predicted less true) and R^2.
 
     Args:
@@ -114,7 +114,7 @@ def regression_figures(true: FloatArray, predicted: FloatArray) -> RegressionFig
     """
     error = np.asarray(predicted, np.float64) - true
     spread = float(np.var(true))
-    return RegressionFigures(
+    return RegressionMetrics(
         count=len(error),
         rmse_dex=float(np.sqrt(np.mean(error**2))),
         mae_dex=float(np.mean(np.abs(error))),
@@ -213,7 +213,7 @@ def local_scatter(
     Args:
         predicted: log10(m / eV), (n,).
         tested, true: predicted and true log10(m / eV) of the test images, (m,).
-        per_bin: test images that share one figure; between bins it is interpolated.
+        per_bin: test images that share one value; between bins it is interpolated.
 
     Returns:
         Uncertainty of each prediction, dex, (n,).

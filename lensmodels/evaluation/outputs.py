@@ -49,7 +49,7 @@ def is_embedding(path: Path) -> bool:
     """Whether a path is a file or Zarr group that `embed` wrote, by what it holds."""
     if path.suffix.lower() == ".parquet":
         return path.is_file() and {*_EMBEDDED, "class"} <= set(_parquet_columns(path))
-    if not path.is_dir() or {each.name for each in path.iterdir()} != {"zarr.json", *_EMBEDDED}:
+    if not path.is_dir() or {entry.name for entry in path.iterdir()} != {"zarr.json", *_EMBEDDED}:
         return False
     metadata = json.loads((path / "zarr.json").read_text())
     return isinstance(metadata, dict) and metadata.get("node_type") == "group"

@@ -96,19 +96,6 @@ def _place(url: str) -> str:
     return url.rstrip("/") if is_url(url) else str(Path(url).resolve())
 
 
-def _check_folder(folder: Path) -> None:
-    """Refuses a folder that holds anything but an earlier test: its files would be replaced."""
-    check_output_folder(folder)
-    if not folder.is_dir() or (folder / DESCRIBED).exists() or not any(folder.iterdir()):
-        return
-    if (folder / CONFIG).exists():
-        raise UsageError(f"{folder} is a run of its own; choose another folder for --out.")
-    raise UsageError(
-        f"{folder} holds other files than an earlier test of a run; choose another folder for "
-        "--out."
-    )
-
-
 def check_prediction(
     run: Path,
     inputs: Sequence[str | os.PathLike[str]],

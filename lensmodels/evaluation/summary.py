@@ -1,4 +1,4 @@
-"""From a table of predictions to metrics.json: every figure, with its interval."""
+"""From a table of predictions to metrics.json: every metric, with its interval."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def log_mass_error(table: pd.DataFrame) -> NDArray[np.float64]:
 def summarise(
     task: TaskName, table: pd.DataFrame, *, seed: int = 0, resamples: int = bootstrap.RESAMPLES
 ) -> dict[str, Any]:
-    """Every figure of a table of predictions, as metrics.json has it.
+    """Every metric of a table of predictions, as metrics.json has it.
 
     Args:
         task: "classification" or "axion-mass".
@@ -76,7 +76,7 @@ def summarise(
         resamples: of the bootstrap.
 
     Returns:
-        JSON-able; None where a figure is undefined.
+        JSON-able; None if a metric is undefined.
     """
     if task == "classification":
         return _classification(table, seed, resamples)
@@ -95,7 +95,7 @@ def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str,
             statistics[name] = bootstrap.weighted_auc(labels == label, probabilities[:, label])
     if macro is not None:
         statistics["macro_auc"] = bootstrap.weighted_macro_auc(labels, probabilities)
-    found = dict(
+    intervals = dict(
         zip(
             statistics,
             bootstrap.intervals(list(statistics.values()), labels, seed=seed, count=resamples),
@@ -108,9 +108,11 @@ def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str,
         "auc": dict(zip(classes, areas, strict=True)),
         "accuracy": metrics.accuracy(labels, probabilities),
         "ci95": {
-            "macro_auc": found["macro_auc"].as_list() if macro is not None else None,
-            "accuracy": found["accuracy"].as_list(),
-            "auc": {name: found[name].as_list() if name in found else None for name in classes},
+            "macro_auc": intervals["macro_auc"].as_list() if macro is not None else None,
+            "accuracy": intervals["accuracy"].as_list(),
+            "auc": {
+                name: intervals[name].as_list() if name in intervals else None for name in classes
+            },
         },
         "confusion": metrics.confusion_matrix(labels, probabilities).tolist(),
         "expected_calibration_error": reliability.expected_calibration_error,
@@ -141,9 +143,9 @@ def auc_by_snr(
     evidence = 1 - table["p_no_sub"].to_numpy(np.float64)
     snr = table["substructure_snr"].to_numpy(np.float64)
     rows = []
-    for each in metrics.snr_bins(snr, has_substructure & np.isfinite(snr)):
+    for part in metrics.snr_bins(snr, has_substructure & np.isfinite(snr)):
         for name in ("all", *(names if len(names) > 1 else ())):
-            members = each.members
+            members = part.members
             if name != "all":
                 members = members[labels[members] == CLASSES.index(name)]
                 if len(members) < metrics.MIN_IN_BIN:
@@ -156,8 +158,8 @@ def auc_by_snr(
             )
             rows.append(
                 {
-                    "low": each.low,
-                    "high": each.high,
+                    "low": part.low,
+                    "high": part.high,
                     "class": name,
                     "count": len(members),
                     "auc": float(area(np.ones((1, len(chosen))))[0]),
@@ -173,11 +175,11 @@ def _axion_mass(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any
     covered = None
     if "log10_mass_sigma" in table:
         sigma = table["log10_mass_sigma"].to_numpy(np.float64)
-        found = metrics.coverage(true, true + error, sigma)
+        coverage = metrics.coverage(true, true + error, sigma)
         covered = {
-            "nominal": found.nominal.tolist(),
-            "observed": found.observed.tolist(),
-            "pull": found.pull,
+            "nominal": coverage.nominal.tolist(),
+            "observed": coverage.observed.tolist(),
+            "pull": coverage.pull,
         }
     names = ("rmse_dex", "mae_dex", "bias_dex")
     overall = _errors(true, error)
@@ -193,14 +195,14 @@ def _axion_mass(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any
         },
         "by_mass": [
             {
-                "low": each.low,
-                "high": each.high,
-                **_errors(true[each.members], error[each.members], r2=False),
+                "low": part.low,
+                "high": part.high,
+                **_errors(true[part.members], error[part.members], r2=False),
                 "ci95": dict(
-                    zip(names, _error_intervals(error[each.members], seed, resamples), strict=True)
+                    zip(names, _error_intervals(error[part.members], seed, resamples), strict=True)
                 ),
             }
-            for each in metrics.mass_bins(true)
+            for part in metrics.mass_bins(true)
         ],
         "coverage": covered,
     }
@@ -209,10 +211,10 @@ def _axion_mass(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any
 def _errors(
     true: NDArray[np.float64], error: NDArray[np.float64], *, r2: bool = True
 ) -> dict[str, Any]:
-    figures = asdict(metrics.regression_figures(true, true + error))
+    errors = asdict(metrics.regression_metrics(true, true + error))
     if not r2:
-        del figures["r2"]  # within a narrow bin it says nothing
-    return figures
+        del errors["r2"]  # means nothing within a narrow bin
+    return errors
 
 
 def _error_intervals(error: NDArray[np.float64], seed: int, resamples: int) -> list[list[float]]:
@@ -223,5 +225,5 @@ def _error_intervals(error: NDArray[np.float64], seed: int, resamples: int) -> l
         bootstrap.weighted_mean(error),
     ]
     strata = np.zeros(len(error), np.int64)
-    found = bootstrap.intervals(statistics, strata, seed=seed, count=resamples)
-    return [interval.as_list() for interval in found]
+    intervals = bootstrap.intervals(statistics, strata, seed=seed, count=resamples)
+    return [interval.as_list() for interval in intervals]

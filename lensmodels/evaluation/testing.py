@@ -1,4 +1,4 @@
-"""Testing a run: every image of the test split once, and the figures that it gives."""
+"""Testing a run: every image of the test split once, and the metrics that it gives."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def score(
         model, config, url, manifest, batch_size=batch_size, guard=guard, cache_dir=cache_dir
     )
     announce("computing scores and their intervals")
-    found = {
+    metrics = {
         "task": config.task.name,
         "method": config.method,
         "encoder": config.encoder.name,
@@ -132,9 +132,9 @@ def score(
     with replacing(folder / PREDICTIONS) as scratch:
         tested.table.to_csv(scratch, index=False)
     with replacing(folder / METRICS) as scratch:
-        scratch.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+        scratch.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     guard.report(str(run), str(folder / PREDICTIONS))
-    return tested, found
+    return tested, metrics
 
 
 def run_test(
@@ -235,8 +235,8 @@ class _Worst:
         badness = _badness(self.task, table)
         bad = np.argsort(-badness, kind="stable")[:WORST]
         bad = bad[badness[bad] > 0]
-        found = images[torch.from_numpy(bad)][:, 0].cpu().numpy()
-        held = found if not len(self.images) else np.concatenate([self.images, found])
+        worst = images[torch.from_numpy(bad)][:, 0].cpu().numpy()
+        held = worst if not len(self.images) else np.concatenate([self.images, worst])
         badness = np.concatenate([self.badness, badness[bad]])
         rows = np.concatenate([self.rows, rows[bad]])
         order = np.argsort(-badness, kind="stable")[:WORST]
@@ -268,15 +268,15 @@ def _warnings(
     differences: list[str],
 ) -> list[str]:
     """Warnings of the images of a batch, which may be of several groups."""
-    found = [""] * len(batch["image"])
+    warnings = [""] * len(batch["image"])
     for number in batch["group"].unique().tolist():
         rows = torch.nonzero(batch["group"] == number).flatten()
         source = f"{data.settings.url.rstrip('/')}/{data.groups[number]}"
         index = batch["sample"][rows].tolist()
         texts = guard.check(source, index, batch["image"][rows], differences)
         for row, text in zip(rows.tolist(), texts, strict=True):
-            found[row] = text
-    return found
+            warnings[row] = text
+    return warnings
 
 
 def _predicted(task: TaskName, table: pd.DataFrame) -> list[str]:

@@ -62,8 +62,8 @@ class Extension:
     @property
     def is_science(self) -> bool:
         """Whether its name says that it is the image."""
-        words = re.split("[^A-Z]+", self.name)
-        return not self.is_ancillary and any(word in _SCIENCE for word in words)
+        parts = re.split("[^A-Z]+", self.name)
+        return not self.is_ancillary and any(word in _SCIENCE for word in parts)
 
     def has_size(self, num_pix: int) -> bool:
         """Whether it holds an image of the model's size, or a stack of them."""
@@ -131,14 +131,14 @@ def choose_extension(
         raise DataError(f"{name} holds no image.")
     if hdu is not None:
         return _named_extension(name, extensions, hdu)
-    candidates = [each for each in extensions if not each.is_ancillary]
-    candidates = [each for each in candidates if each.is_science] or candidates
+    candidates = [extension for extension in extensions if not extension.is_ancillary]
+    candidates = [extension for extension in candidates if extension.is_science] or candidates
     if not candidates:
         raise DataError(
             f"{name} holds only {_listed(extensions)}, whose names are not those of an image of "
             "the sky; if one of them is, choose it by --hdu NAME."
         )
-    fitting = [each for each in candidates if each.has_size(num_pix)]
+    fitting = [extension for extension in candidates if extension.has_size(num_pix)]
     if len(fitting) > 1:
         raise DataError(
             f"{name} holds {len(fitting)} images of {num_pix} x {num_pix} pixels: "
@@ -162,24 +162,26 @@ def choose_extension(
 def _named_extension(name: str, extensions: Sequence[Extension], hdu: str | int) -> Extension:
     wanted, _, version = str(hdu).strip().upper().partition(",")
     if wanted.isdigit() and not version:
-        found = [each for each in extensions if each.number == int(wanted)]
+        matching = [extension for extension in extensions if extension.number == int(wanted)]
     else:
-        found = [each for each in extensions if each.name == wanted]
+        matching = [extension for extension in extensions if extension.name == wanted]
         if version:
-            found = [each for each in found if str(each.version) == version.strip()]
-    if len(found) == 1:
-        return found[0]
-    if found:
+            matching = [
+                extension for extension in matching if str(extension.version) == version.strip()
+            ]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
         raise UsageError(
-            f"{name} holds {len(found)} images {wanted}: {_listed(found)}; choose one by its "
+            f"{name} holds {len(matching)} images {wanted}: {_listed(matching)}; choose one by its "
             "number."
         )
-    images_first = sorted(extensions, key=lambda each: each.is_ancillary)
+    images_first = sorted(extensions, key=lambda extension: extension.is_ancillary)
     raise UsageError(f"{name} holds no image {hdu}; it holds {_listed(images_first)}.")
 
 
 def _listed(extensions: Sequence[Extension]) -> str:
-    names = [str(each) for each in extensions[:_LISTED]]
+    names = [str(extension) for extension in extensions[:_LISTED]]
     if len(extensions) > _LISTED:
         names.append(f"{len(extensions) - _LISTED} more")
     return ", ".join(names)
@@ -192,7 +194,7 @@ def _is_ancillary(name: str) -> bool:
 def _stem(name: str) -> str:
     """The last word of a file's name, with the word MAP or IMAGE after it."""
     file = PurePosixPath(name.partition("?")[0]).name.upper()
-    words = [word for word in re.split("[^A-Z]+", file.partition(".FIT")[0]) if word]
-    while len(words) > 1 and words[-1] in ("MAP", "IMAGE", "IMG"):
-        words.pop()
-    return words[-1] if words else ""
+    parts = [word for word in re.split("[^A-Z]+", file.partition(".FIT")[0]) if word]
+    while len(parts) > 1 and parts[-1] in ("MAP", "IMAGE", "IMG"):
+        parts.pop()
+    return parts[-1] if parts else ""

@@ -63,10 +63,10 @@ def read_images(
     source = file if isinstance(file, Input) else classify_input(file)
     content = read_bytes(source)
     if source.kind is InputKind.FITS:
-        found = _from_fits(source.name, content, num_pix, contract, hdu)
+        images = _from_fits(source.name, content, num_pix, contract, hdu)
     else:
-        found = ImageFile(_from_array(source.name, content, num_pix, contract))
-    is_finite = np.isfinite(found.images)
+        images = ImageFile(_from_array(source.name, content, num_pix, contract))
+    is_finite = np.isfinite(images.images)
     bad = np.flatnonzero(~is_finite.all(axis=(1, 2)))
     if len(bad):
         raise DataError(
@@ -74,7 +74,7 @@ def read_images(
             "are NaN or infinite; fill them in (with their neighbours' median, say) or leave that "
             "image out."
         )
-    return found
+    return images
 
 
 def _from_array(
@@ -136,7 +136,7 @@ def _check_extension(
         expected_pixel_scale=_pixel_scale(contract),
     )
     brightness = None if contract is None else brightness_problem(facts, contract)
-    problems = [each for each in (geometry, brightness) if each is not None]
+    problems = [problem for problem in (geometry, brightness) if problem is not None]
     if problems:
         raise DataError(f"{place}: {'; '.join(problems)}.")
 

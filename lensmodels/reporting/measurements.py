@@ -32,8 +32,8 @@ def processor() -> str:
 
 def environment(packages: Sequence[str]) -> dict[str, str]:
     """Processor, Python and the versions of packages."""
-    found = {"processor": processor(), "python": platform.python_version()}
-    return found | {name: version(name) for name in packages}
+    machine = {"processor": processor(), "python": platform.python_version()}
+    return machine | {name: version(name) for name in packages}
 
 
 def describe_augmentation(measured: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The one look of every figure: colours, fonts, sizes."""
+"""The look of every plot: colours, fonts, sizes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width: float = 5.2, height: float = 4.2) -> Figure:
-    """A figure of a size in inches, laid out without overlaps."""
+    """An empty plot of a size in inches, laid out without overlaps."""
     return Figure(figsize=(width, height), dpi=RESOLUTION, layout="constrained")
 
 

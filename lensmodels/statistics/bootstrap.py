@@ -1,4 +1,4 @@
-"""How far figures would scatter, had other test images been drawn: bootstrap intervals.
+"""Bootstrap intervals: how scores depend on the choice of test images.
 
 Test images are resampled with replacement, within each class, so that the sizes of the classes
 stay (Efron & Tibshirani 1993, ch. 6 and 13). A resample is kept as how often each image was
@@ -18,7 +18,7 @@ Counts = NDArray[np.float64]
 """How often each image is in each resample, (resamples, n)."""
 
 Statistic = Callable[[Counts], FloatArray]
-"""A figure of every resample: counts, (resamples, n), to (resamples,)."""
+"""A score of every resample: counts, (resamples, n), to (resamples,)."""
 
 RESAMPLES = 1000
 """Enough for the ends of a 95% interval to be good to a tenth of its length."""
@@ -31,7 +31,7 @@ _BLOCK = 2_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure's bootstrap interval; both ends are included."""
+    """Bootstrap interval of a score; both ends are included."""
 
     low: float
     high: float
@@ -124,7 +124,7 @@ def intervals(
     seed: int,
     count: int = RESAMPLES,
 ) -> list[Interval]:
-    """95% percentile intervals of several figures, on the same resamples.
+    """95% percentile intervals of several scores, on the same resamples.
 
     Args:
         statistics: of `weighted_auc` and its like.
@@ -132,12 +132,12 @@ def intervals(
         seed: of the resamples.
         count: resamples.
     """
-    found: list[list[FloatArray]] = [[] for _ in statistics]
+    resampled: list[list[FloatArray]] = [[] for _ in statistics]
     for counts in resamples(strata, seed=seed, count=count):
-        for values, statistic in zip(found, statistics, strict=True):
+        for values, statistic in zip(resampled, statistics, strict=True):
             values.append(statistic(counts))
     tail = 0.5 * (1 - LEVEL)
-    ends = [np.quantile(np.concatenate(values), [tail, 1 - tail]) for values in found]
+    ends = [np.quantile(np.concatenate(values), [tail, 1 - tail]) for values in resampled]
     return [Interval(float(low), float(high)) for low, high in ends]
 
 

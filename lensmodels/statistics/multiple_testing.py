@@ -30,8 +30,8 @@ def significant(differences: Sequence[Difference | None]) -> list[bool]:
     """
     tested = [
         place
-        for place, each in enumerate(differences)
-        if each is not None and each.trainings >= MIN_TRAININGS
+        for place, difference in enumerate(differences)
+        if difference is not None and difference.trainings >= MIN_TRAININGS
     ]
     corrected = holm([differences[place].p_value for place in tested])  # type: ignore[union-attr]
     chosen = {place for place, value in zip(tested, corrected, strict=True) if value <= LEVEL}

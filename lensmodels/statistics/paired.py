@@ -71,11 +71,11 @@ def difference(first: Trainings, second: Trainings) -> Difference:
     """First less second; in pairs over the keys that both have, where there are any."""
     shared = sorted(set(first.keys) & set(second.keys))
     if shared:
-        first, second = (_chosen(each, shared) for each in (first, second))
-        coarser = min((first, second), key=lambda each: each.independent).pretrainings
+        first, second = (_chosen(side, shared) for side in (first, second))
+        coarser = min((first, second), key=lambda side: side.independent).pretrainings
         terms = [_variance_of_mean(first.values - second.values, coarser)]
     else:
-        terms = [_variance_of_mean(each.values, each.pretrainings) for each in (first, second)]
+        terms = [_variance_of_mean(side.values, side.pretrainings) for side in (first, second)]
     mean = float(first.values.mean() - second.values.mean())
     resampled = first.resamples.mean(axis=0) - second.resamples.mean(axis=0)
     images = float(np.nanvar(resampled, ddof=1))
@@ -121,7 +121,7 @@ def _variance_of_mean(values: FloatArray, pretrainings: Sequence[Hashable]) -> t
     Where there are several pretrainings, their means scatter by all that is not shared within one.
     With one, only the scatter of the trainings that began with it can be seen.
     """
-    groups = {each: [] for each in pretrainings}  # type: dict[Hashable, list[float]]
+    groups = {pretraining: [] for pretraining in pretrainings}  # type: dict[Hashable, list[float]]
     for value, pretraining in zip(values, pretrainings, strict=True):
         groups[pretraining].append(float(value))
     means = np.array([np.mean(group) for group in groups.values()]) if len(groups) > 1 else values
@@ -140,7 +140,7 @@ def _reach(p: float, images: float, trainings: Sequence[tuple[float, int]]) -> f
     """
     normal = images * norm.isf(0.5 * p) ** 2
     return float(
-        (normal + sum(each * student_t.isf(0.5 * p, n) ** 2 for each, n in trainings if n)) ** 0.5
+        (normal + sum(part * student_t.isf(0.5 * p, n) ** 2 for part, n in trainings if n)) ** 0.5
     )
 
 

@@ -1,12 +1,14 @@
-"""The study's grid, run on our archives, beside the published figures.
+"""The study's grid, run on our archives, beside the published scores.
 
 grid          the cells, as YAML: study, laptop, labels, smoke
 requests      what the commands are asked for, checked before torch is imported
 running       running them, resumable, on one machine or on several
 results       one table of cells
 comparison    means, intervals and differences
-goals         what they are held against
-report        tables and figures
+goals         what they are to reach
+sections      tables and plots of a model and task
+plots         the plots
+report        the report
 
 Deshmukh, Sachdev, Gleyzer & Toomey, NeurIPS ML4PS 2023.
 """

@@ -82,34 +82,34 @@ def select(
 ) -> list[CellResult]:
     """Cells that differ in their seed only, by seed."""
     wanted = (model, method, encoder, task, labels)
-    found = [
-        each
-        for each in results
+    matching = [
+        result
+        for result in results
         if (
-            each.cell.model,
-            each.cell.method,
-            each.cell.encoder,
-            each.cell.task,
-            each.cell.labels,
+            result.cell.model,
+            result.cell.method,
+            result.cell.encoder,
+            result.cell.task,
+            result.cell.labels,
         )
         == wanted
     ]
-    return sorted(found, key=_seed_of)
+    return sorted(matching, key=_seed_of)
 
 
 def mixed_pretrainings(results: Iterable[CellResult]) -> list[str]:
-    """Families whose cells do not all rest on one pretraining, by the figures of its log.
+    """Families whose cells do not all rest on one pretraining, by the end of its log.
 
     A pretraining is made anew where its folder was lost, and by newer code may be another.
     """
-    found: dict[str, list[Any]] = {}
-    for each in results:
-        pretraining = each.record["pretraining"]
+    figures_of: dict[str, list[Any]] = {}
+    for result in results:
+        pretraining = result.record["pretraining"]
         if pretraining is not None:
-            known = found.setdefault(each.cell.family, [])
+            known = figures_of.setdefault(result.cell.family, [])
             if pretraining["figures"] not in known:
                 known.append(pretraining["figures"])
-    return [family for family, known in found.items() if len(known) > 1]
+    return [family for family, known in figures_of.items() if len(known) > 1]
 
 
 def score_of(cells: Sequence[CellResult], by: str) -> Score:
@@ -176,7 +176,7 @@ class ComparedRow:
         ours: of the method; None where no cell of it was run.
         baseline, long_baseline: of the same encoder.
         gain, long_gain: method less baseline.
-        study: the published row, where there is one.
+        study: the published row, if there is one.
     """
 
     model: str
@@ -197,7 +197,7 @@ def compare_row(
     model: str,
     method: str,
     encoder: str,
-    stands_for: str,
+    study_encoder: str,
     task: TaskName,
     labels: float = 1.0,
     by: str | None = None,
@@ -207,7 +207,7 @@ def compare_row(
     Args:
         results: of the whole grid.
         model, method, encoder, task, labels: which row.
-        stands_for: the study's encoder.
+        study_encoder: the study's encoder.
         by: name of the score by which they are compared; the task's first where None.
     """
     compared_by = by or score_name(task)
@@ -226,7 +226,7 @@ def compare_row(
         score_of(longer, compared_by) if longer else None,
         difference_of(ours, baseline, compared_by) if ours and baseline else None,
         difference_of(ours, longer, compared_by) if ours and longer else None,
-        published(model, method, stands_for) if task == "classification" else None,
+        published(model, method, study_encoder) if task == "classification" else None,
     )
 
 
@@ -253,7 +253,7 @@ def compare_rows(
             model=model,
             method=row.method,
             encoder=row.encoder,
-            stands_for=grid.encoders[row.encoder].stands_for,
+            study_encoder=grid.encoders[row.encoder].study_encoder,
             task=task,
             labels=labels,
             by=by,

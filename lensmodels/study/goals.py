@@ -1,4 +1,4 @@
-"""What a grid is held against: the study's figures, the baselines, and what the images allow."""
+"""Goals of a grid: the published scores, the baselines, and the information in the images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lensmodels.study.comparison import (
     significant_gains,
 )
 from lensmodels.study.grid import Grid
-from lensmodels.study.results import NEAR, CellResult
+from lensmodels.study.results import FIDUCIAL_RANGE, CellResult
 from lensmodels.tasks import TaskName
 
 BELOW_PUBLISHED = 0.005
@@ -32,7 +32,7 @@ class Goal:
     """Something to be reached by the rows of a grid.
 
     Attributes:
-        what: in words.
+        what: as text.
         reached, missed: names of the rows that do and that do not; the others were not run.
     """
 
@@ -77,7 +77,7 @@ def gain_goal(rows: Sequence[ComparedRow], what: str, task: TaskName) -> Goal:
 
     Args:
         rows: of one table.
-        what: in words.
+        what: as text.
         task: of the rows.
     """
     flags = significant_gains(rows)
@@ -109,7 +109,7 @@ def axion_mass_goals(
         (
             f"around 1e-23 eV within {OVER_BOUND} times the Cramér-Rao bound",
             rows_near,
-            OVER_BOUND * limit.rms_bound(*NEAR),
+            OVER_BOUND * limit.rms_bound(*FIDUCIAL_RANGE),
         ),
     ):
         yield _goal(what, [(row, row.ours.mean <= most) for row in compared if row.ours])
@@ -123,24 +123,24 @@ def all_goals(grid: Grid, results: Sequence[CellResult], model: str) -> list[Goa
         results: of it.
         model: of the data.
     """
-    mine = [each for each in results if each.cell.model == model]
-    found = list(classification_goals(compare_rows(grid, mine, model=model, task="classification")))
+    mine = [result for result in results if result.cell.model == model]
+    goals = list(classification_goals(compare_rows(grid, mine, model=model, task="classification")))
     for share in few_label_shares(mine):
         rows = compare_rows(grid, mine, model=model, task="classification", labels=share)
-        found.append(gain_goal(rows, few_labels_goal(share), "classification"))
-    of_mass = [each for each in mine if each.cell.task == "axion-mass"]
+        goals.append(gain_goal(rows, few_labels_goal(share), "classification"))
+    of_mass = [result for result in mine if result.cell.task == "axion-mass"]
     if of_mass:
         rows, rows_near = (
             compare_rows(grid, mine, model=model, task="axion-mass", by=name)
             for name in ("rmse", "rmse_near")
         )
-        found += axion_mass_goals(rows, rows_near, of_mass[0].spec_sha256)
-    return found
+        goals += axion_mass_goals(rows, rows_near, of_mass[0].spec_sha256)
+    return goals
 
 
 def few_label_shares(results: Sequence[CellResult]) -> list[float]:
     """Shares of the labels that classification was run with, all of them aside; rising."""
-    shares = {each.cell.labels for each in results if each.cell.task == "classification"}
+    shares = {result.cell.labels for result in results if result.cell.task == "classification"}
     return sorted(shares - {1.0})
 
 

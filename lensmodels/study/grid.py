@@ -5,8 +5,8 @@ weights, with some share of the labels and a seed. Every row of the study, a sel
 with an encoder, has beside its own cells those of two baselines of the same encoder:
 
     supervised        the same views, schedule and number of finetuning steps from random weights
-    supervised-long   as many steps more as the max_cost pretraining of that encoder would buy, so
-                      that nobody wins by compute
+    supervised-long   more steps, matched in compute to the most expensive pretraining of that
+                      encoder
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import UsageError
@@ -44,12 +44,15 @@ class GridEncoder(_Strict):
     """An encoder of a grid.
 
     Attributes:
-        stands_for: the study's encoder, whose published figures it is set beside.
+        study_encoder: the study's encoder, whose published scores it is compared with; files of
+            before call it stands_for.
         settings: what it is.
         set: settings of its runs, by dotted key.
     """
 
-    stands_for: Literal["resnet50", "vit"]
+    study_encoder: Literal["resnet50", "vit"] = Field(
+        validation_alias=AliasChoices("study_encoder", "stands_for")
+    )
     settings: EncoderSettings
     set: dict[str, Any] = {}
 
@@ -126,10 +129,10 @@ class Grid(_Strict):
 
     def all_cells(self) -> list[Cell]:
         """Every cell once, in the order in which they are run."""
-        found: dict[Cell, None] = {}
+        cells: dict[Cell, None] = {}
         for block in self.cells:
-            found |= dict.fromkeys(self._cells_of(block))
-        return list(found)
+            cells |= dict.fromkeys(self._cells_of(block))
+        return list(cells)
 
     def _cells_of(self, block: CellBlock) -> Iterator[Cell]:
         rows = [row for row in self.rows if block.rows is None or _row_name(row) in block.rows]
@@ -148,7 +151,7 @@ class Grid(_Strict):
     def steps(self, cell: Cell) -> tuple[int, int]:
         """Optimiser steps of a cell's pretraining and of its finetuning.
 
-        The long baseline gets those that the max_cost pretraining of its encoder would cost.
+        The long baseline is matched in compute to the most expensive pretraining of its encoder.
         """
         finetune = self.finetune_steps_at.get(cell.labels, self.finetune_steps)
         if not cell.is_baseline:
@@ -177,11 +180,11 @@ class Grid(_Strict):
 
     def work(self, cells: Iterable[Cell]) -> dict[str, float]:
         """Work of cells by family, in supervised steps; a family is pretrained once."""
-        found: dict[str, float] = {}
+        work: dict[str, float] = {}
         for cell in cells:
-            cost = self.cost(cell, is_pretrained=cell.family in found)
-            found[cell.family] = found.get(cell.family, 0) + cost
-        return found
+            cost = self.cost(cell, is_pretrained=cell.family in work)
+            work[cell.family] = work.get(cell.family, 0) + cost
+        return work
 
     def settings_of(self, cell: Cell) -> dict[str, Any]:
         """Settings of a cell's runs by dotted key: its method's over its encoder's over all."""
@@ -251,7 +254,7 @@ def cells_of_models(cells: Sequence[Cell], models: Collection[str]) -> list[Cell
     """The cells of some models.
 
     Raises:
-        UsageError: where there is none of one of them.
+        UsageError: if there is no cell of one of them.
     """
     known = {cell.model for cell in cells}
     missing = set(models) - known
@@ -283,7 +286,7 @@ def load_grid(name: str) -> Grid:
     """A grid that is shipped, by name, or one of a YAML file.
 
     Raises:
-        UsageError: where there is none, or it is not a grid.
+        UsageError: if there is no such grid, or the file is not one.
     """
     values = _read(name)
     try:

@@ -39,7 +39,7 @@ from lenssim.version import VERSION
 COLLECTED = "cells.parquet"
 """File that `collect` writes."""
 
-NEAR = (-23.25, -22.75)
+FIDUCIAL_RANGE = (-23.25, -22.75)
 """log10(m / eV) of what the study calls around 1e-23 eV."""
 
 _PACKAGES = ("torch", "lightning", "timm", "lightly", "numpy")
@@ -128,7 +128,7 @@ def _rmse(result: CellResult) -> Statistic:
 
 def _rmse_near(result: CellResult) -> Statistic:
     assert result.truth is not None and result.predicted is not None
-    near = (result.truth >= NEAR[0]) & (result.truth < NEAR[1])
+    near = (result.truth >= FIDUCIAL_RANGE[0]) & (result.truth < FIDUCIAL_RANGE[1])
     square = np.where(near, np.square(result.predicted - result.truth), 0.0)
 
     def root_mean(counts: Counts) -> FloatArray:
@@ -143,7 +143,7 @@ SCORES: dict[TaskName, dict[str, Callable[[CellResult], Statistic]]] = {
     "axion-mass": {"rmse": _rmse, "rmse_near": _rmse_near},
 }
 """Scores of a task by name: macro AUC; RMSE of log10(m / eV) in dex, over the whole prior and over
-the masses in `NEAR`."""
+the masses in `FIDUCIAL_RANGE`."""
 
 
 def _resampled(result: CellResult, measure: Callable[[CellResult], Statistic]) -> Resampled:
@@ -185,7 +185,7 @@ def collect(results: Iterable[CellResult], file: Path, *, predictions: Iterable[
     Args:
         results: of any number of cells.
         file: to write; replaced where it exists.
-        predictions: cells whose predictions are kept as well, for figures of single images.
+        predictions: cells whose predictions are kept as well, for plots of single images.
     """
     write_table(table_of(results, predictions=predictions), file)
 
@@ -249,11 +249,11 @@ def read_results(path: Path) -> list[CellResult]:
         LensmodelsError: where a file is damaged, naming it.
     """
     files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
-    found: dict[str, CellResult] = {}
+    by_name: dict[str, CellResult] = {}
     for file in files:
-        for each in _read(file):
-            found.setdefault(each.cell.name, each)
-    return [found[name] for name in sorted(found)]
+        for result in _read(file):
+            by_name.setdefault(result.cell.name, result)
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def _read(file: Path) -> list[CellResult]:
@@ -323,6 +323,6 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a figure depends on, installed or run from a folder."""
-    found = {"python": platform.python_version(), "lenssim": VERSION}
-    return found | {name: version(name) for name in _PACKAGES}
+    """Versions of the packages that a result depends on, installed or run from a folder."""
+    own = {"python": platform.python_version(), "lenssim": VERSION}
+    return own | {name: version(name) for name in _PACKAGES}

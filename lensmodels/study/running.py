@@ -1,4 +1,4 @@
-"""Running a grid: cell after cell, each of which can be killed and gone on with.
+"""Running a grid: cell after cell, each of which can be killed and resumed.
 
 DIR/pretrained/FAMILY/   runs that were pretrained, each shared by the cells of its family
 DIR/runs/CELL/           runs that were finetuned
@@ -76,7 +76,7 @@ def run_grid(
 
 
 class _GridRun:
-    """A grid on its way."""
+    """A grid that is running."""
 
     def __init__(self, grid: Grid, data: Mapping[str, str], out: Path, device: str) -> None:
         self.grid, self.data, self.out, self.device = grid, data, out, device
@@ -90,7 +90,7 @@ class _GridRun:
         start = time.monotonic()
         wanted = [cell for cell in cells if cell.model in self.data]
         self.archives = check_archives(self.grid, wanted, self.data)
-        held = {each.cell: each for each in read_results(self.results)}
+        held = {result.cell: result for result in read_results(self.results)}
         done = [cell for cell in wanted if is_done(held, self.results, cell, self._made_from(cell))]
         if done:
             click.echo(f"{len(done)} of {len(wanted)} cells are done already.", err=True)
@@ -128,10 +128,10 @@ class _GridRun:
     def _expected_seconds(self, cell: Cell) -> float:
         """Time of a cell, from what others with its encoder took here; 0 where there are none."""
         spent = cost = 0.0
-        for each in read_results(self.results):
-            if each.record["hardware"] == self.hardware and each.cell.encoder == cell.encoder:
-                spent += 60 * each.minutes
-                cost += self.grid.cost(each.cell)
+        for result in read_results(self.results):
+            if result.record["hardware"] == self.hardware and result.cell.encoder == cell.encoder:
+                spent += 60 * result.minutes
+                cost += self.grid.cost(result.cell)
         pretrained = self._pretrained(cell)
         is_pretrained = pretrained is not None and (pretrained / ENCODER).exists()
         return spent / cost * self.grid.cost(cell, is_pretrained=is_pretrained) if cost else 0.0
@@ -180,7 +180,7 @@ class _GridRun:
     def _config(self, cell: Cell, pretrained: Path | None) -> RunConfig:
         """Settings of a cell's run, its epochs from the steps of the grid."""
         overrides = {"data.test_size": self.grid.test, **self.grid.settings_of(cell)}
-        words: dict[str, Any] = {
+        options: dict[str, Any] = {
             "data": self.data[cell.model],
             "method": cell.run_method,
             "encoder_settings": self.grid.encoders[cell.encoder].settings,
@@ -192,15 +192,15 @@ class _GridRun:
             "overrides": [f"{key}={json.dumps(value)}" for key, value in overrides.items()],
         }
         if pretrained is not None:
-            words["pretrained"] = str(pretrained.resolve())
-        data = LensDataModule(config_from_options(words).data)
+            options["pretrained"] = str(pretrained.resolve())
+        data = LensDataModule(config_from_options(options).data)
         data.setup()
         pretrain, finetune = self.grid.steps(cell)
         epochs = {"finetune": _epochs(finetune, data.steps("labelled"))}
         if cell.run_method in PRETRAINING:
             epochs["pretrain"] = _epochs(pretrain, data.steps("train"))
-        words["overrides"] += [f"{stage}.epochs={count}" for stage, count in epochs.items()]
-        return config_from_options(words)
+        options["overrides"] += [f"{stage}.epochs={count}" for stage, count in epochs.items()]
+        return config_from_options(options)
 
 
 def _epochs(steps: int, steps_an_epoch: int) -> int:
@@ -229,7 +229,7 @@ def _learned(pretrained: Path) -> dict[str, float]:
 
 @contextmanager
 def _timed(run: Path) -> Iterator[None]:
-    """Notes the minutes that work on a run takes, over all the times that it was gone on with."""
+    """Notes the minutes that work on a run takes, over all the times that it was resumed."""
     before, start = _minutes(run), time.perf_counter()
     over = threading.Event()
 

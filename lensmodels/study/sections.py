@@ -34,7 +34,7 @@ from lensmodels.study.goals import (
 )
 from lensmodels.study.grid import BASELINE, BASELINES, LONG_BASELINE, Grid
 from lensmodels.study.plots import draw_cost, draw_figure_2, draw_label_efficiency
-from lensmodels.study.results import NEAR, CellResult
+from lensmodels.study.results import FIDUCIAL_RANGE, CellResult
 from lensmodels.tasks import TaskName
 
 _NAMES = METHOD_NAMES | {LONG_BASELINE: "Supervised, equal compute"}
@@ -178,11 +178,12 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
 def _axion_mass(grid: Grid, results: Sequence[CellResult], model: str) -> Section:
     first = _first_of(results, "axion-mass")
     limit = information_limit(first.spec_sha256)
-    near = f"between {NEAR[0]} and {NEAR[1]}"
+    near = f"between {FIDUCIAL_RANGE[0]} and {FIDUCIAL_RANGE[1]}"
     known = (
         f" The best estimate reaches {limit.limit:.3f} dex over the prior, and the Cramér-Rao "
-        f"bound is {limit.rms_bound(*NEAR):.3f} dex {near}, as a root mean square; the bound is of "
-        f"estimates without bias, and the best one has {limit.rms_limit(*NEAR):.3f} dex there."
+        f"bound is {limit.rms_bound(*FIDUCIAL_RANGE):.3f} dex {near}, as a root mean square; the "
+        "bound is of estimates without bias, and the best one has "
+        f"{limit.rms_limit(*FIDUCIAL_RANGE):.3f} dex there."
         if limit
         else ""
     )
@@ -198,7 +199,13 @@ def _axion_mass(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
     goals = list(axion_mass_goals(rows, rows_near, first.spec_sha256))
     for title, ratio, compared, of_table, reference in (
         ("over the whole prior", "over the limit", rows, goals[:2], limit.limit if limit else None),
-        (near, "over the bound", rows_near, goals[2:], limit.rms_bound(*NEAR) if limit else None),
+        (
+            near,
+            "over the bound",
+            rows_near,
+            goals[2:],
+            limit.rms_bound(*FIDUCIAL_RANGE) if limit else None,
+        ),
     ):
         table = _baseline_table(
             f"RMSE {title}, model {model}",
@@ -366,7 +373,6 @@ def _describe_encoders(grid: Grid) -> str:
     for name, encoder in grid.encoders.items():
         settings = encoder.settings
         patches = f" with patches of {settings.patch_size}" if settings.patch_size else ""
-        parts.append(
-            f"{name} is {settings.name}{patches}, in the place of the study's {encoder.stands_for}"
-        )
+        in_place = f"in the place of the study's {encoder.study_encoder}"
+        parts.append(f"{name} is {settings.name}{patches}, {in_place}")
     return "; ".join(parts) + "."

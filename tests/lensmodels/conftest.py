@@ -1,7 +1,11 @@
 """A small archive of model B for whatever learns, and runs with random weights on it."""
 
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,6 +42,37 @@ def lenses(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("lenses") / "B"
     lenssim.generate(SPECIFICATIONS / "B.yaml", out=out, train=TRAIN, test=TEST)
     return out
+
+
+@pytest.fixture
+def guesses():
+    """Labels, (400,), and probabilities of three classes, (400, 3), right more often than not."""
+    generator = np.random.default_rng(5)
+    labels = generator.integers(3, size=400)
+    scores = generator.normal(size=(400, 3))
+    scores[np.arange(400), labels] += 1
+    probabilities = np.exp(scores)
+    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web_folder(tmp_path_factory):
+    """A folder that a web server serves, and its address."""
+    folder = tmp_path_factory.mktemp("web")
+    handler = partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture

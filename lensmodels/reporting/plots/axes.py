@@ -18,7 +18,7 @@ from lensmodels.reporting import style
 FloatArray = NDArray[np.floating]
 Metrics = Mapping[str, Any]
 
-_LEGEND_KEY, _LEGEND_LETTER = 0.6, 0.085
+_LEGEND_KEY, _LEGEND_LETTER = 0.6, 0.072
 """Widths in a legend, inches."""
 
 LOG_MASS = r"$\log_{10}(m\,/\,\mathrm{eV})$"

@@ -9,16 +9,6 @@ from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 from lensmodels.evaluation import metrics
 
 
-@pytest.fixture
-def guesses():
-    generator = np.random.default_rng(5)
-    labels = generator.integers(3, size=400)
-    scores = generator.normal(size=(400, 3))
-    scores[np.arange(400), labels] += 1
-    probabilities = np.exp(scores)
-    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
-
-
 def test_accuracy_and_confusion(guesses):
     labels, probabilities = guesses
     right = metrics.accuracy(labels, probabilities)
@@ -50,11 +40,11 @@ def test_a_model_that_is_always_sure_and_half_right_is_off_by_a_half():
     assert list(found.count) == [100]
 
 
-def test_regression_figures():
+def test_regression_metrics():
     generator = np.random.default_rng(2)
     true = generator.uniform(-24, -22, 300)
     predicted = true + generator.normal(0.1, 0.2, 300)
-    found = metrics.regression_figures(true, predicted)
+    found = metrics.regression_metrics(true, predicted)
     assert found.rmse_dex == pytest.approx(root_mean_squared_error(true, predicted))
     assert found.r2 == pytest.approx(r2_score(true, predicted))
     assert found.bias_dex == pytest.approx(np.mean(predicted - true))
@@ -62,7 +52,7 @@ def test_regression_figures():
 
 
 def test_r2_of_a_single_mass_is_undefined():
-    assert metrics.regression_figures(np.full(3, -23.0), np.zeros(3)).r2 is None
+    assert metrics.regression_metrics(np.full(3, -23.0), np.zeros(3)).r2 is None
 
 
 def test_mass_bins_hold_every_image_once_and_the_ends_of_the_prior():

@@ -1,9 +1,5 @@
 """New images: files and archives are predicted, and what is unlike the training set is named."""
 
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -282,21 +278,8 @@ def test_a_disk_that_is_full_leaves_the_earlier_output(run, images, tmp_path, mo
     assert {file.name for file in tmp_path.iterdir()} == {"stack.npy", "out.csv"}
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-def test_a_remote_file_is_predicted(guarded, images, tmp_path):
-    np.save(tmp_path / "stack.npy", images)
-    handler = partial(Quiet, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            address = f"http://127.0.0.1:{server.server_address[1]}"
-            table = predict(guarded, [f"{address}/stack.npy"], tmp_path / "out.csv")
-        finally:
-            server.shutdown()
-            thread.join()
+def test_a_remote_file_is_predicted(guarded, images, tmp_path, web_folder):
+    folder, address = web_folder
+    np.save(folder / "stack.npy", images)
+    table = predict(guarded, [f"{address}/stack.npy"], tmp_path / "out.csv")
     np.testing.assert_allclose(table[PROBABILITIES], expected(guarded, images), atol=1e-5)

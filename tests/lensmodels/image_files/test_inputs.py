@@ -2,9 +2,6 @@
 
 import bz2
 import gzip
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import fsspec
 import numpy as np
@@ -99,22 +96,9 @@ def test_a_remote_array_is_read(image, tmp_path):
         read_images("memory://inputs/other.npy", 64)
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-def test_a_file_of_a_web_server_is_read_with_its_query(tmp_path):
-    (tmp_path / "lens.fits").write_bytes(b"content")
-    handler = partial(Quiet, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            address = f"http://127.0.0.1:{server.server_address[1]}"
-            assert read_bytes(classify_input(f"{address}/lens.fits?sig=a/b")) == b"content"
-            with pytest.raises(DataError, match=r"nowhere\.fits does not exist"):
-                read_bytes(classify_input(f"{address}/nowhere.fits"))
-        finally:
-            server.shutdown()
-            thread.join()
+def test_a_file_of_a_web_server_is_read_with_its_query(web_folder):
+    folder, address = web_folder
+    (folder / "lens.fits").write_bytes(b"content")
+    assert read_bytes(classify_input(f"{address}/lens.fits?sig=a/b")) == b"content"
+    with pytest.raises(DataError, match=r"nowhere\.fits does not exist"):
+        read_bytes(classify_input(f"{address}/nowhere.fits"))

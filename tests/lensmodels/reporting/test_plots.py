@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.summary import summarise, unknown_columns
+from lensmodels.methods.probes import COLLAPSED_STD
 from lensmodels.reporting import embedding_map, plots, sentences, style
 from lenssim import load_spec
 
@@ -210,6 +211,59 @@ def _check_map(method, table):
     again = embedding_map.map_embeddings(embeddings)
     np.testing.assert_array_equal(found.positions, again.positions)
     assert len(plots.draw_embedding(found, table).axes) == 3  # class, mass, and its bar
+
+
+def test_intervals_of_a_calibration_stay_within_zero_and_one():
+    """Three images, all right and all wrong: a normal interval has no length or leaves [0, 1]."""
+    metrics = {
+        "auc": {"axion": 1, "cdm": 1, "no_sub": 1},
+        "reliability": {"confidence": [0.5, 0.95], "accuracy": [0.0, 1.0], "count": [3, 3]},
+    }
+    axes = plots.draw_reliability(metrics).axes[0]
+    [bars] = [collection for collection in axes.collections if len(collection.get_segments()) == 2]
+    ends = np.array(bars.get_segments())[:, :, 1]
+    assert ends.min() >= 0 and ends.max() <= 1
+    assert (np.ptp(ends, axis=1) > 0.3).all()
+
+
+def _by_snr(*areas):
+    """Metrics whose AUC by S/N has these values in bins of the same edges."""
+    rows = [
+        {"class": "all", "low": 10 * 2**k, "high": 20 * 2**k, "auc": area, "ci95": [area, area]}
+        for k, area in enumerate(areas)
+    ]
+    return {"auc_by_snr": rows}
+
+
+def test_auc_of_a_good_model_is_shown_by_its_distance_from_one():
+    good = plots.draw_auc_by_snr_of_runs([("good", _by_snr(0.9, 0.999))]).axes[0]
+    assert good.get_yscale() == "log" and good.yaxis_inverted()
+    np.testing.assert_allclose(good.get_lines()[0].get_ydata(), [0.1, 0.001])
+    poor = plots.draw_auc_by_snr_of_runs([("poor", _by_snr(0.5, 0.8))]).axes[0]
+    assert poor.get_yscale() == "linear"
+    np.testing.assert_allclose(poor.get_lines()[0].get_ydata(), [0.5, 0.8])
+
+
+def test_error_bars_of_runs_do_not_share_their_position():
+    runs = [(name, _by_snr(0.6, 0.7)) for name in ("one", "two", "three")]
+    lines = plots.draw_auc_by_snr_of_runs(runs).axes[0].get_lines()
+    first_points = {round(float(line.get_xdata()[0]), 3) for line in lines if line.get_marker()}
+    assert len(first_points) >= 3
+
+
+def test_the_spread_of_an_embedding_has_fixed_limits_and_marks_a_collapse():
+    log = pd.DataFrame({"epoch": [0, 1], "embedding_std": [0.614, 0.625]})
+    [axes] = plots.draw_training({"pretrain": log}).axes
+    assert axes.get_ylim() == (0, 1.05)
+    assert any(set(line.get_ydata()) == {COLLAPSED_STD} for line in axes.get_lines())
+
+
+def test_mistakes_show_residuals_below_the_images(classified):
+    images = np.random.default_rng(0).normal(size=(5, 16, 16))
+    figure = plots.draw_mistakes(images, classified.iloc[:5], residuals=2 * images)
+    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    assert len(shown) == 10
+    np.testing.assert_array_equal(shown[4], 2 * images[0])
 
 
 def test_collapsed_embeddings_have_no_map():

@@ -201,6 +201,15 @@ def test_a_model_that_learned_nothing_is_called_so(run, make_run):
     assert "little more than the mean" in (made / "report.html").read_text()
 
 
+def test_runs_with_other_numbers_of_labels_are_named(make_run, tmp_path):
+    runs = [_with_masses(make_run, 0.3, name) for name in ("few", "many")]
+    for run, labels in zip(runs, (12, 1200), strict=True):
+        metrics = json.loads((run / "metrics.json").read_text())
+        (run / "metrics.json").write_text(json.dumps(metrics | {"n_labels": labels}))
+    page = compare(runs, tmp_path / "compared").read_text()
+    assert "different numbers of labels (few 12, many 1,200)" in page
+
+
 def test_runs_of_different_tasks_do_not_compare(run, make_run, tmp_path):
     with pytest.raises(UsageError, match="different tasks"):
         compare([run, _with_masses(make_run, 0.3, "mass")], tmp_path)

@@ -1,6 +1,9 @@
 """Scores in a sentence."""
 
-from lensmodels.reporting.sentences import score_sentence
+import numpy as np
+import pandas as pd
+
+from lensmodels.reporting.sentences import score_sentence, sentences, warning_sentences
 
 
 def test_score_with_its_interval():
@@ -19,3 +22,42 @@ def test_score_that_is_undefined():
     metrics = {"task": "classification", "macro_auc": None, "n_test": 12}
     metrics["ci95"] = {"macro_auc": None}
     assert score_sentence(metrics) == "macro AUC undefined on 12 test images"
+
+
+def mass_metrics(*bias):
+    """Metrics of masses with a bias, dex, in each of the bins from 1e-24 eV on."""
+    rows = [
+        {"low": -24 + 0.25 * k, "high": -23.75 + 0.25 * k, "bias_dex": value}
+        for k, value in enumerate(bias)
+    ]
+    mean = float(np.mean(bias))
+    return {
+        "task": "axion-mass",
+        "rmse_dex": 0.3,
+        "bias_dex": mean,
+        "r2": 0.8,
+        "by_mass": rows,
+        "ci95": {"rmse_dex": [0.29, 0.31], "bias_dex": [mean - 0.01, mean + 0.01]},
+        "data": {"spec_sha256": "unknown"},
+    }
+
+
+def test_a_bias_that_cancels_on_average_is_given_by_mass():
+    [bias] = [one.text for one in sentences(mass_metrics(1.0, 0.0, -1.0), None)][2:]
+    assert "+0.000 dex on average" in bias
+    assert "between \N{MINUS SIGN}1.00 dex at" in bias and "+1.00 dex at" in bias
+    [small] = [one.text for one in sentences(mass_metrics(0.01, -0.01), None)][2:]
+    assert "at most 0.05 dex off in every bin" in small
+
+
+def test_the_page_of_a_run_has_three_sentences_besides_warnings():
+    assert len(sentences(mass_metrics(0.1, 0.2), None)) == 3
+
+
+def test_images_unlike_the_training_set_are_counted_with_the_most_frequent_reason():
+    table = pd.DataFrame({"warnings": [np.nan, "too bright; blank", "too bright", "too faint", ""]})
+    [warning] = warning_sentences(table)
+    assert warning.is_warning
+    assert warning.text.startswith("3 of 5 test images are unlike the training set")
+    assert warning_sentences(pd.DataFrame({"warnings": [np.nan, np.nan]})) == []
+    assert warning_sentences(pd.DataFrame({"label": [0]})) == []

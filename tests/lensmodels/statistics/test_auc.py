@@ -12,16 +12,6 @@ from lensmodels.statistics.bootstrap import weighted_macro_auc
 from lensmodels.tasks import classification
 
 
-@pytest.fixture
-def guesses():
-    generator = np.random.default_rng(5)
-    labels = generator.integers(3, size=400)
-    scores = generator.normal(size=(400, 3))
-    scores[np.arange(400), labels] += 1
-    probabilities = np.exp(scores)
-    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
-
-
 def test_auc_is_that_of_scikit_learn(guesses):
     labels, probabilities = guesses
     areas = auc.one_vs_rest_auc(labels, probabilities)

@@ -149,14 +149,14 @@ def test_the_error_around_a_mass_counts_only_images_there():
 def test_a_row_has_what_was_run():
     results = [classified("byol", 2.5), classified("supervised", 1.0)]
     row = compare_row(
-        results, model="B", method="byol", encoder="r", stands_for="resnet50",
+        results, model="B", method="byol", encoder="r", study_encoder="resnet50",
         task="classification",
     )  # fmt: skip
     assert row.gain and is_better(row.gain, "classification")
     assert row.long_baseline is None and row.long_gain is None
     assert row.study and row.study.finetuned == 0.960
     few = compare_row(
-        results, model="B", method="byol", encoder="r", stands_for="resnet50",
+        results, model="B", method="byol", encoder="r", study_encoder="resnet50",
         task="classification", labels=0.1,
     )  # fmt: skip
     assert few.ours is None and few.baseline is None

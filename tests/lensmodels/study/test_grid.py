@@ -41,7 +41,7 @@ def test_every_shipped_grid_names_each_cell_once(name):
 @pytest.mark.parametrize("name", ["study", "laptop", "labels"])
 def test_the_study_is_whole(name):
     grid = load_grid(name)
-    rows = {(row.method, grid.encoders[row.encoder].stands_for) for row in grid.rows}
+    rows = {(row.method, grid.encoders[row.encoder].study_encoder) for row in grid.rows}
     assert rows == STUDY_ROWS
     cells = grid.all_cells()
     for model in "AB":
@@ -50,7 +50,7 @@ def test_the_study_is_whole(name):
                 (cell.model, cell.method, cell.encoder) == (model, row.method, row.encoder)
                 for cell in cells
             )
-            assert published(model, row.method, grid.encoders[row.encoder].stands_for)
+            assert published(model, row.method, grid.encoders[row.encoder].study_encoder)
 
 
 def test_sizes_and_seeds_of_the_shipped_grids():
