@@ -47,8 +47,8 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "Worst mistakes",
         "The test images with the worst predictions, in an asinh stretch, with the S/N of their "
         "substructure. Below each image of a simulated archive: the image minus the same lens "
-        "without substructure, rendered again, from \N{MINUS SIGN}4 to 4 standard deviations of "
-        "the sky noise. At low S/N it shows noise; structure that is seen there was not learned.",
+        "without substructure, rendered again; red is brighter, blue fainter. At low S/N it shows "
+        "noise; structure that is seen there was not learned.",
     ),
     "training": (
         "Training",

@@ -172,7 +172,15 @@ def _class_table(metrics: Mapping[str, Any]) -> Table:
 def _mass_table(metrics: Mapping[str, Any]) -> Table:
     """Errors by mass."""
     return Table(
-        ["log10(m / eV)", "images", "RMSE, dex", "95% interval", "mean |error|", "bias", "95%"],
+        [
+            "log10(m / eV)",
+            "images",
+            "RMSE, dex",
+            "95% interval",
+            "mean |error|",
+            "bias",
+            "95% interval",
+        ],
         [
             text_cells(
                 [

@@ -166,11 +166,11 @@ def _bias_sentence(metrics: Metrics) -> str:
     if max(abs(low["bias_dex"]), abs(high["bias_dex"])) <= _SMALL_BIAS:
         return f"{text}, and at most {_SMALL_BIAS} dex off in every bin of mass."
     where = [
-        f"{format_difference(row['bias_dex'], 2)} dex at "
-        f"{format_power(0.5 * (row['low'] + row['high']))} eV"
+        f"{format_difference(row['bias_dex'], 2)} dex "
+        f"({format_interval([row['low'], row['high']], 2)})"
         for row in (low, high)
     ]
-    return f"{text}, and by mass between {where[0]} and {where[1]}."
+    return f"{text}, and by bin of log10(m / eV) between {where[0]} and {where[1]}."
 
 
 def _with_warnings(text: list[str], warnings: list[str]) -> list[Sentence]:

@@ -13,8 +13,11 @@ from lensmodels.reporting import style
 from lensmodels.reporting.embedding_map import EmbeddingMap
 from lensmodels.reporting.plots.axes import LOG_MASS, FloatArray
 
-_RESIDUAL_RANGE = 4.0
-"""Residuals are shown to this many standard deviations of the sky noise."""
+_MIN_RESIDUAL_RANGE = 4.0
+"""Least range of the residuals that is shown, in standard deviations of the sky noise."""
+
+_RESIDUAL_QUANTILE = 0.98
+"""Share of the pixels of all residuals within the range, if that is more."""
 
 
 def draw_embedding(mapped: EmbeddingMap, table: pd.DataFrame) -> Figure:
@@ -78,6 +81,9 @@ def draw_mistakes(
     figure = style.new_figure(2.3 * columns, (0.5 + 2.35 * len(heights)) * rows)
     grid = figure.subplots(rows * len(heights), columns, squeeze=False)
     noise = _sky_noise(images)
+    reach = _MIN_RESIDUAL_RANGE * noise or 1.0
+    if residuals is not None:
+        reach = max(reach, float(np.quantile(np.abs(residuals), _RESIDUAL_QUANTILE)))
     for axes in grid.ravel():
         axes.set_axis_off()
     for number, (_, row) in enumerate(table.iterrows()):
@@ -86,7 +92,6 @@ def draw_mistakes(
         axes.imshow(images[number], cmap=style.SKY, norm=_stretch(images, noise), origin="lower")
         axes.set_title(_caption(row), fontsize=8, pad=4)
         if residuals is not None:
-            reach = _RESIDUAL_RANGE * noise or 1.0
             grid[line * 2 + 1, column].imshow(
                 residuals[number], cmap=style.DIVERGING, vmin=-reach, vmax=reach, origin="lower"
             )
