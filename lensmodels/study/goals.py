@@ -9,11 +9,9 @@ from lensmodels.evaluation.information import information_limit
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.study.comparison import (
     ComparedRow,
-    compare_rows,
     is_better,
     significant_gains,
 )
-from lensmodels.study.grid import Grid
 from lensmodels.study.results import FIDUCIAL_RANGE, CellResult
 from lensmodels.tasks import TaskName
 
@@ -113,29 +111,6 @@ def axion_mass_goals(
         ),
     ):
         yield _goal(what, [(row, row.ours.mean <= most) for row in compared if row.ours])
-
-
-def all_goals(grid: Grid, results: Sequence[CellResult], model: str) -> list[Goal]:
-    """Every goal of a model, as far as cells were run.
-
-    Args:
-        grid: that was run.
-        results: of it.
-        model: of the data.
-    """
-    mine = [result for result in results if result.cell.model == model]
-    goals = list(classification_goals(compare_rows(grid, mine, model=model, task="classification")))
-    for share in few_label_shares(mine):
-        rows = compare_rows(grid, mine, model=model, task="classification", labels=share)
-        goals.append(gain_goal(rows, few_labels_goal(share), "classification"))
-    of_mass = [result for result in mine if result.cell.task == "axion-mass"]
-    if of_mass:
-        rows, rows_near = (
-            compare_rows(grid, mine, model=model, task="axion-mass", by=name)
-            for name in ("rmse", "rmse_near")
-        )
-        goals += axion_mass_goals(rows, rows_near, of_mass[0].spec_sha256)
-    return goals
 
 
 def few_label_shares(results: Sequence[CellResult]) -> list[float]:

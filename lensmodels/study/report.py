@@ -7,6 +7,7 @@ DIR/figures/       the plots as PNGs
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lensmodels.reporting import style
@@ -15,8 +16,8 @@ from lensmodels.reporting.sentences import TASK_NOTES
 from lensmodels.statistics.multiple_testing import LEVEL, MIN_TRAININGS
 from lensmodels.study.grid import Grid
 from lensmodels.study.requests import check_results, tables_of
-from lensmodels.study.results import read_results
-from lensmodels.study.sections import all_sections
+from lensmodels.study.results import CellResult, read_results
+from lensmodels.study.sections import Section, all_sections
 from lenssim.storage.output_paths import check_output_folder
 
 REPORT = "report.md"
@@ -68,24 +69,18 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
     results = read_results(tables_of(folder))
     with style.house_style():
         sections = list(all_sections(grid, results))
-    models = sorted({result.cell.model for result in results})
-    of_models = f"model{'s' if len(models) > 1 else ''} {' and '.join(models)}"
-    done = {result.cell for result in results} & set(grid.all_cells())
-    subtitle = f"{len(done)} of {len(grid.all_cells())} cells, {of_models}. {grid.about}"
     task_notes = [note for notes in TASK_NOTES.values() for note in notes]
     page = render(
         "study.html",
         templates=_TEMPLATES,
         title=_TITLE,
-        subtitle=subtitle,
+        subtitle=_subtitle(grid, results),
         sections=sections,
         methods=[*_NOTES, *task_notes],
         version=results[0].record["versions"]["lenssim"],
     )
-    text = [f"{_HEADING}\n\n{subtitle}"]
-    text += [section.markdown for section in sections]
-    text += ["## How the numbers are made", *_NOTES]
-    write_text(out / REPORT, "\n\n".join(text) + "\n")  # first: it marks the folder as ours
+    # first: it marks the folder as ours
+    write_text(out / REPORT, report_text(grid, results, sections))
     for file in _plot_files(out):
         file.unlink()
     for section in sections:
@@ -94,6 +89,21 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
             (out / FIGURES).mkdir(parents=True, exist_ok=True)
             (out / FIGURES / f"{name}.png").write_bytes(plot.png)
     return write_text(out / PAGE, page)
+
+
+def report_text(grid: Grid, results: Sequence[CellResult], sections: Iterable[Section]) -> str:
+    """The report as Markdown, without its plots."""
+    text = [f"{_HEADING}\n\n{_subtitle(grid, results)}"]
+    text += [section.markdown for section in sections]
+    text += ["## How the numbers are made", *_NOTES]
+    return "\n\n".join(text) + "\n"
+
+
+def _subtitle(grid: Grid, results: Sequence[CellResult]) -> str:
+    models = sorted({result.cell.model for result in results})
+    of_models = f"model{'s' if len(models) > 1 else ''} {' and '.join(models)}"
+    done = {result.cell for result in results} & set(grid.all_cells())
+    return f"{len(done)} of {len(grid.all_cells())} cells, {of_models}. {grid.about}"
 
 
 def _is_report(folder: Path) -> bool:

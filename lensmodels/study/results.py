@@ -36,9 +36,6 @@ from lensmodels.tasks import TaskName
 from lenssim.storage.atomic import replacing
 from lenssim.version import VERSION
 
-COLLECTED = "cells.parquet"
-"""File that `collect` writes."""
-
 FIDUCIAL_RANGE = (-23.25, -22.75)
 """log10(m / eV) of what the study calls around 1e-23 eV."""
 
