@@ -41,7 +41,9 @@ def second_system(
     generator = streams.at(index, "pair")
     shift = (generator.random(2) - 0.5) * spec.instrument.pixel_scale
     other = draw_system(spec, WITHOUT_SUBSTRUCTURE, generator)
-    return shifted(with_source_of(first, other), float(shift[0]), float(shift[1]))
+    in_disc = spec.source.position.disc is not None
+    second = with_source_of(first, other, in_disc=in_disc)
+    return shifted(second, float(shift[0]), float(shift[1]))
 
 
 def _twin(first: LensSystem, spec: Specification) -> LensSystem:
@@ -56,15 +58,24 @@ def _twin(first: LensSystem, spec: Specification) -> LensSystem:
     )
 
 
-def with_source_of(system: LensSystem, other: LensSystem) -> LensSystem:
-    """A system with the source of another, at the same place relative to the lens."""
+def with_source_of(system: LensSystem, other: LensSystem, *, in_disc: bool) -> LensSystem:
+    """A system with the source of another one.
+
+    Args:
+        system: to be given another source; its source redshift, which its lens depends on, stays.
+        other: whose source it is.
+        in_disc: whether sources are drawn in a disc about the lens that scales with theta_0, so
+            that the place of the source is to scale with it, too.
+    """
     source = {
         name: value
         for name, value in vars(other).items()
         if name.startswith("source_") and name != "source_redshift"
     }
-    source["source_x"] += system.lens_x - other.lens_x
-    source["source_y"] += system.lens_y - other.lens_y
+    if in_disc:
+        scale = system.smooth_theta_e / other.smooth_theta_e
+        source["source_x"] = system.lens_x + scale * (other.source_x - other.lens_x)
+        source["source_y"] = system.lens_y + scale * (other.source_y - other.lens_y)
     return replaced(system, **source)
 
 

@@ -5,8 +5,8 @@ import pytest
 
 import lenssim
 from lenssim.live import live_source
-from lenssim.live.pairs import shifted
-from lenssim.population import draw_system, random_stream
+from lenssim.live.pairs import shifted, with_source_of
+from lenssim.population import draw_system, random_stream, replaced
 
 SMALL = ("instrument.num_pix=24", "sampling.tolerance=null", "sampling.subsamples=1")
 CLASSES = ["axion", "cdm", "no_sub"]
@@ -103,6 +103,17 @@ def test_pairs_share_lens_and_substructure_and_differ_in_source_and_phase():
     assert len(np.unique(shift)) == cdm.sum()
     assert (np.abs(second["source_x"] - first["source_x"]) > 1e-3).mean() > 0.9
     assert (batch.images != batch.second_images).all(axis=(1, 2)).all()
+
+
+def test_a_source_in_a_disc_scales_with_the_lens():
+    spec = lenssim.load_spec("B")
+    streams = [random_stream(0, "B", "train", "axion", index, "population") for index in (0, 1)]
+    first, other = (draw_system(spec, "axion", stream) for stream in streams)
+    larger = replaced(first, smooth_theta_e=2 * first.smooth_theta_e, lens_x=0.1)
+    moved = with_source_of(larger, other, in_disc=True)
+    assert moved.source_x == pytest.approx(0.1 + 2 * other.source_x)
+    assert moved.vortex_angle == first.vortex_angle
+    assert with_source_of(larger, other, in_disc=False).source_x == other.source_x
 
 
 def test_a_smooth_twin_has_the_same_source_and_no_substructure():
