@@ -65,8 +65,8 @@ def test_hostile_names_and_settings_are_shown_as_text(make_run, lenses):
     made = make_run(name="run <b>bold", pretrained=HOSTILE)
     evaluate(made, str(lenses))
     config = read_config(made)
-    config.data = config.data.model_copy(update={"url": HOSTILE})
-    write_config(made, config)
+    data = config.data.model_copy(update={"url": HOSTILE})
+    write_config(made, config.model_copy(update={"data": data}))
     metrics = json.loads((made / "metrics.json").read_text())
     metrics["data"] |= {"url": HOSTILE, "model": HOSTILE}
     (made / "metrics.json").write_text(json.dumps(metrics))

@@ -20,7 +20,7 @@ def test_residuals_are_noise_without_substructure_and_more_with_it(lenses):
         ]
     )
     beyond = residuals(str(lenses), table, images)
-    simulation = lenssim.simulate(lenssim.load_spec("B"), "no_sub", 2, split="test")
+    simulation = lenssim.simulate(archive.manifest.specification(), "no_sub", 2, split="test")
     np.testing.assert_allclose(beyond[0], images[0] - simulation.noise_free, atol=1e-3)
     assert np.abs(beyond[1]).max() > np.abs(beyond[0]).max()
 
