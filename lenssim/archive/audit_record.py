@@ -23,7 +23,7 @@ class AuditedFeature(_Record):
     name: str
     origin: Literal["column", "image"]
     measurement_error: float | None
-    """Standard deviation of the error added to a column, in its unit; None where there is none."""
+    """Standard deviation of the error added to a column, in its unit; None if there is none."""
     tells: str
     """The class that it tells best."""
     by: Literal["value", "spread"]

@@ -131,7 +131,7 @@ class LiveSource:
             self.close()
             raise LiveError(_how_it_ended(process.pid, code)) from None
         except BaseException:
-            # a message that was read in part cannot be gone on with
+            # a message that was read in part cannot be resumed
             self.close()
             raise
         if "error" in facts:
