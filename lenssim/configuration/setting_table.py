@@ -81,7 +81,13 @@ def _type_name(annotation: Any) -> str:
         return _type_name(arguments[0])
     if origin is not None:
         return "list" if origin in (list, tuple) else "mapping"
-    return {"Prior": "prior", "Path": "path"}.get(annotation.__name__, annotation.__name__)
+    values = {
+        "Prior": "prior",
+        "Path": "path",
+        "Radius": "number or {theta_0: number}",
+        "SourcePosition": "`x_y` or {disc: number}",
+    }
+    return values.get(annotation.__name__, annotation.__name__)
 
 
 def default_text(field: FieldInfo) -> str:

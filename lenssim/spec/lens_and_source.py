@@ -94,6 +94,10 @@ class SourcePosition(Frozen):
     def _to_yaml(self) -> Any:
         return "x_y" if self.disc is None else {"disc": self.disc}
 
+    def __str__(self) -> str:
+        """The position as it is written in YAML."""
+        return "x_y" if self.disc is None else f"{{disc: {self.disc:g}}}"
+
 
 class Source(Section):
     """A Sersic ellipse in the source plane, in lenstronomy's conventions."""
