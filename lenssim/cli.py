@@ -69,6 +69,11 @@ def main(debug: bool) -> None:
     help="What renders the images.",
 )
 @click.option(
+    "--refit-snr",
+    type=click.Choice(["all", "test", "none"]),
+    help="Images whose S/N after a refit of the lens is computed.  [default: as specified]",
+)
+@click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key; repeatable."
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
@@ -83,6 +88,7 @@ def generate(
     scheduler: str | None,
     storage: Any,
     engine: Any,
+    refit_snr: str | None,
     overrides: tuple[str, ...],
     overwrite: bool,
 ) -> None:
@@ -91,6 +97,8 @@ def generate(
     A second run into the same archive adds the classes that are missing and goes on with what was
     cut short.
     """
+    if refit_snr is not None:
+        overrides = (*overrides, f"observation.refit_snr={refit_snr}")
     spec = load_spec(model, overrides)
     from lenssim.build.generate import generate as generate_archive
 
@@ -138,11 +146,24 @@ def export(archive: str, to: str, workers: int | None, scheduler: str | None) ->
 def info(archive: str, as_json: bool) -> None:
     """Show what an archive holds."""
     from lenssim.archive import open_archive
+    from lenssim.archive.content import SNR_PERCENTILES, snr_percentiles
 
-    manifest = open_archive(archive).manifest
+    opened = open_archive(archive)
+    manifest = opened.manifest
     size = manifest.size
+    refit = {
+        group.name: found
+        for group in manifest.groups
+        if (found := snr_percentiles(opened, group, "substructure_snr_refit")) is not None
+    }
     if as_json:
         values = manifest.model_dump(mode="json", by_alias=True, exclude={"files"})
+        if refit:
+            names = [f"{share}%" for share in SNR_PERCENTILES]
+            values["substructure_snr_refit"] = {
+                name: dict(zip(names, map(float, percentiles), strict=True))
+                for name, percentiles in refit.items()
+            }
         click.echo(json.dumps({**values, "files": len(manifest.files), "bytes": size}, indent=1))
         return
     from rich.console import Console
@@ -154,9 +175,16 @@ def info(archive: str, as_json: bool) -> None:
     for heading in ("split", "class", "label"):
         table.add_column(heading, overflow="fold")
     table.add_column("images", justify="right", overflow="fold")
+    if refit:
+        shares = ", ".join(f"{share}" for share in SNR_PERCENTILES)
+        table.add_column(f"S/N after a refit: {shares}%", justify="right", overflow="fold")
     for group in manifest.groups:
         label = str(CLASSES.index(group.substructure_class))
-        table.add_row(group.split, group.substructure_class, label, f"{group.count:,}")
+        snr = (
+            ", ".join(f"{value:.1f}" for value in refit[group.name]) if group.name in refit else ""
+        )
+        cells = (group.split, group.substructure_class, label, f"{group.count:,}")
+        table.add_row(*cells, *([snr] if refit else []))
     console = Console()
     console.print(table)
     console.print(

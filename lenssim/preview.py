@@ -256,8 +256,7 @@ def _caption(sample: xr.Dataset, substructure_class: SubstructureClass) -> str:
     """What tells one image from another of its class."""
     if substructure_class == "no_sub":
         return ""
-    ratio = float(sample["substructure_snr"])
-    snr = f"S/N {ratio:.0f}" if np.isfinite(ratio) else ""
+    snr = _snr(sample)
     if substructure_class == "cdm":
         subhalos = int(np.isfinite(sample["subhalo_mass"].values).sum())
         return f"{subhalos} subhalos\n{snr}" if subhalos else snr
@@ -266,6 +265,15 @@ def _caption(sample: xr.Dataset, substructure_class: SubstructureClass) -> str:
         return snr
     exponent = int(np.floor(np.log10(mass)))
     return rf"$m = {mass / 10.0**exponent:.1f}\times10^{{{exponent}}}$ eV" + f"\n{snr}"
+
+
+def _snr(sample: xr.Dataset) -> str:
+    """S/N of the substructure of an image, and after a refit where that is known."""
+    raw = float(sample["substructure_snr"])
+    refit = float(sample.get("substructure_snr_refit", np.nan))
+    if not np.isfinite(raw):
+        return ""
+    return f"S/N {raw:.0f}, refitted {refit:.1f}" if np.isfinite(refit) else f"S/N {raw:.0f}"
 
 
 def _scale_bar(axis: Axes, half: float) -> None:

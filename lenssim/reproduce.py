@@ -204,8 +204,8 @@ def _difference(
         if column.name not in row or column.name in ("image", "label"):
             continue
         stored = row[column.name]
-        if column.name == "substructure_snr":
-            again = np.asarray(simulation.substructure_snr, dtype=np.float32)
+        if column.name in ("substructure_snr", "substructure_snr_refit"):
+            again = np.asarray(getattr(simulation, column.name), dtype=np.float32)
             tolerance = SNR_TOLERANCE
         else:
             again = np.asarray(getattr(simulation.system, column.name))

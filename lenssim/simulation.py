@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from lenssim import observation, population
 from lenssim.arcs import measure_arc
+from lenssim.lens_fit import refit_snr, smooth_derivatives
 from lenssim.population import GroupStreams, LensSystem, replaced
 from lenssim.profiles.ring_mean import tnfw_ring_mean
 from lenssim.profiles.tnfw import tnfw_deflections
@@ -52,6 +54,8 @@ class Simulation:
     image: FloatArray
     noise_free: FloatArray
     substructure_snr: float
+    substructure_snr_refit: float = math.nan
+    """NaN where the specification does not ask for it."""
 
     def plot(self, spec: Specification | None = None) -> NDArray[Any]:
         """Draw the image with and without noise, and the residual against the smooth lens.
@@ -216,7 +220,8 @@ def simulate_many(
         draw_system(spec, substructure_class, streams.at(index, "population")) for index in indices
     ]
     generators = (streams.at(index, "noise") for index in indices)
-    return observe(systems, spec, generators, engine_name=engine_name)
+    wanted = wants_refit_snr(spec, split)
+    return observe(systems, spec, generators, engine_name=engine_name, with_refit_snr=wanted)
 
 
 def observe(
@@ -225,6 +230,7 @@ def observe(
     generators: Iterable[np.random.Generator],
     *,
     engine_name: EngineName = "fast",
+    with_refit_snr: bool = False,
 ) -> list[Simulation]:
     """Images of systems of one class, with noise and the S/N of their substructure.
 
@@ -233,21 +239,37 @@ def observe(
         spec: its instrument, sampling and observation.
         generators: of the noise of each system, each used before the next is taken.
         engine_name: "fast" or "lenstronomy".
+        with_refit_snr: whether to compute the S/N after a refit of the smooth lens.
     """
     noise = _pixel_noise(spec.instrument)
     noise_free = render(systems, spec, engine_name)
     snr = np.zeros(len(systems))
+    refit = np.full(len(systems), 0.0 if with_refit_snr else math.nan)
     if systems and systems[0].substructure_class != "no_sub":
         twins = [smooth_system(system) for system in systems]
         smooth = render(twins, spec, engine_name, sampling=_comparison_sampling(spec.sampling))
         snr = observation.substructure_snr(noise_free, smooth, noise)
+        if with_refit_snr:
+            sigma = observation.noise_sigma(noise_free, noise)
+            residuals = (noise_free - smooth) / sigma
+            refit[:] = [
+                refit_snr(residual, smooth_derivatives(twin, spec) / error)
+                for residual, twin, error in zip(residuals, twins, sigma, strict=True)
+            ]
     images = noise_free
     if spec.observation.noise:
         images = observation.add_noise(noise_free, noise, generators)
     return [
-        Simulation(system, image, clean, float(ratio))
-        for system, image, clean, ratio in zip(systems, images, noise_free, snr, strict=True)
+        Simulation(system, image, clean, float(ratio), float(after))
+        for system, image, clean, ratio, after in zip(
+            systems, images, noise_free, snr, refit, strict=True
+        )
     ]
+
+
+def wants_refit_snr(spec: Specification, split: Split) -> bool:
+    """Whether a specification asks for the S/N after a refit of the images of a split."""
+    return spec.observation.refit_snr in ("all", split)
 
 
 def compile_kernels(phase: Phase | None = None) -> None:
@@ -279,6 +301,7 @@ def warm_up() -> None:
     psf = Gaussian(0.16)
     for sampling in (Sampling(tolerance=1.0), Sampling(subsamples=1)):
         render(system, spec, sampling=sampling, psf=psf)
+    smooth_derivatives(smooth_system(system), spec, psf=psf)
     nothing = np.empty(0)
     tnfw_deflections(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
     tnfw_ring_mean(nothing, nothing, nothing, nothing, nothing, 1.0)

@@ -13,11 +13,12 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from numpy.typing import NDArray
 
 from lenssim.archive.audit_record import AUDIT, read_audit
 from lenssim.archive.card_rows import varied_rows
 from lenssim.archive.column import BASE_COLUMNS, Column
-from lenssim.archive.content import first_images, scalar_blocks
+from lenssim.archive.content import SNR_PERCENTILES, first_images, snr_percentiles
 from lenssim.archive.manifest import (
     IMAGES,
     LICENCE,
@@ -46,7 +47,6 @@ STATISTICS_IMAGES = 1024
 """First images of a group that the flux percentiles are taken over."""
 
 _FLUX_PERCENTILES = (1, 50, 99, 99.9)
-_SNR_PERCENTILES = (5, 50, 95)
 _HUB_LICENCES = {
     "CC-BY-4.0": "cc-by-4.0",
     "CC0-1.0": "cc0-1.0",
@@ -63,6 +63,7 @@ class _Statistics:
     name: str
     flux: list[str]
     snr: list[str]
+    refit: list[str]
 
 
 def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
@@ -267,14 +268,19 @@ def _column_facts(column: Column, *, is_imported: bool) -> dict[str, Any]:
 
 def _statistics(archive: Archive, group: GroupRecord) -> _Statistics:
     pixels = first_images(archive, group, STATISTICS_IMAGES)
-    blocks = scalar_blocks(archive, group, ["substructure_snr"])
-    snr = np.concatenate([block["substructure_snr"] for block in blocks])
-    if group.substructure_class == "no_sub" or not np.isfinite(snr).any():
-        ratios = ["-"] * len(_SNR_PERCENTILES)
-    else:
-        ratios = [f"{value:.0f}" for value in np.nanpercentile(snr, _SNR_PERCENTILES)]
+    raw, refit = (
+        _shown(snr_percentiles(archive, group, name), digits)
+        for name, digits in (("substructure_snr", 0), ("substructure_snr_refit", 1))
+    )
     fluxes = [f"{value:.3g}" for value in np.percentile(pixels, _FLUX_PERCENTILES)]
-    return _Statistics(group.name, fluxes, ratios)
+    return _Statistics(group.name, fluxes, raw, refit)
+
+
+def _shown(percentiles: NDArray[np.float64] | None, digits: int) -> list[str]:
+    """Percentiles of an S/N as text, "-" where there are none."""
+    if percentiles is None:
+        return ["-"] * len(SNR_PERCENTILES)
+    return [f"{value:.{digits}f}" for value in percentiles]
 
 
 def _hub_configs(manifest: Manifest | None) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ class Column:
     extra: dict[str, Any] = field(default_factory=dict)
     least: float = -math.inf
     most: float = math.inf
+    may_be_unknown: bool = False
+    """Whether values of simulated images may be NaN."""
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from lenssim.archive.reader import Archive
 
 INDEX = "sample"
 
+SNR_PERCENTILES = (5, 50, 95)
+"""Shares of the images of a group, in percent, whose S/N is below what cards and commands show."""
+
 BLOCK_ROWS = 8192
 """Images whose columns are read at once, or those of one shard where it holds more."""
 
@@ -49,6 +52,23 @@ def scalar_blocks(
             )
             for name in names
         }
+
+
+def snr_percentiles(archive: Archive, group: GroupRecord, name: str) -> NDArray[np.float64] | None:
+    """The `SNR_PERCENTILES` of a column, NaN left out; None where a group has no value to compare.
+
+    Args:
+        archive: opened.
+        group: which it holds.
+        name: of a column that holds one number an image.
+    """
+    has_column = name in (column.name for column in group.columns)
+    if group.substructure_class == "no_sub" or not has_column:
+        return None
+    blocks = scalar_blocks(archive, group, [name])
+    values = np.concatenate([block[name] for block in blocks])
+    values = values[np.isfinite(values)].astype(np.float64)
+    return np.percentile(values, SNR_PERCENTILES) if values.size else None
 
 
 def first_images(archive: Archive, group: GroupRecord, count: int) -> NDArray[np.float32]:

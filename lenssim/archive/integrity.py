@@ -185,7 +185,7 @@ def _column_problem(
             # as many subhalos as have a mass, one after another
             wrong |= np.isnan(values) != np.isnan(dataset["subhalo_mass"].values)
             wrong[:, 1:] |= np.isnan(values[:, :-1]) & ~np.isnan(values[:, 1:])
-        elif manifest.imported is None:
+        elif manifest.imported is None and not column.may_be_unknown:
             wrong |= ~np.isfinite(values)
     if not wrong.any():
         return None

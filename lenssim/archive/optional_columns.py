@@ -32,6 +32,20 @@ _NEEDED: list[tuple[Callable[[Specification], bool], list[Column]]] = [
         ],
     ),
     (
+        lambda spec: spec.observation.refit_snr != "none",
+        [
+            Column(
+                "substructure_snr_refit",
+                "float32",
+                "signal to noise of the substructure after a refit of the smooth lens and the "
+                "source (NaN where it was not computed)",
+                "1",
+                least=0.0,
+                may_be_unknown=True,
+            )
+        ],
+    ),
+    (
         lambda spec: not (spec.lens.redshift.is_fixed and spec.source.redshift.is_fixed),
         [
             _number("lens_redshift", "redshift of the lens", least=0.0),

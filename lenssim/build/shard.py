@@ -115,8 +115,8 @@ def fill_columns(
                 values[row] = simulation.image
         elif name == "label":
             values[rows] = CLASSES.index(systems[0].substructure_class)
-        elif name == "substructure_snr":
-            values[rows] = [simulation.substructure_snr for simulation in simulations]
+        elif name in ("substructure_snr", "substructure_snr_refit"):
+            values[rows] = [getattr(simulation, name) for simulation in simulations]
         elif values.ndim == 2:
             for row, system in enumerate(systems, start):
                 drawn = getattr(system, name)

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-RELATIVE_CUT = 1e-6
+RELATIVE_CUT = 1e-5
 """Singular values below this share of the largest count as directions that change nothing.
 
-The derivatives are scaled to unit length first, so that the cut does not depend on units. The
-derivatives themselves are right to 1e-3: what lies below the cut is rounding."""
+The derivatives are scaled to unit length first, so that the cut does not depend on units. They are
+right to some 1e-3: what lies below the cut is rounding."""
 
 
 def refit_snr(residual: FloatArray, derivatives: FloatArray) -> float:
@@ -28,13 +28,16 @@ def refit_snr(residual: FloatArray, derivatives: FloatArray) -> float:
     Returns:
         Dimensionless, between zero and the norm of the residual.
     """
-    columns = derivatives.reshape(len(derivatives), residual.size).T
-    lengths = np.linalg.norm(columns, axis=0)
-    columns = columns[:, lengths > 0.0] / lengths[lengths > 0.0]
+    rows = derivatives.reshape(len(derivatives), residual.size)
     left = residual.ravel()
-    if columns.shape[1] > 0:
-        basis, triangle = np.linalg.qr(columns)
-        directions, singular, _ = np.linalg.svd(triangle)
-        kept = directions[:, singular > RELATIVE_CUT * singular[0]]
-        left = left - basis @ (kept @ (kept.T @ (basis.T @ left)))
-    return float(np.linalg.norm(left))
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    rows = rows[lengths > 0.0] / lengths[lengths > 0.0, np.newaxis]
+    if len(rows) > 0:
+        # einsum adds in one order; a linear algebra library does so as its number of threads says
+        squared, directions = np.linalg.eigh(np.einsum("ik,jk->ij", rows, rows))
+        kept = squared > RELATIVE_CUT**2 * squared[-1]
+        inverse = (directions[:, kept] / squared[kept]) @ directions[:, kept].T
+        for _ in range(2):  # the second time for the rounding of the first
+            shares = inverse @ np.einsum("ij,j->i", rows, left)
+            left = left - np.einsum("i,ij->j", shares, rows)
+    return float(np.sqrt(np.einsum("i,i->", left, left)))

@@ -21,7 +21,7 @@ from lenssim.build.shard import SIMULATED_TOGETHER, empty_columns, fill_columns
 from lenssim.live.pairs import WITHOUT_SUBSTRUCTURE, Pairs, second_system
 from lenssim.population import GroupStreams
 from lenssim.rendering import EngineName
-from lenssim.simulation import Simulation, observe, simulate_many
+from lenssim.simulation import Simulation, observe, simulate_many, wants_refit_snr
 from lenssim.spec import Specification, Split, SubstructureClass, spec_from_mapping
 
 Arrays = dict[str, NDArray[Any]]
@@ -146,7 +146,13 @@ class BatchMaker:
                 for made, index in zip(first[block], indices[block], strict=True)
             ]
             noise = (streams.at(index, "pair_noise") for index in indices[block])
-            partners += observe(systems, self._spec, noise, engine_name=settings.engine)
+            partners += observe(
+                systems,
+                self._spec,
+                noise,
+                engine_name=settings.engine,
+                with_refit_snr=wants_refit_snr(self._spec, settings.split),
+            )
         return partners
 
     def _arrays(self, simulations: Sequence[Simulation]) -> Arrays:

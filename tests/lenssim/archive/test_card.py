@@ -146,13 +146,18 @@ def test_an_archives_facts_are_those_of_its_manifest(described):
 
 def test_statistics_are_those_of_the_images(described):
     card = (Path(described.location.url) / "README.md").read_text()
-    [row] = re.findall(r"^\| train/cdm \| (-?[\d.]+.*) \|$", card.split("## Statistics")[1], re.M)
-    cells = [float(cell) for cell in row.split(" | ")]
-    dataset = described.dataset("train", "cdm").load()
-    flux = np.percentile(dataset["image"], [1, 50, 99, 99.9])
-    np.testing.assert_allclose(cells[:4], flux, rtol=6e-3)
-    snr = np.percentile(dataset["substructure_snr"], [5, 50, 95])
-    np.testing.assert_allclose(cells[4:], snr, atol=0.51)
+    table = card.split("## Statistics")[1]
+    for split in ("train", "test"):
+        [row] = re.findall(rf"^\| {split}/cdm \| (-?[\d.]+.*) \|$", table, re.M)
+        cells = [np.nan if cell == "-" else float(cell) for cell in row.split(" | ")]
+        dataset = described.dataset(split, "cdm").load()
+        flux = np.percentile(dataset["image"], [1, 50, 99, 99.9])
+        np.testing.assert_allclose(cells[:4], flux, rtol=6e-3)
+        snr = np.percentile(dataset["substructure_snr"], [5, 50, 95])
+        np.testing.assert_allclose(cells[4:7], snr, atol=0.51)
+        refit = np.percentile(dataset["substructure_snr_refit"], [5, 50, 95])
+        np.testing.assert_allclose(cells[7:], refit, atol=0.051)
+        assert np.isnan(refit).all() == (split == "train")
 
 
 def test_the_fingerprint_is_what_the_card_says_it_is(described):
