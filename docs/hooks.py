@@ -18,6 +18,7 @@ OUTSIDE = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "README.md",
+    "CITATION.cff",
     "benchmarks/results/*.md",
     "experiments/results/**/*.md",
     "experiments/results/**/*.png",
@@ -42,6 +43,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     uri = page.file.src_uri
     if uri in {"CONTRIBUTING.md", "CHANGELOG.md", "README.md"}:
         return markdown.replace("](docs/", "](").replace("](examples)", "](examples/explore.md)")
+    if uri == "index.md":
+        return markdown.replace("](../", "](")
     if uri.count("/") == 1 and (ROOT / "docs" / uri).exists():
         return markdown.replace("](../../", "](../")
     return markdown
