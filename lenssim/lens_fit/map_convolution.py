@@ -12,7 +12,7 @@ from scipy import fft
 
 from lenssim.compilation import kernel
 from lenssim.rendering.point_spread import Gaussian, PointSpread
-from lenssim.rendering.psf_convolution import gaussian_taps, transfers
+from lenssim.rendering.psf_convolution import flux_transfer, gaussian_taps
 
 FloatArray = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def _convolve_by_fft(
     length = fft.next_fast_len(side * cells, real=True)
     planes = maps.transpose(0, 3, 1, 4, 2).reshape(count, side * cells, side * cells)
     spectra = fft.rfft2(planes, s=(length, length))
-    spectra *= transfers(psf, cells, length, pixel_scale)[0]
+    spectra *= flux_transfer(psf, cells, length, pixel_scale)
     first = (side - num_pix) // 2 * cells + (cells - 1) // 2
     pixels = slice(first, first + num_pix * cells, cells)
     images = fft.irfft2(spectra, s=(length, length))[:, pixels, pixels]

@@ -34,7 +34,7 @@ GAUSSIAN_TRUNCATION = 5.0
 MOFFAT_ENCLOSED = 0.999
 """Share of the light of an endless Moffat profile inside the radius where it is cut."""
 
-_RADIAL_STEP = 1e-3
+RADIAL_STEP = 1e-3
 _RADIAL_MAX = 60.0
 """Grid of the tabulated transform of a Moffat profile, in units of one over its core radius."""
 
@@ -150,8 +150,8 @@ class Moffat:
     def transfer(self, k_x: FloatArray, k_y: FloatArray) -> ComplexArray:
         """See `PointSpread`."""
         reduced = self.core_radius * np.hypot(k_x[np.newaxis, :], k_y[:, np.newaxis])
-        table = _moffat_transform(self.beta)
-        values = np.interp(reduced, np.arange(table.size) * _RADIAL_STEP, table)
+        table = moffat_transform(self.beta)
+        values = np.interp(reduced, np.arange(table.size) * RADIAL_STEP, table)
         return values.astype(np.complex128)
 
     def samples(self, step: float) -> FloatArray:
@@ -169,7 +169,7 @@ def _moffat_cut(beta: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def _moffat_transform(beta: float) -> FloatArray:
+def moffat_transform(beta: float) -> FloatArray:
     """Fourier transform of a cut Moffat profile of core radius one, on the radial grid.
 
     Its Hankel transform, as an integral over the enclosed light.
@@ -179,7 +179,7 @@ def _moffat_transform(beta: float) -> FloatArray:
     radii = np.sqrt((1.0 - shares) ** (1.0 / (1.0 - beta)) - 1.0)
     coarse = np.arange(0.0, _RADIAL_MAX + 0.05, 0.05)
     values = j0(np.outer(coarse, radii)) @ (0.5 * weight)
-    fine = np.arange(round(_RADIAL_MAX / _RADIAL_STEP)) * _RADIAL_STEP
+    fine = np.arange(round(_RADIAL_MAX / RADIAL_STEP)) * RADIAL_STEP
     return np.asarray(CubicSpline(coarse, values)(fine), dtype=np.float64)
 
 

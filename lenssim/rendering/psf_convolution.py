@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,14 @@ from scipy import fft
 from scipy.special import erf
 
 from lenssim.compilation import kernel
-from lenssim.rendering.point_spread import FWHM_PER_SIGMA, Gaussian, PointSpread
+from lenssim.rendering.point_spread import (
+    FWHM_PER_SIGMA,
+    RADIAL_STEP,
+    Gaussian,
+    Moffat,
+    PointSpread,
+    moffat_transform,
+)
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -156,41 +164,123 @@ def _convolve_by_fft(
     length = fft.next_fast_len(side * cells, real=True)
     planes = moments.transpose(0, 3, 1, 4, 2).reshape(MOMENTS, side * cells, side * cells)
     spectra = fft.rfft2(planes, s=(length, length))
-    spectrum = np.sum(spectra * transfers(psf, cells, length, pixel_scale), axis=0)
+    if isinstance(psf, Moffat):
+        spectrum = _moffat_spectrum(spectra, psf, cells, pixel_scale)
+    else:
+        spectrum = np.sum(spectra * transfers(psf, cells, length, pixel_scale), axis=0)
     image = fft.irfft2(spectrum, s=(length, length))
     first = (side - num_pix) // 2 * cells + (cells - 1) // 2
     pixels = slice(first, first + num_pix * cells, cells)
     return np.ascontiguousarray(image[pixels, pixels])
 
 
+class _Frequencies(NamedTuple):
+    """Wave numbers along an axis, one row for each multiple of the sampling frequency added."""
+
+    k: FloatArray
+    """Radians per arcsec, shape (2 folds + 1, n)."""
+    pixel: ComplexArray
+    """Transform of a pixel's top hat, moved to the pixel's centre; same shape."""
+
+
+def _folded(k: FloatArray, folds: int, cells: int, pixel_scale: float) -> _Frequencies:
+    size = pixel_scale / cells
+    folded = k + 2.0 * math.pi / size * np.arange(-folds, folds + 1)[:, np.newaxis]
+    # of even numbers of sub-cells none lies on the centre of the pixel
+    shift = 0.0 if cells % 2 else 0.5 * size
+    pixel: ComplexArray = np.exp(1j * folded * shift)
+    pixel *= np.sinc(0.5 * folded * pixel_scale / math.pi)
+    return _Frequencies(folded, pixel)
+
+
+def _axes_of_spectrum(
+    psf: PointSpread, cells: int, length: int, pixel_scale: float
+) -> tuple[_Frequencies, _Frequencies]:
+    """Frequencies along y and along x, with those that sub-cells alias."""
+    size = pixel_scale / cells
+    folds = max(math.ceil(psf.bandwidth * size / (2.0 * math.pi) - 0.5), 0)
+    k_y = 2.0 * math.pi * fft.fftfreq(length, size)
+    k_x = 2.0 * math.pi * fft.rfftfreq(length, size)
+    return (
+        _folded(k_y, folds, cells, pixel_scale),
+        _folded(k_x, folds, cells, pixel_scale),
+    )
+
+
+def _moffat_spectrum(
+    spectra: ComplexArray, psf: Moffat, cells: int, pixel_scale: float
+) -> ComplexArray:
+    """Spectrum of the image; the PSF may be another for each image, so nothing is tabulated."""
+    along_y, along_x = _axes_of_spectrum(psf, cells, spectra.shape[1], pixel_scale)
+    radial = moffat_transform(psf.beta)
+    scale = psf.core_radius / RADIAL_STEP
+    spectrum = np.empty(spectra.shape[1:], dtype=np.complex128)
+    _sum_radial(spectra, along_y, along_x, radial, scale, psf.bandwidth, spectrum)
+    return spectrum * cells**2  # area of a pixel over that of a sub-cell
+
+
+@kernel
+def _sum_radial(spectra, along_y, along_x, radial, scale, bandwidth, spectrum):
+    """Sums the moments' spectra times the transfer of a round PSF, aliases included.
+
+    Args:
+        spectra: of the moments, shape (MOMENTS, m, n).
+        along_y, along_x: `_Frequencies` of the axes.
+        radial: transfer on a grid of radial wave numbers.
+        scale: grid steps per wave number, arcsec.
+        bandwidth: wave number above which the transfer is taken as zero, radians per arcsec.
+        spectrum: receives the sum, shape (m, n).
+    """
+    for row in range(spectrum.shape[0]):
+        for column in range(spectrum.shape[1]):
+            total = 0.0j
+            for fold_y in range(along_y.k.shape[0]):
+                k_y = along_y.k[fold_y, row]
+                for fold_x in range(along_x.k.shape[0]):
+                    k_x = along_x.k[fold_x, column]
+                    k = math.sqrt(k_x * k_x + k_y * k_y)
+                    if k >= bandwidth:
+                        continue
+                    position = k * scale
+                    index = int(position)
+                    fraction = position - index
+                    transfer = radial[index] * (1.0 - fraction) + radial[index + 1] * fraction
+                    even = (
+                        spectra[0, row, column]
+                        - 0.5 * k_x * k_x * spectra[3, row, column]
+                        - k_x * k_y * spectra[4, row, column]
+                        - 0.5 * k_y * k_y * spectra[5, row, column]
+                    )
+                    odd = k_x * spectra[1, row, column] + k_y * spectra[2, row, column]
+                    pixel = along_x.pixel[fold_x, column] * along_y.pixel[fold_y, row]
+                    total += transfer * pixel * (even - 1j * odd)
+            spectrum[row, column] = total
+
+
+def flux_transfer(psf: PointSpread, cells: int, length: int, pixel_scale: float) -> ComplexArray:
+    """The multiplier in `transfers` of the flux alone, shape (length, length // 2 + 1)."""
+    if not isinstance(psf, Moffat):
+        return transfers(psf, cells, length, pixel_scale)[0]
+    spectra = np.zeros((MOMENTS, length, length // 2 + 1), dtype=np.complex128)
+    spectra[0] = 1.0
+    return _moffat_spectrum(spectra, psf, cells, pixel_scale)
+
+
 @lru_cache(maxsize=8)
 def transfers(psf: PointSpread, cells: int, length: int, pixel_scale: float) -> ComplexArray:
     """Multipliers of the moments' spectra, with the frequencies that sub-cells alias folded in.
 
-    Of even numbers of sub-cells none lies on the centre of the pixel: the result is shifted by
-    half a sub-cell.
-
     Returns:
         arcsec to minus the order, shape (MOMENTS, length, length // 2 + 1).
     """
-    size = pixel_scale / cells
-    k_y = 2.0 * math.pi * fft.fftfreq(length, size)
-    k_x = 2.0 * math.pi * fft.rfftfreq(length, size)
-    period = 2.0 * math.pi / size
-    folds = max(math.ceil(psf.bandwidth / period - 0.5), 0)
-    shift = 0.0 if cells % 2 else 0.5 * size
-    result = np.zeros((MOMENTS, k_y.size, k_x.size), dtype=np.complex128)
-    for fold_y in range(-folds, folds + 1):
-        for fold_x in range(-folds, folds + 1):
-            true_x, true_y = k_x + fold_x * period, k_y + fold_y * period
-            transfer = psf.transfer(true_x, true_y)
-            axis_x, axis_y = (
-                np.exp(1j * k * shift) * np.sinc(0.5 * k * pixel_scale / math.pi)
-                for k in (true_x, true_y)
-            )
+    along_y, along_x = _axes_of_spectrum(psf, cells, length, pixel_scale)
+    result = np.zeros((MOMENTS, length, length // 2 + 1), dtype=np.complex128)
+    for k_y, pixel_y in zip(*along_y, strict=True):
+        for k_x, pixel_x in zip(*along_x, strict=True):
+            transfer = psf.transfer(k_x, k_y)
             for moment, (order_x, order_y) in enumerate(_ORDERS):
-                factor_x = axis_x * (-1j * true_x) ** order_x / math.factorial(order_x)
-                factor_y = axis_y * (-1j * true_y) ** order_y / math.factorial(order_y)
+                factor_x = pixel_x * (-1j * k_x) ** order_x / math.factorial(order_x)
+                factor_y = pixel_y * (-1j * k_y) ** order_y / math.factorial(order_y)
                 factor_x *= cells * cells  # area of a pixel over that of a sub-cell
                 result[moment] += transfer * factor_x * factor_y[:, np.newaxis]
     return result

@@ -41,7 +41,7 @@ def run(*words):
     return result.stdout
 
 
-@pytest.mark.parametrize("model", ["A", "B"])
+@pytest.mark.parametrize("model", [pytest.param("A", marks=pytest.mark.slow), "B"])
 def test_an_archive_goes_all_the_way(model, bucket, tmp_path):
     out = tmp_path / model
     run("generate", "--model", model, "--train", 5, "--test", 2, "--out", out)

@@ -288,6 +288,7 @@ def run_study_script(seconds, out, grid, **variables):
     return finished.stdout
 
 
+@pytest.mark.slow
 def test_the_script_for_a_gpu_brings_home_what_it_ran_and_nothing_else(tmp_path):
     grid = tmp_path / "one-cell.yaml"
     grid.write_text(
@@ -301,6 +302,7 @@ def test_the_script_for_a_gpu_brings_home_what_it_ran_and_nothing_else(tmp_path)
     assert made.cell.name == "B_simsiam_resnet_classification_labels-1_seed-0"
 
 
+@pytest.mark.slow
 def test_the_script_for_a_gpu_goes_on_from_what_is_there(whole, tmp_path):
     work = tmp_path / "work"
     shutil.copytree(whole / "results", work / "study" / "results")

@@ -160,7 +160,7 @@ def small_disk(tmp_path):
 @pytest.mark.parametrize("step", ["generate", "export", "publish"])
 def test_a_full_disk_is_one_sentence_and_the_next_run_completes(step, small_disk, tmp_path):
     options = {"classes": ["no_sub"], "test": 0, "shard_size": 16, "chunk_size": 16}
-    counts = {"generate": 200, "export": 80, "publish": 80}
+    counts = {"generate": 200, "export": 48, "publish": 80}
     out = small_disk / "B"
     spare = small_disk / "spare"
     if step == "publish":

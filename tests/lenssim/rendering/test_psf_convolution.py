@@ -101,7 +101,7 @@ def test_error_with_the_psf_is_below_the_noise(model, name):
 
 def test_convolution_in_pixels_is_further_off():
     # what the above would find if the PSF were sampled at pixel centres
-    spec = load_spec("A")
+    spec = load_spec("A", ["instrument.psf_sampling=pixel"])
     system = ring_neutral_system(spec, "no_sub", 0)
     transfer = gaussian_transfer(spec.instrument.psf_fwhm / FWHM_PER_SIGMA)
     truth = brute_force(system, spec.instrument, 8, transfer, border=5)
