@@ -17,7 +17,7 @@ PAGES = (
 )
 
 SMALLER = (
-    (r"--train \d+", "--train 24"),
+    (r"--train \d{4,}", "--train 24"),
     (r"--test \d+", "--test 12"),
     (r"--pretrain-epochs \d+", "--pretrain-epochs 1"),
     (r"--finetune-epochs \d+", "--finetune-epochs 1"),

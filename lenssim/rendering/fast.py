@@ -194,7 +194,7 @@ def _convolved_fluxes(
     num_pix, pixel_scale = spec.instrument.num_pix, spec.instrument.pixel_scale
     images = np.empty((len(tracers), num_pix, num_pix))
     for image, tracer, psf in zip(images, tracers, psfs, strict=True):
-        cells = sampling.subsamples or subcells(psf, pixel_scale)
+        cells = sampling.subsamples or subcells(psf, pixel_scale, tracer.r_sersic, tracer.n_sersic)
         side = num_pix + 2 * reach(psf, pixel_scale)
         moments = np.empty((MOMENTS, cells, cells, side, side))
         if sampling.tolerance is None:

@@ -15,7 +15,8 @@ import pytest
 from lenssim import observation
 from lenssim.population import draw_system, random_stream
 from lenssim.rendering import engine
-from lenssim.spec import load_spec
+from lenssim.simulation import render
+from lenssim.spec import Sampling, load_spec
 
 _FILE = Path(__file__).parents[3] / "benchmarks" / "brute_force.py"
 _SPEC = importlib.util.spec_from_file_location("brute_force", _FILE)
@@ -101,3 +102,16 @@ def test_flux_is_that_which_the_lens_magnifies(n_sersic):
     brightness = brute_force.BruteForce(system, spec.instrument.zero_point).brightness(radius)
     rings = 2 * np.pi * radius * brightness * magnification
     assert image.sum() == pytest.approx(np.trapezoid(rings, radius), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "index", "r_sersic", "n_sersic"),
+    [("B", 1, 0.01, 0.3), ("B", 7, 0.01, 0.5), ("A", 1, 0.02, 1.0)],
+)
+def test_the_psf_of_a_compact_source_is_resolved(model, index, r_sersic, n_sersic):
+    spec = load_spec(model, [f"source.r_sersic={r_sersic}", f"source.n_sersic={n_sersic}"])
+    system = draw(spec, "no_sub", index)
+    fine = render(system, spec, sampling=Sampling(subsamples=48))
+    error = render(system, spec) - fine
+    error /= observation.noise_sigma(fine, observation.pixel_noise(spec.instrument))
+    assert np.linalg.norm(error) < 0.5
