@@ -78,11 +78,6 @@ class Simulation:
 
 
 @lru_cache(maxsize=64)
-def _pixel_noise(instrument: Instrument) -> observation.PixelNoise:
-    return observation.pixel_noise(instrument)
-
-
-@lru_cache(maxsize=64)
 def _psf_kernel(instrument: Instrument) -> FloatArray:
     return observation.psf_kernel(instrument)
 
@@ -100,6 +95,7 @@ def smooth_system(system: LensSystem) -> LensSystem:
         subhalo_theta_e=_NOTHING,
         subhalo_r_s=_NOTHING,
         subhalo_truncation=_NOTHING,
+        subhalo_concentration=_NOTHING,
     )
 
 
@@ -112,7 +108,9 @@ def smooth_residual(image: FloatArray, system: LensSystem, spec: Specification) 
         spec: its instrument, sampling and noise.
     """
     smooth = render(smooth_system(system), spec)
-    return (image - smooth) / observation.noise_sigma(smooth, _pixel_noise(spec.instrument))
+    return (image - smooth) / observation.noise_sigma(
+        smooth, observation.pixel_noise(spec.instrument)
+    )
 
 
 @lru_cache(maxsize=64)
@@ -166,7 +164,7 @@ def render(
     """
     if isinstance(systems, LensSystem):
         return render([systems], spec, engine_name, sampling=sampling, psf=psf)[0]
-    noise = _pixel_noise(spec.instrument)
+    noise = observation.pixel_noise(spec.instrument)
     psfs = point_spreads(spec.instrument, systems) if psf is None else [psf] * len(systems)
     images = engine(engine_name)(systems, spec, sampling or spec.sampling, noise, psfs)
     if psfs is None:
@@ -241,7 +239,7 @@ def observe(
         engine_name: "fast" or "lenstronomy".
         with_refit_snr: whether to compute the S/N after a refit of the smooth lens.
     """
-    noise = _pixel_noise(spec.instrument)
+    noise = observation.pixel_noise(spec.instrument)
     noise_free = render(systems, spec, engine_name)
     snr = np.zeros(len(systems))
     refit = np.full(len(systems), 0.0 if with_refit_snr else math.nan)

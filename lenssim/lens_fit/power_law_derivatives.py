@@ -22,6 +22,7 @@ from lenssim.compilation import kernel
 from lenssim.profiles.elliptical_power_law import angular_series
 from lenssim.profiles.ellipticity import axis_ratio_and_angle
 from lenssim.rendering.elementary import exponential, logarithm
+from lenssim.rendering.power_law_rays import sum_series
 
 FloatArray = NDArray[np.float64]
 
@@ -115,7 +116,9 @@ def deflection_derivatives(x, y, lens, scratch, results):
         scale[i] *= 2.0 * b / (1.0 + q)
     # the sums of c_n, d c_n / d f and d c_n / d t, turned to the sky
     for k in range(3):
-        _sum_series(lens.series[k], twice, value, last)
+        value[:] = 0.0
+        last[:] = 0.0
+        sum_series(lens.series[k], twice, value, last)
         row = (0, 2, 6)[k]
         along_x, along_y = results[row][:n], results[row + 1][:n]
         for i in range(n):
@@ -169,22 +172,3 @@ def _apply_chain_rule(x, y, lens, logs, kappa, results):
         results[8, i] = f_xx
         results[9, i] = f_xy
         results[10, i] = f_yy
-
-
-@kernel
-def _sum_series(series, twice, value, last):
-    """Clenshaw's recurrence for sum_n c_n exp(2 i n phi) = value - last exp(-2 i phi).
-
-    Args:
-        series: the coefficients, shape (terms,).
-        twice: 2 cos(2 phi), shape (n,).
-        value, last: receive the two last terms of the recurrence, shape (n,).
-    """
-    value[:] = 0.0
-    last[:] = 0.0
-    for k in range(series.shape[0] - 1, -1, -1):
-        coefficient = series[k]
-        for i in range(value.shape[0]):
-            next_value = coefficient + twice[i] * value[i] - last[i]
-            last[i] = value[i]
-            value[i] = next_value

@@ -46,7 +46,7 @@ def power_law_deflections(
         power[i] = squared / (b * b)
         value[i] = 0.0
         last[i] = 0.0
-    _sum_series(series, twice_cosine, value, last)
+    sum_series(series, twice_cosine, value, last)
     factor = 2.0 * b / (1.0 + axis_ratio)
     if slope == 2.0:
         for i in range(count):
@@ -69,8 +69,16 @@ def power_law_deflections(
 
 
 @kernel
-def _sum_series(series, twice_cosine, value, last):
-    """Clenshaw's recurrence, two terms at a time, from zeros in `value` and `last`."""
+def sum_series(series, twice_cosine, value, last):
+    """Clenshaw's recurrence for sum_n c_n exp(2 i n phi) = value - last exp(-2 i phi).
+
+    Two terms at a time.
+
+    Args:
+        series: the coefficients c_n, shape (terms,).
+        twice_cosine: 2 cos(2 phi), shape (n,).
+        value, last: zeros, which become the two last terms of the recurrence, shape (n,).
+    """
     terms = series.shape[0]
     if terms % 2 == 1:
         for i in range(value.shape[0]):
