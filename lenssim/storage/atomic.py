@@ -35,8 +35,9 @@ def scratch_file(target: Path, folder: Path | None = None) -> Iterator[Path]:
             scratch.parent.mkdir(exist_ok=True)
             scratch.touch(exist_ok=False)
             break
-        except FileNotFoundError:  # another writer has just removed the empty folder
-            if not target.parent.is_dir():
+        except (FileNotFoundError, FileExistsError):
+            # another writer has removed the empty folder, between these calls or within mkdir
+            if not target.parent.is_dir() or scratch.parent.is_file():
                 raise
     try:
         yield scratch
