@@ -8,7 +8,8 @@ To add an encoder that timm lacks:
 1. Write it in a file here: images (n, 1, height, width) in, features (n, num_features) out.
 2. Register it with timm (`@timm.models.register_model`), so that `--encoder NAME` finds it.
 3. Import the file in `timm_encoder.py`, which is loaded before an encoder is built.
-4. Test its shapes, and one property that defines it, in `tests/lensmodels/test_encoders.py`.
+4. Give it timm's `forward_features` and `forward_head`, for methods that look at regions.
+5. Test its shapes, and one property that defines it, in `tests/lensmodels/test_encoders.py`.
 """
 
 from typing import TYPE_CHECKING

@@ -9,6 +9,7 @@ to the size of the images.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -62,6 +63,45 @@ class Encoder(nn.Module):
         """Features, (n, num_features), of scaled images, (n, 1, height, width)."""
         return self.network(images)
 
+    def regions(self, images: Tensor) -> Tensor:
+        """Features of each region of scaled images, (n, regions, region features).
+
+        A region is a place of a CNN's last map or a patch of a transformer, row by row; tokens that
+        stand for no place (class, registers) are left out. Their features are those before
+        pooling: of some CNNs fewer than `num_features`.
+
+        Args:
+            images: (n, 1, height, width).
+
+        Raises:
+            UsageError: if the model gives no such features.
+        """
+        return self.pooled_and_regions(images)[1]
+
+    def pooled_and_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` and `regions` give, from one pass through the model.
+
+        Args and errors are those of `regions`.
+        """
+        network: Any = self.network  # timm's models have no common type
+        find = getattr(network, "forward_features", None)
+        features = None if find is None else find(images)
+        if not isinstance(features, Tensor) or features.ndim not in (3, 4):
+            raise UsageError(
+                f"Encoder {self.settings.name} gives no features of single regions; choose one "
+                "with a map or tokens, such as a ResNet, ConvNeXt, Swin or ViT."
+            )
+        return network.forward_head(features), _as_regions(features, network)
+
+    def count_region_features(self) -> int:
+        """Length of the feature vector of a region.
+
+        Raises:
+            UsageError: if the model gives no features of regions.
+        """
+        blank = torch.zeros(1, 1, self.num_pix, self.num_pix)
+        return self._without_gradient(self.regions, blank).shape[-1]
+
     def refusal(self, size: int) -> str | None:
         """Why the encoder does not take images of a size, (1, 1, size, size); None if it does."""
         try:
@@ -90,12 +130,24 @@ class Encoder(nn.Module):
         return features.shape[-1]
 
     def _features_of_blank(self, size: int) -> Any:
+        return self._without_gradient(self.network, torch.zeros(1, 1, size, size))
+
+    def _without_gradient(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
         was_training = self.network.training
         self.network.eval()
         with torch.no_grad():
-            features = self.network(torch.zeros(1, 1, size, size))
+            features = function(images)
         self.network.train(was_training)
         return features
+
+
+def _as_regions(features: Tensor, network: nn.Module) -> Tensor:
+    """Features before pooling, (n, c, h, w), (n, h, w, c) or (n, tokens, c), as (n, regions, c)."""
+    if features.ndim == 3:
+        return features[:, getattr(network, "num_prefix_tokens", 0) :]
+    if getattr(network, "output_fmt", "NCHW") == "NHWC":
+        return features.flatten(1, 2)
+    return features.flatten(2).transpose(1, 2)
 
 
 def _timm_model(settings: EncoderSettings, num_pix: int, *, is_loaded: bool) -> nn.Module:

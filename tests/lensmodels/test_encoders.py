@@ -39,6 +39,56 @@ def test_transformers_take_the_smaller_views_of_a_multi_crop():
     assert made(torch.zeros(2, 1, 40, 40)).shape == (2, made.num_features)
 
 
+SWIN = {"embed_dim": 16, "depths": [1, 1], "num_heads": [1, 1], "window_size": 4}
+
+REGIONS = {
+    "test_resnet": ({}, 4),
+    "test_efficientnet_gn": ({}, 4),
+    "test_convnext": ({}, 4),
+    "swin_tiny_patch4_window7_224": (SWIN, 64),
+    "vit_tiny_patch16_224": ({"embed_dim": 16, "num_heads": 1, "depth": 1}, 16),
+    "deit_tiny_distilled_patch16_224": ({"embed_dim": 16, "num_heads": 1, "depth": 1}, 16),
+    "vit_tiny_r_s16_p8_224": ({"embed_dim": 16, "num_heads": 1, "depth": 1}, 4),
+}
+"""Arguments and regions of 64 x 64 pixels: CNNs, NHWC, one and two prefix tokens, a hybrid."""
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_regions_are_the_places_of_a_map_or_the_patches(name):
+    arguments, count = REGIONS[name]
+    made = encoder(name, arguments=arguments).eval()
+    images = torch.randn(2, 1, 64, 64)
+    pooled, regions = made.pooled_and_regions(images)
+    assert regions.shape == (2, count, made.count_region_features())
+    assert torch.equal(regions, made.regions(images))
+    assert torch.allclose(pooled, made(images), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("test_convnext", {}), ("swin_tiny_patch4_window7_224", SWIN | {"window_size": 1})],
+)
+def test_regions_run_row_by_row(name, arguments):
+    made = encoder(name, arguments=arguments).eval()
+    dark, bright = torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)
+    bright[..., :32, 32:] = torch.randn(32, 32)  # the upper right quarter
+    change = (made.regions(bright) - made.regions(dark)).square().sum(-1)[0]
+    side = int(len(change) ** 0.5)
+    strengths = change.reshape(2, side // 2, 2, side // 2).sum((1, 3)).flatten()
+    assert strengths.argmax() == 1  # rows first, then columns
+
+
+def test_region_features_may_be_fewer_than_those_of_the_image():
+    made = encoder("mobilenetv3_small_050")
+    assert (made.count_region_features(), made.num_features) == (288, 1024)
+
+
+def test_an_encoder_without_regions_is_refused():
+    made = Encoder(EncoderSettings(name="crossvit_9_240"), 240)
+    with pytest.raises(UsageError, match="no features of single regions"):
+        made.count_region_features()
+
+
 @pytest.mark.parametrize("name", ["resnet18", "resnet10t", "test_resnet"])
 def test_a_small_stem_keeps_the_resolution(name):
     network = encoder(name, small_stem=True).network
