@@ -2,14 +2,17 @@
 
 settings       which one
 timm_encoder   any timm model, with one channel
+timm_model     what timm asks of a model; the base of those here
+cvt            convolutional token embeddings and projections
+crossformer    patches of several sizes, attention to near and far tokens
+equivariant    group convolutions over the symmetries of the square
 
-To add an encoder that timm lacks:
+To add an encoder that timm lacks (docs/how-to/encoder.md says more):
 
-1. Write it in a file here: images (n, 1, height, width) in, features (n, num_features) out.
+1. Write it in a file here: subclass `timm_model.TimmModel` and write `forward_features`.
 2. Register it with timm (`@timm.models.register_model`), so that `--encoder NAME` finds it.
-3. Import the file in `timm_encoder.py`, which is loaded before an encoder is built.
-4. Give it timm's `forward_features` and `forward_head`, for methods that look at regions.
-5. Test its shapes, and one property that defines it, in `tests/lensmodels/test_encoders.py`.
+3. Import the file in `timm_encoder.py`: one line.
+4. Add it to the list of `tests/lensmodels/encoders/test_own_models.py`, and test what defines it.
 """
 
 from typing import TYPE_CHECKING

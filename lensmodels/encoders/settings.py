@@ -13,7 +13,8 @@ class EncoderSettings(Settings):
     """Which encoder."""
 
     name: str = "resnet50"
-    """Encoder: a timm model, or vit, the study's: 12 blocks and patches of 32 pixels."""
+    """Encoder: a timm model; vit, the study's of 12 blocks and patches of 32 pixels; swin, with
+    patches of 2 and windows of 4; or one of this package: cvt_13, crossformer_t, equivariant."""
     patch_size: int | None = Field(None, ge=1)
     """Patches of a vision transformer, pixels; the model's if not given. A 64-pixel image is only 4
     patches of 32, and each perturbation of the arc is smaller than 8."""

@@ -17,12 +17,21 @@ import torch
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
+import lensmodels.encoders.crossformer
+import lensmodels.encoders.equivariant  # noqa: F401  each registers its models with timm
 from lensmodels.encoders.settings import EncoderSettings
 from lensmodels.errors import UsageError
 
-STUDY_VIT = "vit_base_patch32_224"
-"""The timm model of `vit`: 12 blocks and patches of 32 pixels, as in Deshmukh et al. 2023."""
+NAMED: dict[str, tuple[str, dict[str, Any]]] = {
+    "vit": ("vit_base_patch32_224", {}),
+    "swin": ("swin_tiny_patch4_window7_224", {"patch_size": 2, "window_size": 4}),
+}
+"""The timm model and arguments of names of ours.
 
+vit     the study's: 12 blocks and patches of 32 pixels, as in Deshmukh et al. 2023
+swin    Swin-T (Liu et al. 2021, arXiv:2103.14030) for 64 pixels: 32 to 4 tokens a side, which the
+        windows divide
+"""
 
 RESERVED_ARGUMENTS = {
     "checkpoint_path",
@@ -151,12 +160,12 @@ def _as_regions(features: Tensor, network: nn.Module) -> Tensor:
 
 
 def _timm_model(settings: EncoderSettings, num_pix: int, *, is_loaded: bool) -> nn.Module:
-    name = STUDY_VIT if settings.name == "vit" else settings.name
+    name, named = NAMED.get(settings.name, (settings.name, {}))
     if not timm.is_model(name):
         similar = timm.list_models(f"*{name}*")[:5]
         hint = f"did you mean {', '.join(similar)}?" if similar else "see timm.list_models()."
         raise UsageError(f"There is no encoder {name!r} in timm; {hint}")
-    arguments: dict[str, Any] = dict(settings.arguments)
+    arguments: dict[str, Any] = {**named, **settings.arguments}
     reserved = sorted(RESERVED_ARGUMENTS & arguments.keys())
     if reserved:
         raise UsageError(
