@@ -18,6 +18,7 @@ from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 import lensmodels.encoders.crossformer
+import lensmodels.encoders.cvt
 import lensmodels.encoders.equivariant  # noqa: F401  each registers its models with timm
 from lensmodels.encoders.settings import EncoderSettings
 from lensmodels.errors import UsageError

@@ -7,12 +7,14 @@ import torch
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import UsageError
 
-SMALL = ("crossformer_tiny_64", "equivariant_tiny")
+SMALL = ("cvt_tiny_64", "crossformer_tiny_64", "equivariant_tiny")
 
 PUBLISHED = {
+    "cvt_13": 20.0, "cvt_21": 31.5, "cvt_w24": 277,
     "crossformer_t": 27.8, "crossformer_s": 30.7, "crossformer_b": 52.0, "crossformer_l": 92.0,
 }  # fmt: skip
-"""Million weights with the head of 1,000 classes: table 2 of Wang et al. 2021."""
+"""Million weights with the head of 1,000 classes: tables 2 and 3 of Wu et al. 2021, and table 2 of
+Wang et al. 2021."""
 
 SMALL_SWIN = {"embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
 
@@ -82,6 +84,8 @@ def test_weights_that_nobody_has_are_refused(name):
 def test_a_pooling_that_a_network_lacks_is_refused():
     with pytest.raises(UsageError, match="can be avg, not 'token'"):
         encoder("equivariant_tiny", arguments={"global_pool": "token"})
+    with pytest.raises(UsageError, match="can be avg or token, not 'max'"):
+        encoder("cvt_tiny_64", arguments={"global_pool": "max"})
 
 
 def test_swin_has_patches_of_2_and_windows_of_4_that_are_settings():
