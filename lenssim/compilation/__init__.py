@@ -16,6 +16,7 @@ from llvmlite.binding import get_host_cpu_name
 from numba import njit
 
 from lenssim.compilation.kernel_cache import kernel_cache
+from lenssim.compilation.self_contained import KernelCompiler
 
 _FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
 """Float rearrangements that let loops vectorise; NaN and infinity keep their meaning."""
@@ -31,7 +32,9 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     It runs without Python's lock; division by zero gives infinity or NaN.
     """
-    compiled: Any = njit(fastmath=_FASTMATH, error_model="numpy", nogil=True)(function)
+    compiled: Any = njit(
+        fastmath=_FASTMATH, error_model="numpy", nogil=True, pipeline_class=KernelCompiler
+    )(function)
     if compiled is not function:  # as it is with NUMBA_DISABLE_JIT=1
         compiled._cache = kernel_cache(function)
         _kernels.append(compiled)

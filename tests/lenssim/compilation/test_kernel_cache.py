@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from llvmlite.binding import Linkage
 from numba.core import caching
 
 import lenssim
@@ -44,6 +45,17 @@ warm_up()
 print([kernel.__name__ for kernel in compilation._kernels if not kernel.signatures])
 """
 
+IMAGES = """
+import hashlib
+import lenssim
+sha256 = hashlib.sha256()
+for model, name in [("B", "axion"), ("B", "cdm"), ("B-wide", "cdm"), ("A-deeplense", "cdm")]:
+    spec = lenssim.load_spec(model)
+    for index in range(4):
+        sha256.update(lenssim.simulate(spec, name, index).noise_free.tobytes())
+print(sha256.hexdigest())
+"""
+
 
 def python(*arguments, cwd=None, **environment):
     return subprocess.run(
@@ -52,7 +64,7 @@ def python(*arguments, cwd=None, **environment):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=800,
         check=False,
     )
 
@@ -129,6 +141,21 @@ def test_cached_kernel_that_cannot_be_loaded_is_compiled_again(unwarned, monkeyp
     assert compiled(2.0) == 4.0
 
 
+def test_kernels_share_no_code_with_each_other():
+    """Which copy of a function runs would depend on what the process has loaded before."""
+    inner = kernel(double)
+
+    def twice(x):
+        return inner(inner(x))
+
+    outer = kernel(twice)
+    assert outer(1.0) == 4.0
+    [compiled] = outer.overloads.values()
+    module = compiled.library._final_module
+    shared = [each.name for each in module.functions if each.linkage == Linkage.linkonce_odr]
+    assert not [name for name in shared if not name.startswith("NRT_")]
+
+
 def test_kernel_sources_are_the_modules_of_all_packages_with_kernels():
     names = {f"{file.parent.name}/{file.name}" for file in kernel_cache.kernel_sources()}
     assert {"lenssim/observation.py", "profiles/tnfw.py", "rendering/source.py"} <= names
@@ -150,13 +177,17 @@ def test_an_empty_cache_holds_no_kernels(tmp_path):
     assert python("-c", code, NUMBA_CACHE_DIR=str(tmp_path)).stdout == "False\n"
 
 
-@pytest.mark.slow  # compiles all kernels once more, which takes a minute
-def test_warming_up_compiles_every_kernel(tmp_path):
+@pytest.mark.timeout(900)
+@pytest.mark.slow  # compiles all kernels once more, which takes minutes on a busy machine
+def test_warming_up_compiles_every_kernel_and_later_processes_give_the_same_bits(tmp_path):
     package = Path(lenssim.__file__).parent
     sources = [file.relative_to(package.parent) for file in kernel_cache.kernel_sources()]
     modules = [".".join(source.with_suffix("").parts) for source in sources]
-    left = python("-c", NOT_COMPILED, *modules, NUMBA_CACHE_DIR=str(tmp_path))
-    assert left.stdout == "[]\n", left.stderr
+    first = python("-c", NOT_COMPILED + IMAGES, *modules, NUMBA_CACHE_DIR=str(tmp_path))
+    left, images = first.stdout.splitlines()
+    assert left == "[]", first.stderr
+    later = python("-c", IMAGES, NUMBA_CACHE_DIR=str(tmp_path))
+    assert later.stdout.split() == [images]
 
 
 @pytest.mark.parametrize("threads", ["0", "-3"])
