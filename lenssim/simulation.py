@@ -20,7 +20,7 @@ from lenssim.profiles.tnfw import tnfw_deflections
 from lenssim.progress import Phase
 from lenssim.rendering import EngineName, engine, kernels_are_compiled
 from lenssim.rendering.optics import point_spreads
-from lenssim.rendering.point_spread import Gaussian, PointSpread
+from lenssim.rendering.point_spread import Gaussian, Moffat, PointSpread
 from lenssim.spec import (
     Instrument,
     Sampling,
@@ -297,8 +297,11 @@ def warm_up() -> None:
     spec = load_spec("B", ["instrument.num_pix=8"])
     system = simulate(spec, "axion", 0).system
     psf = Gaussian(0.16)
+    pixel_psf = load_spec("B-deeplense", ["instrument.num_pix=8"])
     for sampling in (Sampling(tolerance=1.0), Sampling(subsamples=1)):
         render(system, spec, sampling=sampling, psf=psf)
+        render(system, pixel_psf, sampling=sampling)
+    render(system, spec, psf=Moffat(0.2, 3.0))
     smooth_derivatives(smooth_system(system), spec, psf=psf)
     nothing = np.empty(0)
     tnfw_deflections(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
