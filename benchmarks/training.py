@@ -41,6 +41,7 @@ import lenssim
 from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.methods import PRETRAINING, Pretraining
+from lensmodels.methods.settings import PRETRAINING_DEFAULTS
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.views import default_recipe
@@ -143,7 +144,7 @@ class Comparison:
             Encoder(self.encoder, SIZE),
             default_recipe(self.method),
             self.data.scaling,
-            kind.defaults,
+            PRETRAINING_DEFAULTS[self.method],
             batch_size=self.batch_size,
             total_steps=self.steps,
             seed=0,

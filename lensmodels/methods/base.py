@@ -2,11 +2,13 @@
 
 To add a method (`simsiam.py` is the shortest example):
 
-1. Write one file here: subclass `Pretraining`, and write `loss(views)`, from a list of batches of
-   views to the mean loss; `self.encoder` gives the features.
-2. Put its default settings into `settings.py`, and its views, with the reason why each preserves
-   the label, into `lensmodels/views/views.yaml`.
-3. Register it in `registry.py`.
+1. Write one file here: subclass `Pretraining`, or `Averaging` if a moving average teaches, and
+   write `loss(views)`, from a list of batches of views to the mean loss; `self.encoder` gives the
+   features, and `self.encoder.regions` those of every place of the image.
+2. Register it by one line in `settings.py`, with its default settings; what it has to set besides
+   is a class there.
+3. If it compares other views than two that are turned and exposed again, put them, with the reason
+   why each preserves the label, into `lensmodels/views/views.yaml`.
 4. Test the loss in `tests/lensmodels/methods/test_losses.py`, against a case computed by hand or an
    invariance.
 """
@@ -146,14 +148,15 @@ class Pretraining(Module, ABC):
         seed: of the run.
 
     Attributes:
-        defaults: of the stage.
         relative_cost: work of a step, in units of a supervised step on as many images; a forward
             pass is a third of one.
+        is_probed: whether frozen features show what was learned. If they are only for finetuning,
+            there is no online probe, and a collapse is one of their rank alone.
         collapsed: whether the features of the last validation had collapsed.
     """
 
-    defaults: ClassVar[StageSettings]
     relative_cost: ClassVar[float] = 2.0
+    is_probed: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -183,15 +186,31 @@ class Pretraining(Module, ABC):
         """The encoder that is kept."""
         return self.encoder
 
+    def features(self, images: Tensor) -> Tensor:
+        """Features of scaled images, (n, features), that are watched for a collapse."""
+        return self.trained_encoder(images)
+
+    def draw_views(self, images: Tensor, seed: int, **part: int) -> list[Tensor]:
+        """Scaled views of raw images, (n, 1, height, width), e-/s, for the loss.
+
+        Args:
+            images: of this process's part of the batch.
+            seed: of the step.
+            part: `rank` and `world_size` of `Draws`.
+        """
+        return self.views(images, Draws(seed, len(images), images.device, **part))
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Draws the views of a batch and gives their loss."""
-        loss = self.loss(self.views(batch["image"], self.draws(batch["image"])))
+        part = {"rank": self.global_rank, "world_size": self.trainer.world_size}
+        seed = step_seed(self.seed, self.global_step)
+        loss = self.loss(self.draw_views(batch["image"], seed, **part))
         self.record("train_loss", loss)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keeps features and labels of a batch for the end of the epoch."""
-        self._features.append(self.trained_encoder(self.scaling(batch["image"])).float())
+        self._features.append(self.features(self.scaling(batch["image"])).float())
         self._labels.append(batch["label"])
 
     def on_validation_epoch_end(self) -> None:
@@ -200,13 +219,19 @@ class Pretraining(Module, ABC):
         self._features, self._labels = [], []
         check_finite([features], "features", self.current_epoch)
         spread, rank = embedding_std(features), embedding_rank(features)
-        self.collapsed = has_collapsed(spread, rank)
-        measurements = {"embedding_std": spread, "embedding_rank": rank}
+        self.collapsed = has_collapsed(spread if self.is_probed else 1.0, rank)
+        measurements = {"embedding_rank": rank}
+        if self.is_probed:
+            measurements["embedding_std"] = spread
         classes, columns = labels.unique(return_inverse=True)
-        if len(classes) > 1:
+        if self.is_probed and len(classes) > 1:
             white, _ = whiten(features, features)
             neighbours = neighbour_probabilities(white, labels)[:, classes]
             linear = linear_scores(features, labels)[:, classes]
             measurements["knn_macro_auc"] = macro_auc(neighbours, columns)
             measurements["linear_macro_auc"] = macro_auc(linear, columns)
         self.log_dict(measurements, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, also where a paper takes SGD, or LARS for batches of thousands."""
+        return self.adamw()

@@ -14,13 +14,12 @@ from lightly.models.modules import SimCLRProjectionHead
 from torch import Tensor
 
 from lensmodels.methods.base import Pretraining
-from lensmodels.methods.settings import CONTRASTIVE_DEFAULTS, ContrastiveSettings
+from lensmodels.methods.settings import ContrastiveSettings
 
 
 class Contrastive(Pretraining):
     """NT-Xent between two views; the other images of the batch, of all processes, are negatives."""
 
-    defaults = CONTRASTIVE_DEFAULTS
     stage: ContrastiveSettings
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -35,7 +34,3 @@ class Contrastive(Pretraining):
         """NT-Xent, equation 1 there, of the projections of two views."""
         first, second = (self.projection_head(self.encoder(view)) for view in views)
         return self.criterion(first, second)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW in place of LARS, which the paper needs for batches of thousands."""
-        return self.adamw()

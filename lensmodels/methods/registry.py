@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from lensmodels.methods.base import Pretraining
-from lensmodels.methods.byol import BYOL
-from lensmodels.methods.contrastive import Contrastive
-from lensmodels.methods.dino import DINO
-from lensmodels.methods.simsiam import SimSiam
+from lensmodels.methods.settings import ENTRIES
+
+
+def _load(place: str) -> type[Pretraining]:
+    module, name = place.split(":")
+    return getattr(import_module(f"lensmodels.methods.{module}"), name)
+
 
 PRETRAINING: dict[str, type[Pretraining]] = {
-    "contrastive-rotation": Contrastive,
-    "contrastive-noise": Contrastive,
-    "byol": BYOL,
-    "simsiam": SimSiam,
-    "dino": DINO,
+    name: _load(entry.place) for name, entry in ENTRIES.items()
 }
-"""Self-supervised methods by name."""
+"""Self-supervised methods by name, as `settings.ENTRIES` registers them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pydantic import Field
 
 from lensmodels.errors import UsageError
@@ -32,7 +34,19 @@ MIN_TEMPERATURE = 1e-3
 """Of a softmax: below it, there is one winner and nothing to learn from."""
 
 
-class AveragingSettings(StageSettings):
+class HeadSettings(StageSettings):
+    """Of a method whose head's width is set by the paper for the 2,048 features of a ResNet-50."""
+
+    hidden_units: int | None = Field(None, ge=1)
+    """Width of the hidden layers of the heads; if not given, as many for each feature of the
+    encoder as in the paper, and no fewer than suits small encoders."""
+
+    def width(self, features: int, *, per_feature: int, at_least: int) -> int:
+        """Hidden units for an encoder of so many features."""
+        return self.hidden_units or max(at_least, per_feature * features)
+
+
+class AveragingSettings(HeadSettings):
     """Of a method that learns from a moving average of the network that it trains.
 
     BYOL and DINO begin with a momentum of 0.996, an average over 250 steps, in trainings of
@@ -74,36 +88,71 @@ class DINOSettings(AveragingSettings):
     ten thousand images."""
 
 
-SUPERVISED_DEFAULTS = StageSettings(epochs=30, learning_rate=2e-3)
-CONTRASTIVE_DEFAULTS = ContrastiveSettings(epochs=100, learning_rate=1e-3)
-BYOL_DEFAULTS = AveragingSettings(epochs=100, learning_rate=1e-3)
-SIMSIAM_DEFAULTS = StageSettings(epochs=100, learning_rate=1e-3)
-DINO_DEFAULTS = DINOSettings(epochs=100, learning_rate=1e-3)
+class VICRegSettings(HeadSettings):
+    """How long and how fast to train, and the weights of the loss's terms, those of the paper."""
 
-PRETRAINING_DEFAULTS: dict[str, StageSettings] = {
-    "contrastive-rotation": CONTRASTIVE_DEFAULTS,
-    "contrastive-noise": CONTRASTIVE_DEFAULTS,
-    "byol": BYOL_DEFAULTS,
-    "simsiam": SIMSIAM_DEFAULTS,
-    "dino": DINO_DEFAULTS,
+    invariance: float = Field(25.0, ge=0, allow_inf_nan=False)
+    """Weight of the distance between two views."""
+    variance: float = Field(25.0, ge=0, allow_inf_nan=False)
+    """Weight of the term that keeps the spread of every output above 1."""
+    covariance: float = Field(1.0, ge=0, allow_inf_nan=False)
+    """Weight of the term that makes the outputs uncorrelated."""
+
+
+class MAESettings(StageSettings):
+    """How long and how fast to train, and how much to hide."""
+
+    masked_share: float = Field(0.75, gt=0, lt=1)
+    """Share of the patches that the encoder does not see, as in the paper."""
+    decoder_depth: int = Field(2, ge=1)
+    """Blocks of the decoder; 2 in place of 8, which are as good for finetuning (table 1a there)."""
+
+
+SUPERVISED_DEFAULTS = StageSettings(epochs=30, learning_rate=2e-3)
+
+
+class Entry(NamedTuple):
+    """A self-supervised method, as it is registered.
+
+    Attributes:
+        title: its name in a sentence or a table.
+        place: its class, as "module:Class" in `lensmodels.methods`.
+        defaults: its settings where the user gives none.
+        views: of an image that it compares; of a method with local views, the global ones.
+        takes_local_views: whether more may follow.
+    """
+
+    title: str
+    place: str
+    defaults: StageSettings
+    views: int = 2
+    takes_local_views: bool = False
+
+
+ENTRIES = {
+    "contrastive-rotation": Entry(
+        "Contrastive (rotation)", "contrastive:Contrastive", ContrastiveSettings(epochs=100)
+    ),
+    "contrastive-noise": Entry(
+        "Contrastive (noise)", "contrastive:Contrastive", ContrastiveSettings(epochs=100)
+    ),
+    "byol": Entry("BYOL", "byol:BYOL", AveragingSettings(epochs=100)),
+    "simsiam": Entry("SimSiam", "simsiam:SimSiam", HeadSettings(epochs=100)),
+    "dino": Entry("DINO", "dino:DINO", DINOSettings(epochs=100), takes_local_views=True),
+    "vicreg": Entry("VICReg", "vicreg:VICReg", VICRegSettings(epochs=100)),
+    "esvit": Entry("EsViT", "esvit:EsViT", DINOSettings(epochs=100), takes_local_views=True),
+    "mae": Entry("MAE", "mae:MAE", MAESettings(epochs=100), views=1),
 }
+"""Self-supervised methods by name: one entry each."""
+
+PRETRAINING_DEFAULTS = {name: entry.defaults for name, entry in ENTRIES.items()}
 """Settings of each self-supervised method where the user gives none."""
 
-METHOD_NAMES = {
-    "supervised": "Supervised",
-    "contrastive-rotation": "Contrastive (rotation)",
-    "contrastive-noise": "Contrastive (noise)",
-    "byol": "BYOL",
-    "simsiam": "SimSiam",
-    "dino": "DINO",
-}
+METHOD_NAMES = {"supervised": "Supervised"} | {name: each.title for name, each in ENTRIES.items()}
 """How each method is called in a sentence or a table."""
 
 METHODS = tuple(METHOD_NAMES)
 """Names of all methods, as options and settings have them."""
-
-COMPARED_VIEWS = 2
-"""Views of an image that a method compares; of DINO's, the global ones."""
 
 
 def check_views(method: str, recipe: Recipe) -> None:
@@ -112,11 +161,9 @@ def check_views(method: str, recipe: Recipe) -> None:
     Raises:
         UsageError: saying how many views the method compares.
     """
-    count = sum(view.count for view in recipe)
-    if method == "dino":  # local views may follow the global ones
-        if count < COMPARED_VIEWS:
-            raise UsageError(
-                f"{METHOD_NAMES[method]} compares {COMPARED_VIEWS} views or more, not {count}."
-            )
-    elif count != COMPARED_VIEWS:
-        raise UsageError(f"{METHOD_NAMES[method]} compares {COMPARED_VIEWS} views, not {count}.")
+    count, entry = sum(view.count for view in recipe), ENTRIES[method]
+    if count == entry.views or (entry.takes_local_views and count > entry.views):
+        return
+    wanted = f"{entry.views} view{'s' * (entry.views != 1)}"
+    more = " or more" if entry.takes_local_views else ""
+    raise UsageError(f"{entry.title} compares {wanted}{more}, not {count}.")

@@ -12,20 +12,21 @@ from lightly.models.modules import SimSiamPredictionHead, SimSiamProjectionHead
 from torch import Tensor
 
 from lensmodels.methods.base import Pretraining
-from lensmodels.methods.settings import SIMSIAM_DEFAULTS
+from lensmodels.methods.settings import HeadSettings
 
 
 class SimSiam(Pretraining):
     """BYOL without the average: what keeps it from collapse is that the target gets no gradient."""
 
-    defaults = SIMSIAM_DEFAULTS
+    stage: HeadSettings
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        # 512 in place of the paper's 2048, as the encoders here have 64 to 512 features; the
-        # predictor's bottleneck is a quarter, as there
-        self.projection_head = SimSiamProjectionHead(self.encoder.num_features, 512, 512)
-        self.prediction_head = SimSiamPredictionHead(512, 128, 512)
+        features = self.encoder.num_features
+        # 2048 for as many features, as in the paper; the predictor's bottleneck is a quarter
+        width = self.stage.width(features, per_feature=1, at_least=512)
+        self.projection_head = SimSiamProjectionHead(features, width, width)
+        self.prediction_head = SimSiamPredictionHead(width, max(1, width // 4), width)
         self.criterion = NegativeCosineSimilarity()
 
     def loss(self, views: list[Tensor]) -> Tensor:
@@ -35,7 +36,3 @@ class SimSiam(Pretraining):
             self.criterion(self.prediction_head(first), second.detach())
             + self.criterion(self.prediction_head(second), first.detach())
         )
-
-    def configure_optimizers(self) -> Any:
-        """AdamW in place of SGD, as for every method here."""
-        return self.adamw()

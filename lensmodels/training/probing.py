@@ -51,7 +51,9 @@ def probe_pretraining(config: RunConfig, data: LensDataModule) -> None:
         _check_step(
             config,
             images_in_step(config, data.sizes["train"]),
-            lambda count: method.loss(views(count)),
+            lambda count: method.loss(
+                method.draw_views(torch.randn(count, 1, data.num_pix, data.num_pix), seed=0)
+            ),
             method_name,
         )
 

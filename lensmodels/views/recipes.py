@@ -64,9 +64,11 @@ def recipe_from(values: Any, where: str) -> Recipe:
 
 
 def default_recipe(method: str) -> Recipe:
-    """The views of a method that come with lensmodels."""
+    """The views of a method that come with lensmodels: its own, or those of any pretraining."""
     text = files("lensmodels.views").joinpath("views.yaml").read_text("utf-8")
-    return recipe_from(parse_yaml(text, "views.yaml")[method], f"views.yaml, {method}")
+    recipes = parse_yaml(text, "views.yaml")
+    name = method if method in recipes else "pretraining"
+    return recipe_from(recipes[name], f"views.yaml, {name}")
 
 
 def plain_recipe(recipe: Recipe) -> list[dict[str, Any]]:

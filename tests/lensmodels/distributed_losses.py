@@ -12,6 +12,7 @@ from lightly.models.modules import SimCLRProjectionHead
 from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.methods import PRETRAINING, Supervised
+from lensmodels.methods.settings import PRETRAINING_DEFAULTS, SUPERVISED_DEFAULTS
 from lensmodels.model import LensModel
 from lensmodels.tasks import Classification, TaskSettings
 from lensmodels.views import default_recipe
@@ -34,13 +35,13 @@ def made(method, data):
     torch.manual_seed(0)
     # norms over a layer, not over a batch that processes share
     encoder = Encoder(EncoderSettings(name="test_vit", arguments={"depth": 2}), data.num_pix)
-    kind = PRETRAINING.get(method, Supervised)
-    stage = kind.defaults.model_copy(update={"epochs": 4, "learning_rate": 3e-4})
+    defaults = PRETRAINING_DEFAULTS.get(method, SUPERVISED_DEFAULTS)
+    stage = defaults.model_copy(update={"epochs": 4, "learning_rate": 3e-4})
     rest = {"batch_size": data.settings.batch_size, "total_steps": STEPS, "seed": 0}
     if method == "supervised":
         model = LensModel(data.scaling, encoder, Classification(TaskSettings()))
         return Supervised(model, default_recipe(method), stage, **rest)
-    module = kind(encoder, default_recipe(method), data.scaling, stage, **rest)
+    module = PRETRAINING[method](encoder, default_recipe(method), data.scaling, stage, **rest)
     if method.startswith("contrastive"):
         size = encoder.num_features
         module.projection_head = SimCLRProjectionHead(size, size, 128, batch_norm=False)

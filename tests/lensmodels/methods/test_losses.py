@@ -7,37 +7,6 @@ import torch
 from lightly.loss import DINOLoss, NegativeCosineSimilarity, NTXentLoss
 from torch import nn
 
-from lensmodels.data import InputScaling
-from lensmodels.encoders import Encoder, EncoderSettings
-from lensmodels.methods import PRETRAINING
-from lensmodels.views import default_recipe
-
-
-@pytest.fixture
-def make():
-    """A method with a tiny encoder, and two views of six images."""
-    torch.manual_seed(0)
-
-    def make(name, encoder="test_vit", **settings):
-        method = PRETRAINING[name]
-        return method(
-            Encoder(EncoderSettings(name=encoder), 64),
-            default_recipe(name),
-            InputScaling(),
-            method.defaults.model_copy(update={"epochs": 1, **settings}),
-            batch_size=6,
-            total_steps=100,
-            seed=0,
-        )
-
-    return make
-
-
-@pytest.fixture
-def views():
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(6, 1, 64, 64, generator=generator) for _ in range(2)]
-
 
 class Trainer:
     """As much of a trainer as a schedule asks for."""
