@@ -183,7 +183,7 @@ class Comparison:
         """Seconds of a step of the plain recipe."""
         module = self.module().to(self.device).train()
         module._trainer = _Steps()  # type: ignore[assignment]
-        optimiser = module.adamw()["optimizer"]
+        optimiser = module.configure_optimizers()["optimizer"]
         cast = (
             torch.autocast(self.device.type, torch.bfloat16)
             if self.precision == "bf16-mixed"

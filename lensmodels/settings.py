@@ -213,7 +213,7 @@ def setting_table() -> Iterator[Setting]:
     for setting in settings_of(RunConfig):
         if not setting.key.startswith(written):
             yield setting
-        if setting.key == "pretrain.warmup":
+        if setting.key == f"pretrain.{[*StageSettings.model_fields][-1]}":
             yield from _settings_of_methods()
 
 

@@ -22,12 +22,12 @@ from typing import Any, ClassVar
 import lightning
 import numpy as np
 import torch
-from lightly.utils.scheduler import CosineWarmupScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from lensmodels.data import Batch, InputScaling
 from lensmodels.encoders import Encoder
 from lensmodels.errors import LensmodelsError
+from lensmodels.methods.optimizer import adamw
 from lensmodels.methods.probes import (
     embedding_rank,
     embedding_std,
@@ -106,24 +106,21 @@ class Module(lightning.LightningModule):
         """Seeds what draws its own random numbers, such as dropout."""
         torch.manual_seed(step_seed(self.seed, self.global_step, self.global_rank + 1))
 
-    def adamw(self) -> Any:
-        """AdamW over what is trained, its learning rate warmed up and then falling as a cosine."""
-        trained = [weights for weights in self.parameters() if weights.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [weights for weights in trained if weights.ndim > 1]},
-            {"params": [weights for weights in trained if weights.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.AdamW(
-            groups,
-            lr=self.stage.learning_rate * (self.batch_size / 256) ** 0.5,
-            weight_decay=self.stage.weight_decay,
+    def adamw(self, encoder: Encoder, unscheduled: nn.Module | None = None) -> dict[str, Any]:
+        """AdamW over what is trained, and its schedule; see `optimizer.adamw`.
+
+        Args:
+            encoder: in this module.
+            unscheduled: part of this module whose learning rate stays at its full value.
+        """
+        return adamw(
+            self,
+            encoder.network,
+            self.stage,
+            batch_size=self.batch_size,
+            steps=self.total_steps,
+            unscheduled=unscheduled,
         )
-        steps = self.total_steps
-        schedule = CosineWarmupScheduler(optimiser, round(self.stage.warmup * steps), steps)
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
 
     @property
     def progress(self) -> float:
@@ -234,4 +231,4 @@ class Pretraining(Module, ABC):
 
     def configure_optimizers(self) -> Any:
         """AdamW, also where a paper takes SGD, or LARS for batches of thousands."""
-        return self.adamw()
+        return self.adamw(self.encoder)

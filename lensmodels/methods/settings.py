@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -17,17 +17,26 @@ class StageSettings(Settings):
     The papers train with SGD or LARS at batches of 256 to 4096 for hundreds of epochs. On sets
     of ten thousand images and batches of 64 to 256, AdamW with warm-up and a cosine is what
     works for ResNets and transformers alike without tuning, so that it is used for every method.
+    The recipe of Deshmukh et al. 2023, Adam at 1e-4 on all weights, is learning_rate 1e-4,
+    weight_decay 0, warmup 0, scale_rate false and schedule constant.
     """
 
     epochs: int = Field(ge=0)
     """Passes over the images; 0 skips the stage."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
-    """Learning rate at a batch of 256; it is scaled by the root of the batch size over that, as
-    suits Adam."""
+    """Learning rate at a batch of 256, of the heads and the encoder's last layer."""
     weight_decay: float = Field(0.05, ge=0, allow_inf_nan=False)
-    """Of weights, not of biases or norms."""
+    """Of weights, not of biases, norms, position embeddings or class tokens; 0 makes AdamW Adam."""
     warmup: float = Field(0.1, ge=0, le=1)
     """Share of the steps in which the learning rate rises to its full value."""
+    scale_rate: bool = True
+    """Scale the learning rate by the root of the batch size over 256, as suits Adam."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up, the learning rate falls to nearly 0 as a cosine, or is constant."""
+    encoder_rate: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """Learning rate of the encoder, as a share of that of the heads."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Learning rate of a layer of the encoder, as a share of that of the next."""
 
 
 MIN_TEMPERATURE = 1e-3

@@ -36,3 +36,7 @@ class SimSiam(Pretraining):
             self.criterion(self.prediction_head(first), second.detach())
             + self.criterion(self.prediction_head(second), first.detach())
         )
+
+    def configure_optimizers(self) -> Any:
+        """AdamW in place of SGD; the predictor's learning rate stays (appendix A there)."""
+        return self.adamw(self.encoder, unscheduled=self.prediction_head)

@@ -89,4 +89,4 @@ class Supervised(Module):
 
     def configure_optimizers(self) -> Any:
         """AdamW, as for every method here."""
-        return self.adamw()
+        return self.adamw(self.model.encoder)

@@ -32,6 +32,9 @@ MODEL = "model.safetensors"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 
+_FIXED_WIDTHS = {"byol": 1024, "simsiam": 512, "dino": 512}
+"""Hidden units of heads, where a run was begun before they followed the number of features."""
+
 MIN_COMPARED = 2
 """Runs that a comparison needs."""
 
@@ -122,12 +125,21 @@ def read_config(run: Path) -> RunConfig:
     file = Path(run) / CONFIG
     if not file.exists():
         raise UsageError(f"{run} is not a run: it has no {CONFIG}.")
-    values = read_yaml(file, UsageError)
+    values = _of_now(read_yaml(file, UsageError))
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         reason = str(error).splitlines()
         raise UsageError(f"{file} is not the settings of a run: {' '.join(reason[:3])}.") from None
+
+
+def _of_now(values: Any) -> Any:
+    """Settings of a run with those that runs of earlier versions do not name."""
+    if isinstance(values, dict) and isinstance(values.get("pretrain"), dict):
+        width = _FIXED_WIDTHS.get(values.get("method", ""))
+        if width is not None:
+            values["pretrain"].setdefault("hidden_units", width)
+    return values
 
 
 def require_model(run: Path) -> RunConfig:

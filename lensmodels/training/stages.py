@@ -90,7 +90,8 @@ def begin(config: RunConfig, run: Path, *, resume: bool, moved: bool = False) ->
     if stored is None:
         write_config(run, config)
         return config
-    return config.model_copy(update={"measured": stored.measured, "version": stored.version})
+    begun = {name: getattr(stored, name) for name in ("measured", "version", "pretrain")}
+    return config.model_copy(update=begun)
 
 
 def pretrain(config: RunConfig, run: Path) -> RunConfig:

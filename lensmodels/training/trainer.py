@@ -135,12 +135,15 @@ def _sentences(config: RunConfig, checkpoint: Path) -> Iterator[None]:
     with enough_memory(about, "choose a smaller --batch-size or encoder"):
         try:
             yield
-        except RuntimeError as error:
-            if "loading state_dict" not in str(error):
+        except (RuntimeError, ValueError) as error:
+            if "loading state_dict" in str(error):
+                reason = "of another encoder or task than this run"
+            elif "loaded state dict" in str(error):  # of an optimiser
+                reason = "of a version that grouped the weights otherwise"
+            else:
                 raise
             raise LensmodelsError(
-                f"{checkpoint} is of another encoder or task than this run; delete it to begin the "
-                "stage again."
+                f"{checkpoint} is {reason}; delete it to begin the stage again."
             ) from None
 
 

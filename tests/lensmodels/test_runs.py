@@ -10,6 +10,7 @@ from lensmodels.data import ImageContract, InputScaling
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.methods import StageSettings
+from lensmodels.methods.settings import PRETRAINING_DEFAULTS
 from lensmodels.model import LensModel
 from lensmodels.runs import (
     Measured,
@@ -23,6 +24,7 @@ from lensmodels.runs import (
     write_config,
     write_measured,
 )
+from lensmodels.runs.resume import first_difference
 from lensmodels.tasks import AxionMass, Classification, TaskSettings
 from lensmodels.views import default_recipe
 
@@ -200,3 +202,18 @@ def test_an_encoder_of_version_0_1_0_is_loaded(tmp_path):
     encoder, _ = load_encoder(tmp_path)
     held = model.encoder.state_dict()
     assert all(torch.equal(values, held[name]) for name, values in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(("method", "width"), [("byol", 1024), ("simsiam", 512), ("dino", 512)])
+def test_a_run_of_before_keeps_the_width_of_its_heads(tmp_path, method, width):
+    written = config().model_dump(mode="json") | {"method": method}
+    written["pretrain"] = PRETRAINING_DEFAULTS[method].model_dump(mode="json")
+    wanted = RunConfig.model_validate(written)
+    del written["pretrain"]["hidden_units"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(written))
+    stored = read_config(tmp_path)
+    assert stored.pretrain.hidden_units == width
+    assert first_difference(stored, wanted) is None  # resumed, as it began
+    stage = wanted.pretrain.model_copy(update={"hidden_units": 7})
+    other = wanted.model_copy(update={"pretrain": stage})
+    assert first_difference(stored, other) == ("pretrain.hidden_units", width, 7)
