@@ -34,6 +34,9 @@ swin    Swin-T (Liu et al. 2021, arXiv:2103.14030) for 64 pixels: 32 to 4 tokens
         windows divide
 """
 
+ANY_SIZE = "an encoder that takes several sizes, such as a ResNet, ConvNeXt, ViT, swin or cvt_13"
+"""What to choose where an encoder does not take a size."""
+
 RESERVED_ARGUMENTS = {
     "checkpoint_path",
     "features_only",
@@ -112,24 +115,27 @@ class Encoder(nn.Module):
         blank = torch.zeros(1, 1, self.num_pix, self.num_pix)
         return self._without_gradient(self.regions, blank).shape[-1]
 
-    def refusal(self, size: int) -> str | None:
-        """Why the encoder does not take images of a size, (1, 1, size, size); None if it does."""
+    def refusal(self, size: int) -> Exception | None:
+        """What the network raises for images of a size, (1, 1, size, size); None if it takes them.
+
+        `explain` makes a clause of it.
+        """
         try:
             self._features_of_blank(size)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # third-party networks raise what they like
-            return _one_line(error)
+            return error
         return None
 
     def _count_features(self, num_pix: int) -> int:
         """Length of the feature vector; timm's attribute leaves out the last layer of some."""
-        reason = self.refusal(num_pix)
-        if reason is not None:
+        refusal = self.refusal(num_pix)
+        if refusal is not None:
             raise UsageError(
                 f"Encoder {self.settings.name} does not take images of {num_pix} x {num_pix} "
-                f"pixels: {reason}."
-            )
+                f"pixels, whatever the method{explain(refusal)}; choose {ANY_SIZE}."
+            ) from refusal
         features = self._features_of_blank(num_pix)
         if not isinstance(features, Tensor) or features.ndim != 2:
             raise UsageError(
@@ -197,6 +203,15 @@ def _timm_model(settings: EncoderSettings, num_pix: int, *, is_loaded: bool) -> 
     raise UsageError(
         f"Encoder {name} does not take {arguments or 'these images'}: {_one_line(refusal)}."
     )
+
+
+def explain(refusal: Exception) -> str:
+    """A network's own reason in brackets, where its author checked the size; else nothing.
+
+    Other errors are of tensors inside it, and tell its user nothing.
+    """
+    checked = isinstance(refusal, (AssertionError, ValueError)) and str(refusal)
+    return f" ({_one_line(refusal)})" if checked else ""
 
 
 def _one_line(error: Exception) -> str:

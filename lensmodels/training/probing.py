@@ -15,6 +15,7 @@ from torch import Tensor
 from lensmodels.data import InputScaling, LensDataModule
 from lensmodels.devices import choose_device
 from lensmodels.encoders import Encoder
+from lensmodels.encoders.timm_encoder import ANY_SIZE, explain
 from lensmodels.errors import UsageError
 from lensmodels.memory import enough_memory
 from lensmodels.methods import PRETRAINING
@@ -104,14 +105,13 @@ def _blank_views(recipe: Recipe, num_pix: int) -> Callable[[int], list[Tensor]]:
 def _check_views(encoder: Encoder, views: Sequence[Tensor], user: str) -> None:
     """Refuse views of a size that the encoder does not take."""
     for size in sorted({view.shape[-1] for view in views}):
-        reason = encoder.refusal(size)
-        if reason is not None:
+        refusal = encoder.refusal(size)
+        if refusal is not None:
             raise UsageError(
                 f"Encoder {encoder.settings.name} does not take the views of {size} x {size} "
-                f"pixels that {user} draws from images of {encoder.num_pix}: {reason}; choose an "
-                "encoder that takes several sizes, such as a ResNet, ConvNeXt or ViT, or other "
-                "views."
-            )
+                f"pixels that {user} draws from images of {encoder.num_pix}{explain(refusal)}; "
+                f"choose {ANY_SIZE}, or other --views."
+            ) from refusal
 
 
 def _check_step(config: RunConfig, images: int, step: Callable[[int], Tensor], user: str) -> None:

@@ -1,5 +1,6 @@
 """What a later stage lacks is found before the first begins, and nothing is written."""
 
+import json
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ import zarr
 import lenssim
 from lensmodels import training
 from lensmodels.errors import DataError, UsageError
+from lensmodels.methods.settings import PRETRAINING_DEFAULTS
 from lensmodels.settings import config_from_options
 from lensmodels.training.requirements import check_folder
 from lenssim import errors
@@ -27,10 +29,10 @@ def no_stage(monkeypatch):
         monkeypatch.setattr(training.stages, stage, lambda *_: pytest.fail("a stage began"))
 
 
-def refused(config, run, error, match, **how):
+def refused(config, run, error, match, without="\n", **how):
     with pytest.raises(error, match=match) as caught:
         training.train(config, run, **how)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and without not in str(caught.value)
     assert not run.exists()
 
 
@@ -98,11 +100,50 @@ def test_images_that_devices_cannot_share(lenses, tmp_path, no_stage):
     refused(labels, tmp_path / "run", UsageError, "use fewer devices")
 
 
-@pytest.mark.parametrize("encoder", ["levit_128s", "coatnet_nano_rw_224"])
+@pytest.mark.parametrize("encoder", ["levit_128s", "coatnet_nano_rw_224", "maxvit_pico_rw_256"])
 def test_encoder_of_one_size_with_views_of_several(lenses, tmp_path, no_stage, encoder):
     config = settings(lenses, method="dino", encoder=encoder)
-    problem = f"{encoder} does not take the views of 32 x 32 pixels that DINO draws"
+    problem = f"^Encoder {encoder} does not take the views of 32 x 32 pixels that DINO draws from"
+    refused(config, tmp_path / "run", UsageError, problem, without="tensor")
+
+
+def test_encoder_that_does_not_take_the_images(lenses, tmp_path, no_stage):
+    config = settings(lenses, method="dino", encoder="crossvit_9_240")
+    problem = "^Encoder crossvit_9_240 does not take images of 64 x 64 pixels, whatever the method;"
+    refused(config, tmp_path / "run", UsageError, problem, without="tensor")
+
+
+def test_reason_of_an_encoder_that_checks_the_size(lenses, tmp_path, no_stage):
+    config = settings(lenses, method="dino", encoder="swin", overrides=["views.1.window=33"])
+    problem = "views of 33 x 33 pixels .*Input height .33. should be divisible by patch size"
     refused(config, tmp_path / "run", UsageError, problem)
+
+
+OWN_ENCODERS = {
+    "cvt_tiny_64": {},
+    "crossformer_tiny_64": {},
+    "equivariant_tiny": {},
+    "swin": {"embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]},
+}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "method"),
+    [
+        pytest.param(
+            encoder,
+            method,
+            marks=() if method == "dino" and encoder in OWN_ENCODERS else pytest.mark.slow,
+        )
+        for encoder in (*OWN_ENCODERS, "vit", "test_resnet")
+        for method in (*PRETRAINING_DEFAULTS, "supervised")
+    ],
+)
+def test_named_encoder_works_with_every_method(lenses, tmp_path, encoder, method):
+    arguments = OWN_ENCODERS.get(encoder, {})
+    overrides = [f"encoder.arguments={json.dumps(arguments)}"]
+    config = settings(lenses, method=method, encoder=encoder, overrides=overrides)
+    training.check_requirements(config, tmp_path / "run")
 
 
 def test_window_larger_than_the_images(lenses, tmp_path, no_stage):
