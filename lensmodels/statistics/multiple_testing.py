@@ -1,8 +1,9 @@
 """Which of the differences of a table are significant: the one rule, for every page and script.
 
 A difference is significant if its p value is at most `LEVEL` after Holm's correction over all
-differences of the table, and both sides of it rest on at least `MIN_TRAININGS` trainings: a
-difference between single trainings is one of these trainings, not of the methods.
+differences of the table, and both sides of it rest on at least `MIN_TRAININGS` pretrainings (or
+trainings from random weights) and as many draws of the labelled images: a difference between single
+trainings is one of these trainings, not of the methods.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ LEVEL = 0.05
 """Probability of one or more false differences in a table."""
 
 MIN_TRAININGS = 3
-"""Independent trainings that a side needs."""
+"""Independent pretrainings, and label draws, that a side needs."""
 
 
 def significant(differences: Sequence[Difference | None]) -> list[bool]:

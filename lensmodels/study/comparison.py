@@ -1,4 +1,4 @@
-"""Cells compared: means over seeds with intervals, rows beside their baselines and the study.
+"""Cells compared: means over replicates with intervals, rows beside baselines and the study.
 
 Statistics are those of `lensmodels.statistics`: cells of the same seed share the labelled images
 and are compared in pairs; cells that share a pretraining are not independent.
@@ -18,7 +18,13 @@ import numpy as np
 from lensmodels.errors import LensmodelsError
 from lensmodels.statistics.bootstrap import Interval
 from lensmodels.statistics.multiple_testing import significant
-from lensmodels.statistics.paired import Difference, Trainings, difference, mean_interval
+from lensmodels.statistics.paired import (
+    Difference,
+    Trainings,
+    difference,
+    mean_interval,
+    pooled_difference,
+)
 from lensmodels.study.grid import BASELINE, LONG_BASELINE, Grid
 from lensmodels.study.results import SCORES, CellResult
 from lensmodels.tasks import TaskName
@@ -51,18 +57,18 @@ def published(model: str, method: str, encoder: str) -> Published | None:
 
 @dataclass(frozen=True)
 class Score:
-    """A score of one set of cells, which differ in their seed only.
+    """A score of one set of cells, which differ in their pretraining and seed only.
 
     Attributes:
-        mean: over the seeds.
-        interval: 95%, over images and seeds.
-        seeds: cells.
+        mean: over them.
+        interval: 95%, over images, pretrainings and label draws.
+        replicates: of pretrainings and label draws, as "3 x 3 seeds".
         minutes: of one cell, its pretraining included, on average.
     """
 
     mean: float
     interval: Interval
-    seeds: int
+    replicates: str
     minutes: float
 
 
@@ -80,7 +86,7 @@ def select(
     task: TaskName,
     labels: float = 1.0,
 ) -> list[CellResult]:
-    """Cells that differ in their seed only, by seed."""
+    """Cells that differ in their pretraining and seed only, in the order of these."""
     wanted = (model, method, encoder, task, labels)
     matching = [
         result
@@ -94,7 +100,7 @@ def select(
         )
         == wanted
     ]
-    return sorted(matching, key=_seed_of)
+    return sorted(matching, key=lambda result: (result.cell.pretrain_seed, result.cell.seed))
 
 
 def mixed_pretrainings(results: Iterable[CellResult]) -> list[str]:
@@ -113,13 +119,13 @@ def mixed_pretrainings(results: Iterable[CellResult]) -> list[str]:
 
 
 def score_of(cells: Sequence[CellResult], by: str) -> Score:
-    """Mean of a score over cells of several seeds, with its interval."""
+    """Mean of a score over cells of several pretrainings and seeds, with its interval."""
     trainings = _trainings(cells, by)
     high = 1.0 if cells[0].cell.task == "classification" else math.inf
     return Score(
-        float(trainings.values.mean()),
+        float(trainings.by_draw(trainings.values).mean()),
         mean_interval(trainings, 0.0, high),
-        len(cells),
+        trainings.replicates,
         float(np.mean([cell.minutes for cell in cells])),
     )
 
@@ -130,13 +136,54 @@ def difference_of(first: Sequence[CellResult], second: Sequence[CellResult], by:
     Raises:
         LensmodelsError: where they were not tested on the same images.
     """
-    for cell in (*first, *second):
-        if cell.images != first[0].images:
+    _check_images([*first, *second])
+    return difference(_trainings(first, by), _trainings(second, by))
+
+
+def pooled_gain(
+    results: Sequence[CellResult], rows: Sequence[ComparedRow], task: TaskName, by: str
+) -> Difference | None:
+    """The mean over rows of what pretraining gains over the supervised baseline.
+
+    Args:
+        results: of the whole grid.
+        rows: of one table.
+        task: of the rows.
+        by: name of the score.
+
+    Returns:
+        The gain, or None where fewer than two rows have one.
+
+    Raises:
+        LensmodelsError: where they were not tested on the same images.
+    """
+    sides: dict[tuple[str, str], Trainings] = {}
+    chosen = [row for row in rows if row.gain]
+    of_table: list[CellResult] = []
+    for row in chosen:
+        for method in (row.method, BASELINE):
+            cells = select(
+                results, model=row.model, method=method, encoder=row.encoder, task=task,
+                labels=row.labels,
+            )  # fmt: skip
+            of_table += cells
+            sides.setdefault((method, row.encoder), _trainings(cells, by))
+    if len(chosen) < 2:
+        return None
+    _check_images(of_table)
+    return pooled_difference(
+        [(sides[row.method, row.encoder], sides[BASELINE, row.encoder]) for row in chosen]
+    )
+
+
+def _check_images(cells: Sequence[CellResult]) -> None:
+    """Refuse to compare cells that were tested on different images."""
+    for cell in cells:
+        if cell.images != cells[0].images:
             raise LensmodelsError(
-                f"{first[0].cell.name} and {cell.cell.name} were tested on different images and "
+                f"{cells[0].cell.name} and {cell.cell.name} were tested on different images and "
                 "cannot be compared; give each archive a folder of its own."
             )
-    return difference(_trainings(first, by), _trainings(second, by))
 
 
 def is_better(gain: Difference, task: TaskName) -> bool:
@@ -144,12 +191,8 @@ def is_better(gain: Difference, task: TaskName) -> bool:
     return gain.mean > 0 if task == "classification" else gain.mean < 0
 
 
-def _seed_of(result: CellResult) -> int:
-    return result.cell.seed
-
-
 def _trainings(cells: Sequence[CellResult], by: str) -> Trainings:
-    """A score of cells that differ in their seed, and perhaps in their pretraining."""
+    """A score of cells that differ in their seed and pretraining."""
     return Trainings(
         [cell.cell.seed for cell in cells],
         [_pretraining_of(cell) for cell in cells],
@@ -162,8 +205,8 @@ def _pretraining_of(cell: CellResult) -> Hashable:
     """What tells a cell's pretraining from others: what its log ended with; its seed for none."""
     pretraining = cell.record.get("pretraining")
     if pretraining is None:
-        return cell.cell.seed
-    return tuple(sorted(pretraining["figures"].items()))
+        return ("random weights", cell.cell.seed)
+    return (cell.cell.pretrain_seed, *sorted(pretraining["figures"].items()))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The grid as data: which cells there are, in which order, and the settings of each.
 
-A cell is one model trained on one task: an encoder, finetuned from a pretraining or from random
-weights, with some share of the labels and a seed. Every row of the study, a self-supervised method
-with an encoder, has beside its own cells those of two baselines of the same encoder:
+A cell is one model trained on one task: an encoder, finetuned from one of several pretrainings or
+from random weights, with some share of the labels and a draw of them. Every row of the study, a
+self-supervised method with an encoder, has beside its own cells those of two baselines of the same
+encoder:
 
     supervised        the same views, schedule and number of finetuning steps from random weights
     supervised-long   more steps, matched in compute to the most expensive pretraining of that
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,8 +73,9 @@ class CellBlock(_Strict):
         models: of the data.
         tasks: "classification", "axion-mass".
         labels: shares of the labels.
-        seeds: of the finetuning.
-        baselines: which of the two.
+        seeds: of the finetuning, each of which draws other labelled images.
+        pretrain_seeds: of the pretraining; every one is finetuned with every seed above.
+        baselines: which of the two; from random weights, which the finetuning's seed draws.
         rows: of the grid's, by "METHOD ENCODER"; all where None.
     """
 
@@ -80,6 +83,7 @@ class CellBlock(_Strict):
     tasks: tuple[TaskName, ...] = ("classification",)
     labels: tuple[float, ...] = (1.0,)
     seeds: tuple[int, ...] = (0,)
+    pretrain_seeds: tuple[int, ...] = (0,)
     baselines: tuple[Baseline, ...] = BASELINES
     rows: tuple[str, ...] | None = None
 
@@ -137,16 +141,19 @@ class Grid(_Strict):
     def _cells_of(self, block: CellBlock) -> Iterator[Cell]:
         rows = [row for row in self.rows if block.rows is None or _row_name(row) in block.rows]
         encoders = dict.fromkeys(row.encoder for row in rows)
-        pairs: list[tuple[str, str]] = [
-            (name, encoder) for name in block.baselines for encoder in encoders
+        starts: list[tuple[str, str, int]] = [
+            (name, encoder, 0) for name in block.baselines for encoder in encoders
         ]
-        pairs += [(row.method, row.encoder) for row in rows]
-        for seed in block.seeds:
-            for task in block.tasks:
-                for labels in block.labels:
-                    for model in block.models:
-                        for method, encoder in pairs:
-                            yield Cell(model, method, encoder, task, labels, seed)
+        starts += [
+            (row.method, row.encoder, pretrain_seed)
+            for pretrain_seed in block.pretrain_seeds
+            for row in rows
+        ]
+        for seed, task, labels, model in product(
+            block.seeds, block.tasks, block.labels, block.models
+        ):
+            for method, encoder, pretrain_seed in starts:
+                yield Cell(model, method, encoder, task, labels, seed, pretrain_seed)
 
     def steps(self, cell: Cell) -> tuple[int, int]:
         """Optimiser steps of a cell's pretraining and of its finetuning.
@@ -218,7 +225,8 @@ class Cell:
         encoder: its name in the grid.
         task: "classification" or "axion-mass".
         labels: share of the labels.
-        seed: of the finetuning.
+        seed: of the finetuning, which also draws the labelled images.
+        pretrain_seed: of the pretraining; 0 for a baseline.
     """
 
     model: str
@@ -227,12 +235,18 @@ class Cell:
     task: TaskName
     labels: float
     seed: int
+    pretrain_seed: int = 0
 
     @property
     def name(self) -> str:
         """What its files are called."""
         parts = (self.model, self.method, self.encoder, self.task)
-        return f"{'_'.join(parts)}_labels-{self.labels:g}_seed-{self.seed}"
+        return f"{'_'.join(parts)}_labels-{self.labels:g}{self._start}_seed-{self.seed}"
+
+    @property
+    def _start(self) -> str:
+        """Part of a name: nothing for the first pretraining, as in results of before."""
+        return f"_pretraining-{self.pretrain_seed}" if self.pretrain_seed else ""
 
     @property
     def is_baseline(self) -> bool:
@@ -247,7 +261,7 @@ class Cell:
     @property
     def family(self) -> str:
         """What its pretraining is called: cells of one family share it, and a machine."""
-        return f"{self.model}_{self.method}_{self.encoder}"
+        return f"{self.model}_{self.method}_{self.encoder}{self._start}"
 
 
 def cells_of_models(cells: Sequence[Cell], models: Collection[str]) -> list[Cell]:

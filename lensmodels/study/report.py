@@ -33,13 +33,15 @@ _HEADING = f"# {_TITLE}"
 _TEMPLATES = Path(__file__).with_name("templates")
 
 _NOTES = (
-    "A score is the mean over the seeds, whose number stands beside it, with a 95% interval: over "
-    "test images by a bootstrap of 1,000 resamples within each class, and over trainings by their "
-    "scatter and Student's t, added in quadrature.",
+    "A score is the mean over pretrainings and label draws, whose numbers stand beside it (as "
+    "3 x 3 seeds), with a 95% interval of a hierarchical bootstrap: over test images by 1,000 "
+    "resamples within each class, over pretrainings and over label draws by their scatter and "
+    "Student's t, added in quadrature.",
     f"A difference is significant (bold) if its p value is at most {LEVEL} after Holm's correction "
-    f"over its table, and both sides have {MIN_TRAININGS} independent trainings or more. Trainings "
-    "that began with the same pretraining are not independent. Cells of the same seed share the "
-    "labelled images and their order, and are compared in pairs.",
+    f"over its table, and both sides have {MIN_TRAININGS} independent pretrainings or trainings "
+    "from random weights, and as many label draws. Trainings that began with the same pretraining "
+    "are not independent. Cells of the same seed share the labelled images and their order, and "
+    "are compared in pairs. The mean over rows is that of their effects, significant or not.",
     "The supervised baseline has the encoder, views, schedule and number of steps of the "
     "finetuning, from random weights. The one of equal compute has as many steps more as the most "
     "expensive pretraining of that encoder costs, counted in forward and backward passes.",

@@ -227,6 +227,7 @@ _SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("name", "model", "method", "encoder", "task")),
         ("labels", pa.float64()),
         ("seed", pa.int32()),
+        ("pretrain_seed", pa.int32()),
         ("minutes", pa.float64()),
         *((name, pa.float64()) for scores in SCORES.values() for name in scores),
         *((f"{name}_resamples", _VALUES) for scores in SCORES.values() for name in scores),
@@ -269,6 +270,7 @@ def results_of(table: pa.Table) -> list[CellResult]:
 
 
 def _from_row(row: dict[str, Any]) -> CellResult:
+    row["pretrain_seed"] = row["pretrain_seed"] or 0  # tables of before have no such column
     cell = Cell(**{name: row[name] for name in Cell.__dataclass_fields__})
     record = json.loads(row["record"])
     record["made_from"]["archive"]  # what a comparison looks at

@@ -170,8 +170,8 @@ class _GridRun:
         shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
 
     def _pretrain(self, cell: Cell, run: Path) -> None:
-        # one pretraining for the cells of every task, share of labels and seed
-        shared = replace(cell, task="classification", labels=1.0, seed=0)
+        # one pretraining for the cells of every task, share of labels and draw of them
+        shared = replace(cell, task="classification", labels=1.0, seed=cell.pretrain_seed)
         config = training.begin(self._config(shared, None), run, resume=True, moved=True)
         with _timed(run):
             training.pretrain(config, run)

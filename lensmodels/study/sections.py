@@ -20,6 +20,7 @@ from lensmodels.study.comparison import (
     Score,
     compare_rows,
     mixed_pretrainings,
+    pooled_gain,
     score_of,
     select,
     significant_gains,
@@ -106,7 +107,12 @@ def _classification(grid: Grid, results: Sequence[CellResult], model: str) -> Se
         f"tested on {first.metrics['n_test']:,} others. {_describe_encoders(grid)}",
         [
             _published_table(f"Macro AUC beside the published one, model {model}", rows),
-            _baseline_table(f"Macro AUC, model {model}", "classification", rows, _summary(rows)),
+            _baseline_table(
+                f"Macro AUC, model {model}",
+                "classification",
+                rows,
+                with_pooled_gain(_summary(rows), results, rows, "classification", "macro_auc"),
+            ),
         ],
     )
     for encoder in grid.encoders:
@@ -150,7 +156,8 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
         )
         goal = gain_goal(rows, few_labels_goal(share), "classification")
         title = f"Macro AUC with {share:.0%} of the labels, model {model}"
-        section.tables.append(_baseline_table(title, "classification", rows, _sentence([goal])))
+        sentence = with_pooled_gain(_sentence([goal]), results, rows, "classification", "macro_auc")
+        section.tables.append(_baseline_table(title, "classification", rows, sentence))
     for encoder in grid.encoders:
         scores_at = {
             share: _cells_of(grid, results, model, encoder, "classification", share)
@@ -197,10 +204,18 @@ def _axion_mass(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
         for name in ("rmse", "rmse_near")
     )
     goals = list(axion_mass_goals(rows, rows_near, first.spec_sha256))
-    for title, ratio, compared, of_table, reference in (
-        ("over the whole prior", "over the limit", rows, goals[:2], limit.limit if limit else None),
+    for title, name, ratio, compared, of_table, reference in (
+        (
+            "over the whole prior",
+            "rmse",
+            "over the limit",
+            rows,
+            goals[:2],
+            limit.limit if limit else None,
+        ),
         (
             near,
+            "rmse_near",
             "over the bound",
             rows_near,
             goals[2:],
@@ -211,7 +226,7 @@ def _axion_mass(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
             f"RMSE {title}, model {model}",
             "axion-mass",
             compared,
-            _sentence(of_table),
+            with_pooled_gain(_sentence(of_table), results, compared, "axion-mass", name),
             more={ratio: [_ratio(row.ours, reference) for row in compared]},
         )
         section.tables.append(table)
@@ -299,7 +314,7 @@ def _score(score: Score | None, digits: int) -> TableCell:
     return TableCell(
         format_value(score.mean, digits),
         format_interval(score.interval.as_list(), digits),
-        f"{score.seeds} seed{'s' if score.seeds > 1 else ''}",
+        score.replicates,
     )
 
 
@@ -331,6 +346,28 @@ def _summary(rows: Sequence[ComparedRow]) -> str:
     if trainings and max(trainings) < MIN_TRAININGS:
         text += f": none rests on {MIN_TRAININGS} independent pretrainings"
     return f"{text}."
+
+
+def with_pooled_gain(
+    sentence: str,
+    results: Sequence[CellResult],
+    rows: Sequence[ComparedRow],
+    task: TaskName,
+    by: str,
+) -> str:
+    """A sentence, with the gain over the supervised baseline that the rows have on average.
+
+    Without it where rows have one pretraining each, as its interval would not know their scatter.
+    """
+    gain = pooled_gain(results, rows, task, by)
+    if gain is None or gain.trainings < MIN_TRAININGS:
+        return sentence
+    mean, interval = (
+        format_difference(gain.mean, _DIGITS[task]),
+        format_interval(gain.interval.as_list(), _DIGITS[task]),
+    )
+    stem = sentence.removesuffix(".")
+    return f"{stem}{'; ' if stem else ''}mean over rows, minus supervised: {mean} ({interval})."
 
 
 def _with_results(rows: Sequence[ComparedRow]) -> list[ComparedRow]:

@@ -11,20 +11,24 @@ from lensmodels.study.comparison import (
     difference_of,
     is_better,
     mixed_pretrainings,
+    pooled_gain,
     score_of,
 )
 from lensmodels.study.grid import Cell
 from lensmodels.study.results import CellResult
+from lensmodels.study.sections import with_pooled_gain
 
 LABELS = np.repeat([0.0, 1.0, 2.0], 150)
 
 
-def classified(method: str, signal: float, seed: int = 0, archive: str = "B") -> CellResult:
+def classified(
+    method: str, signal: float, seed: int = 0, archive: str = "B", pretrain_seed: int = 0
+) -> CellResult:
     """A cell that knows the class with some signal over noise of its own."""
-    noise = np.random.default_rng([seed, 7]).normal(size=(len(LABELS), 3))
+    noise = np.random.default_rng([seed, 7, pretrain_seed]).normal(size=(len(LABELS), 3))
     logits = noise + signal * np.eye(3)[LABELS.astype(int)]
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    cell = Cell("B", method, "r", "classification", 1.0, seed)
+    cell = Cell("B", method, "r", "classification", 1.0, seed, pretrain_seed)
     record = {"minutes": {"pretrain": 2.0, "finetune": 1.0}, "made_from": {"archive": archive}}
     return CellResult(cell, record, LABELS, log_probabilities)
 
@@ -46,7 +50,7 @@ def test_a_score_is_the_mean_over_seeds():
     ]
     assert score.mean == pytest.approx(np.mean(one_by_one), abs=1e-12)
     assert score.interval.low < score.mean < score.interval.high
-    assert (score.seeds, score.minutes) == (3, 3.0)
+    assert (score.replicates, score.minutes) == ("3 seeds", 3.0)
 
 
 def test_seeds_that_scatter_widen_the_interval_as_student_has_it():
@@ -87,6 +91,47 @@ def test_trainings_of_one_pretraining_are_not_independent():
         cell.record["pretraining"] = {"figures": {"train_loss": 0.1}}
     gain = difference_of(better, worse, "macro_auc")
     assert gain.interval.excludes_zero and gain.trainings == 1 and significant([gain]) == [False]
+
+
+def three_pretrainings(method: str, signal: float) -> list[CellResult]:
+    """Cells of three pretrainings, each finetuned with three label draws."""
+    cells = []
+    for pretrain_seed in range(3):
+        for seed in range(3):
+            cell = classified(method, signal, seed, pretrain_seed=pretrain_seed)
+            cell.record["pretraining"] = {"figures": {"train_loss": float(pretrain_seed)}}
+            cells.append(cell)
+    return cells
+
+
+def test_three_pretrainings_and_label_draws_are_enough_to_be_significant():
+    better = three_pretrainings("byol", 2.5)
+    worse = [classified("supervised", 1.0, seed) for seed in range(3)]
+    gain = difference_of(better, worse, "macro_auc")
+    assert gain.trainings == 3 and significant([gain]) == [True]
+    assert score_of(better, "macro_auc").replicates == "3 x 3 seeds"
+
+
+def test_the_gain_pooled_over_rows_is_the_mean_of_the_rows():
+    results = [
+        *three_pretrainings("byol", 2.5),
+        *three_pretrainings("simsiam", 2.0),
+        *(classified("supervised", 1.0, seed) for seed in range(3)),
+    ]
+    rows = [
+        compare_row(
+            results, model="B", method=method, encoder="r", study_encoder="resnet50",
+            task="classification",
+        )
+        for method in ("byol", "simsiam", "dino")
+    ]  # fmt: skip
+    pooled = pooled_gain(results, rows, "classification", "macro_auc")
+    assert pooled.mean == pytest.approx(np.mean([row.gain.mean for row in rows[:2]]))
+    assert pooled_gain(results, rows[:1], "classification", "macro_auc") is None
+    said = with_pooled_gain("Two rows.", results, rows, "classification", "macro_auc")
+    assert said.startswith(f"Two rows; mean over rows, minus supervised: +{pooled.mean:.5f} (")
+    once = [cell for cell in results if cell.cell.pretrain_seed == 0]
+    assert with_pooled_gain("A.", once, rows, "classification", "macro_auc") == "A."
 
 
 def test_what_seeds_share_drops_out_of_their_difference():

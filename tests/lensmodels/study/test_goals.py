@@ -16,7 +16,8 @@ SPEC = load_spec(Path(__file__).parents[2] / "lenssim" / "specifications_1_0_0" 
 def row(method="byol", ours=None, baseline=None, gain=None, study=None):
     """A row that has scores of these means."""
     scores = [
-        None if mean is None else Score(mean, Interval(0, 1), 3, 1) for mean in (ours, baseline)
+        None if mean is None else Score(mean, Interval(0, 1), "3 seeds", 1)
+        for mean in (ours, baseline)
     ]
     return ComparedRow("B", method, "r", 1.0, scores[0], scores[1], None, gain, None, study)
 

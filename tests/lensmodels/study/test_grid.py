@@ -1,5 +1,7 @@
 """The grid as data."""
 
+from itertools import product
+
 import pytest
 
 import lensmodels.study.grid
@@ -66,6 +68,25 @@ def test_sizes_and_seeds_of_the_shipped_grids():
 def test_a_row_brings_its_baselines():
     cells = small().all_cells()
     assert [cell.method for cell in cells] == [*BASELINES, "byol", "simsiam"]
+
+
+def test_pretrainings_and_label_draws_are_axes_of_their_own():
+    block = {"models": ["B"], "seeds": [0, 1, 2], "pretrain_seeds": [0, 1, 2]}
+    cells = small(cells=[block]).all_cells()
+    byol = [cell for cell in cells if cell.method == "byol"]
+    assert {(cell.pretrain_seed, cell.seed) for cell in byol} == set(product(range(3), repeat=2))
+    assert len({cell.name for cell in byol}) == 9
+    # one pretraining for all label draws, and none for a baseline, whose seed draws its weights
+    assert {cell.family for cell in byol} == {
+        "B_byol_r", "B_byol_r_pretraining-1", "B_byol_r_pretraining-2",
+    }  # fmt: skip
+    supervised = [cell for cell in cells if cell.method == "supervised"]
+    assert [(cell.pretrain_seed, cell.seed) for cell in supervised] == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_the_first_pretraining_is_called_as_before():
+    [cell] = [cell for cell in small().all_cells() if cell.method == "byol"]
+    assert cell.name == "B_byol_r_classification_labels-1_seed-0"
 
 
 def test_the_long_baseline_gets_the_compute_of_the_max_cost_pretraining():

@@ -68,6 +68,24 @@ def test_a_pretraining_is_shared(whole):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
+def test_each_seed_of_the_pretraining_is_another_pretraining(lenses, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "extends: smoke\nrows: [{method: simsiam, encoder: resnet}]\n"
+        "cells: [{models: [B], baselines: [], pretrain_seeds: [0, 1]}]\n"
+    )
+    result = run("--grid", file, "--data", f"B={lenses}", "--out", tmp_path, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    first, second = read_results(tmp_path / "results")
+    assert {first.cell.pretrain_seed, second.cell.pretrain_seed} == {0, 1}
+    for each in (first, second):
+        pretraining = each.record["pretraining"]
+        assert pretraining["settings"]["seed"] == each.cell.pretrain_seed
+        assert each.record["settings"]["seed"] == each.cell.seed == 0
+    assert first.record["pretraining"]["figures"] != second.record["pretraining"]["figures"]
+
+
 def test_what_is_done_is_skipped(whole, lenses):
     before = {file: file.stat().st_mtime_ns for file in (whole / "results").iterdir()}
     result = run("--grid", "smoke", "--data", f"B={lenses}", "--out", whole, "--device", "cpu")
