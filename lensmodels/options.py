@@ -84,6 +84,7 @@ RUN_OPTIONS: Sequence[Option] = (
         help="Settings to begin with, such as the config.yaml of a run; other options and --set "
         "change them.",
     ),
+    setting_option("data.input"),
     setting_option("data.train_size"),
     setting_option("data.batch_size"),
     setting_option("data.workers"),

@@ -49,6 +49,7 @@ def option_of(key: str) -> str:
 OPTION_KEYS = {
     option_of(key): key
     for key in (
+        "data.input",
         "data.scaling",
         "data.softening",
         "data.components",

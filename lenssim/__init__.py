@@ -6,6 +6,8 @@ open_archive   read an archive, from a folder or a URL
 export         add WebDataset shards to an archive
 verify         check an archive, and render some of it again
 publish        upload an archive as an immutable version
+fit            fit the smooth model to the images of an archive
+fit_image      the same to one image
 draw_preview   a picture of an archive
 simulate       one image with everything it was made from
 render         the noise-free image of one system, drawn or made by hand
@@ -25,6 +27,8 @@ _HOMES = {
     "SpecError": "lenssim.errors",
     "UsageError": "lenssim.errors",
     "export": "lenssim.build.export",
+    "fit": "lenssim.build.fit",
+    "fit_image": "lenssim.lens_fit.image_fit",
     "generate": "lenssim.build.generate",
     "LensSystem": "lenssim.population",
     "draw_system": "lenssim.simulation",

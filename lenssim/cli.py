@@ -11,6 +11,7 @@ import click
 
 from lenssim.archive.schema import FORMATS
 from lenssim.audit.command import audit
+from lenssim.build.fit_command import fit
 from lenssim.command_line.command_group import CommandGroup
 from lenssim.command_line.interruption import handle_signals
 from lenssim.command_line.progress_bar import progress_bar
@@ -229,6 +230,7 @@ def verify(archive: str, deep: int, seed: int | None, workers: int | None) -> No
 
 
 main.add_command(audit)
+main.add_command(fit)
 
 
 @main.command()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lenssim.archive.integrity import Problem, file_problems, group_problems
+from lenssim.archive.integrity import Problem, file_problems, fit_problems, group_problems
 from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.build.execution import thread_count
@@ -109,6 +109,9 @@ def _check_groups(
             continue
         say(f"checking columns of {record.name}")
         problems += group_problems(archive, record)
+        has_sound_files = not any(place.startswith(f"fits/{record.name}/") for place in damaged)
+        if archive.manifest.has_fits(record.name) and has_sound_files:
+            problems += fit_problems(archive, record)
         count = min(deep, record.count)
         indices = np.sort(generator.choice(record.count, size=count, replace=False))
         if count:

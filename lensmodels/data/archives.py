@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lensmodels.errors import DataError
@@ -60,4 +61,23 @@ def check_image_size(url: str, manifest: Manifest, num_pix: int) -> None:
             f"{url} has images of {held} x {held} pixels, and the model takes {num_pix} x "
             f"{num_pix}: choose an archive of that size, or a run that was trained on images of "
             f"{held} pixels."
+        )
+
+
+def check_fits(url: str, manifest: Manifest, groups: Sequence[str]) -> None:
+    """Refuse an archive without fits, for a model that sees residuals.
+
+    Args:
+        url: folder or URL of the archive, for the message.
+        manifest: of the archive.
+        groups: names of those that are read.
+
+    Raises:
+        DataError: if the smooth model was not fitted to the images of a group.
+    """
+    missing = [name for name in groups if not manifest.has_fits(name)]
+    if missing:
+        raise DataError(
+            f"{url} has no residuals of {' and '.join(missing)}: make them with `lenssim fit "
+            f"{url}`, or learn from --input image."
         )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from lensmodels.data.settings import InputKind
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -75,10 +77,15 @@ class InstrumentFacts(BaseModel):
     psf_fwhm: float | None = None
 
     @classmethod
-    def of_archive(cls, manifest: Manifest) -> InstrumentFacts:
-        """What the manifest of an archive tells: of imported images the pixel scale, at most."""
+    def of_archive(cls, manifest: Manifest, pixels: InputKind = "image") -> InstrumentFacts:
+        """What the manifest of an archive tells: of imported images the pixel scale, at most.
+
+        Args:
+            manifest: of the archive.
+            pixels: what a model sees of an image.
+        """
         pixel_scale = manifest.frame.pixel_scale
-        if manifest.imported is not None:
+        if manifest.imported is not None or pixels == "residual":
             return cls(pixel_scale=pixel_scale)
         instrument = manifest.specification().instrument
         return cls(

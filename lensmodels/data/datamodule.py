@@ -10,7 +10,7 @@ from typing import Literal
 import lightning
 import torch
 
-from lensmodels.data.archives import how_to_add, read_archive
+from lensmodels.data.archives import check_fits, how_to_add, read_archive
 from lensmodels.data.cache import ImageCache, choose_cache
 from lensmodels.data.contract import ImageContract, InstrumentFacts
 from lensmodels.data.files import usable_cache_folder
@@ -75,7 +75,7 @@ class LensDataModule(lightning.LightningDataModule):
         settings = self.settings
         archive = read_archive(settings.url)
         self.manifest = archive.manifest
-        self._facts = InstrumentFacts.of_archive(archive.manifest)
+        self._facts = InstrumentFacts.of_archive(archive.manifest, settings.input)
         frame = archive.manifest.frame
         groups = _groups(archive, settings)
         if frame.num_pix != settings.num_pix:
@@ -243,6 +243,11 @@ def _open_source(archive: Archive, groups: list[str], settings: DataSettings) ->
         "shards": any(name.startswith(f"{SHARDS}/") for name in archive.manifest.files),
     }
     wanted = settings.format
+    if settings.input == "residual":
+        check_fits(str(archive.location), archive.manifest, groups)
+        if wanted == "shards":
+            raise DataError("Residuals are in Zarr: leave out data.format, or set it to zarr.")
+        wanted = "zarr"
     if wanted == "auto":
         wanted = "zarr" if held["zarr"] else "shards"
     if not held[wanted]:
@@ -256,8 +261,9 @@ def _open_source(archive: Archive, groups: list[str], settings: DataSettings) ->
         identity = hashlib.sha256(archive.location.read(MANIFEST)).hexdigest()[:16]
         folder = usable_cache_folder(settings.cache_dir)
         cache = None if folder is None else folder / identity
-    kind = ZarrSource if wanted == "zarr" else ShardSource
-    return kind(archive, groups, cache)
+    if wanted == "zarr":
+        return ZarrSource(archive, groups, cache, settings.input)
+    return ShardSource(archive, groups, cache)
 
 
 def _cut_into_parts(

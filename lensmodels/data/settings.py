@@ -16,6 +16,8 @@ CLASSES: tuple[ClassName, ...] = ("axion", "cdm", "no_sub")
 
 ScalingKind = Literal["whitened", "asinh", "min-max"]
 
+InputKind = Literal["image", "residual"]
+
 COMPONENTS = 256
 """Components that whitening keeps: for model B 64 are too few, and 1024 no better
 (docs/findings.md)."""
@@ -53,6 +55,9 @@ class DataSettings(Settings):
     """Folder for copies of what a remote archive sends; ~/.cache/lensmodels if not given."""
     format: Literal["auto", "zarr", "shards"] = "auto"
     """What is read; auto is Zarr if the archive has it."""
+    input: InputKind = "image"
+    """What a model sees of an image: the image, or the residual of the smooth model that `lenssim
+    fit` fitted to it, in units of the noise."""
     scaling: ScalingKind = "whitened"
     """Input scaling."""
     softening: float | None = Field(None, gt=0)

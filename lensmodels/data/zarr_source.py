@@ -23,10 +23,11 @@ from zarr.storage import WrapperStore
 
 from lensmodels.data.files import keep_copy, read_copy, warn_without_cache
 from lensmodels.data.plain_chunks import PlainChunks
+from lensmodels.data.settings import InputKind
 from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images, Source
 from lensmodels.errors import DataError
 from lenssim.archive import Archive, ServerError
-from lenssim.archive.manifest import IMAGES
+from lenssim.archive.manifest import FITS, IMAGES
 
 
 class CachingStore(WrapperStore[Store]):
@@ -85,45 +86,52 @@ class ZarrSource(Source):
         archive: that holds them.
         groups: names, as in "train/cdm".
         cache: folder for copies of what a remote archive sends; without one, it is fetched again.
+        pixels: what is read as the images: "image", or the "residual" of their fits.
 
     Raises:
         DataError: if a group's arrays are missing or of another shape than the manifest says.
     """
 
-    def __init__(self, archive: Archive, groups: list[str], cache: Path | None) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        groups: list[str],
+        cache: Path | None,
+        pixels: InputKind = "image",
+    ) -> None:
         counts = {name: record.count for name in groups if (record := archive.manifest.group(name))}
         super().__init__(counts, archive.manifest.frame.num_pix)
-        store: Store = archive.location.zarr_store(IMAGES, read_only=True)
-        if cache is not None:
-            store = CachingStore(store, cache / IMAGES)
+        self._folder, self._pixels = (FITS if pixels == "residual" else IMAGES), pixels
         try:
-            root = zarr.open_group(store, mode="r")
+            root = _root(archive, IMAGES, cache)
+            holder = root if self._folder == IMAGES else _root(archive, self._folder, cache)
             self._arrays = {
                 name: {
                     column: _array(root, name, column)
-                    for column in ("image", *COLUMN_TYPES)
+                    for column in COLUMN_TYPES
                     if column not in VORTEX_COLUMNS or f"{name}/{column}" in root
                 }
+                | {"image": _array(holder, name, pixels)}
                 for name in groups
             }
         except ServerError as error:
             raise DataError(str(error)) from error
         except Exception as error:  # file systems and zarr raise what they like
             raise DataError(
-                f"{archive.location}/{IMAGES} cannot be opened: {str(error).rstrip('.')}."
+                f"{archive.location}/{self._folder} cannot be opened: {str(error).rstrip('.')}."
             ) from error
         for name, arrays in self._arrays.items():
             expected = (self.counts[name], self.num_pix, self.num_pix)
             if arrays["image"].shape != expected:
                 raise DataError(
-                    f"{archive.location}/{IMAGES}/{name} holds images of shape "
+                    f"{archive.location}/{self._folder}/{name} holds images of shape "
                     f"{arrays['image'].shape} where its manifest says {expected}."
                 )
         self._plain: dict[str, PlainChunks | None] = dict.fromkeys(groups)
         if archive.location.is_local:
-            folder = Path(archive.location.path(IMAGES))
+            folder = Path(archive.location.path(self._folder))
             self._plain = {
-                name: PlainChunks.of(folder / name / "image", arrays["image"])
+                name: PlainChunks.of(folder / name / pixels, arrays["image"])
                 for name, arrays in self._arrays.items()
             }
         self._columns: dict[str, Columns] = {}
@@ -160,7 +168,15 @@ class ZarrSource(Source):
     def _place(self, group: str, start: int) -> str:
         array = self._arrays[group]["image"]
         file_size = (array.shards or array.chunks)[0]
-        return f"{IMAGES}/{group}/image/c/{start // file_size}/0/0"
+        return f"{self._folder}/{group}/{self._pixels}/c/{start // file_size}/0/0"
+
+
+def _root(archive: Archive, folder: str, cache: Path | None) -> zarr.Group:
+    """The root of a Zarr store of an archive, which keeps copies in `cache` if there is one."""
+    store: Store = archive.location.zarr_store(folder, read_only=True)
+    if cache is not None:
+        store = CachingStore(store, cache / folder)
+    return zarr.open_group(store, mode="r")
 
 
 def _array(root: zarr.Group, group: str, column: str) -> zarr.Array[Any]:

@@ -111,6 +111,7 @@ def open_data(
             cache="none",
             cache_dir=cache_dir or config.data.cache_dir,
             num_pix=num_pix,
+            input=config.data.input,
         )
     )
     data.setup()

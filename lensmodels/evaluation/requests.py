@@ -127,6 +127,13 @@ def check_prediction(
         raise UsageError("Name at least one file or archive to predict.")
     check_parquet(check_output(out, PREDICTION_SUFFIXES, is_prediction, overwrite))
     sources = [classify_input(given) for given in inputs]
+    if config.data.input == "residual" and any(
+        source.kind is not InputKind.ARCHIVE for source in sources
+    ):
+        raise UsageError(
+            f"{run} learned from residuals, which only an archive has: import the images into one, "
+            "and fit them with `lenssim fit`."
+        )
     if hdu is not None and all(source.kind is not InputKind.FITS for source in sources):
         raise UsageError("--hdu chooses an extension of FITS files, and none is among the inputs.")
     for source in sources:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lenssim.spec import CLASSES, SubstructureClass
 
-Dimension = Literal["sample", "y", "x", "subhalo"]
+Dimension = Literal["sample", "y", "x", "subhalo", "parameter"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,16 @@ import numpy as np
 import xarray as xr
 
 from lenssim.archive.column import Column
-from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS, FileRecord, GroupRecord, Manifest
+from lenssim.archive.fit_columns import FIT_COLUMNS
+from lenssim.archive.manifest import (
+    FITS,
+    IMAGES,
+    MANIFEST,
+    SHARDS,
+    FileRecord,
+    GroupRecord,
+    Manifest,
+)
 from lenssim.archive.reader import Archive
 from lenssim.archive.webdataset import shard_path
 from lenssim.errors import ArchiveError, ServerError
@@ -105,7 +114,7 @@ def _unlisted(archive: Archive) -> Iterator[str]:
     """Files among the data that the manifest does not know; only a local folder is listed."""
     if not archive.location.is_local:
         return
-    for folder in (IMAGES, SHARDS):
+    for folder in (IMAGES, SHARDS, FITS):
         for path in archive.location.sizes(folder):
             name = path.rpartition("/")[2]
             if path not in archive.manifest.files and not is_scratch(name):
@@ -142,6 +151,40 @@ def group_problems(archive: Archive, record: GroupRecord) -> list[Problem]:
         if "units" not in attributes:
             problems.append(Problem(f"{IMAGES}/{record.name}/image", "has no units"))
         problems += _column_problems(loaded, record, archive.manifest)
+    return problems
+
+
+def fit_problems(archive: Archive, record: GroupRecord) -> list[Problem]:
+    """What is wrong with the fits of a group: their structure, and values that they cannot have.
+
+    Args:
+        archive: opened.
+        record: of a group that was fitted.
+    """
+    place = f"{FITS}/{record.name}"
+    try:
+        dataset = archive.fits(record.split, record.substructure_class)
+        loaded = dataset[[name for name in dataset.variables if name != "residual"]].load()
+    except ServerError:
+        raise
+    except ArchiveError as error:
+        return [Problem(place, str(error))]
+    except ValueError as error:  # a chunk whose own checksum does not fit
+        return [Problem(place, f"is damaged: {error}")]
+    problems = []
+    for column in FIT_COLUMNS:
+        if column.name == "residual":
+            continue
+        values = loaded[column.name].values
+        wrong = (values < column.least) | (values > column.most)
+        if column.name in ("value", "error", "reduced_chi_square"):
+            unknown = ~np.isfinite(values)
+            is_fitted = loaded["converged"].values == 1
+            wrong |= unknown & (is_fitted[:, np.newaxis] if values.ndim == 2 else is_fitted)
+        if wrong.any():
+            first = int(np.argwhere(wrong)[0][0])
+            what = f"has a value that it cannot have, at sample {first}"
+            problems.append(Problem(f"{place}/{column.name}", what))
     return problems
 
 

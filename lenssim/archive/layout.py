@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from lenssim.archive.manifest import GroupRecord
+from lenssim.archive.fit_columns import FIT_COLUMNS
+from lenssim.archive.manifest import FITS, IMAGES, GroupRecord
+from lenssim.archive.schema import Column
 from lenssim.storage.location import Location
 
 PROGRESS = ".progress"
@@ -28,13 +30,24 @@ class GroupLayout:
 
     record: GroupRecord
     chunk_size: int = CHUNK_SIZE
-    stage: Literal["generate", "export"] = "generate"
-    """What the shards are written for; an export adds a format to a group that is complete."""
+    stage: Literal["generate", "export", "fit"] = "generate"
+    """What the shards are written for; an export adds a format to a group that is complete, a fit
+    its fits."""
+
+    @property
+    def store(self) -> str:
+        """Zarr store that the group is written to."""
+        return FITS if self.stage == "fit" else IMAGES
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What is written of each sample."""
+        return FIT_COLUMNS if self.stage == "fit" else self.record.columns
 
     @property
     def progress_folder(self) -> str:
         """Folder of the files that say what is done."""
-        below = "export/" if self.stage == "export" else ""
+        below = "" if self.stage == "generate" else f"{self.stage}/"
         return f"{PROGRESS}/{below}{self.record.name}"
 
     def progress_file(self, shard: int) -> str:
@@ -42,15 +55,15 @@ class GroupLayout:
         return f"{self.progress_folder}/{shard:06d}.json"
 
 
-def _layout_file(name: str) -> str:
+def _layout_file(layout_folder: str) -> str:
     """Path of the file that says that a group has been created, and how it is cut."""
-    return f"{PROGRESS}/{name}/layout.json"
+    return f"{layout_folder}/layout.json"
 
 
 def read_layout(location: Location, name: str) -> GroupLayout | None:
     """Layout of a group that was created but is not complete; None if it has none."""
     try:
-        values = json.loads(location.read(_layout_file(name)))
+        values = json.loads(location.read(_layout_file(f"{PROGRESS}/{name}")))
     except FileNotFoundError:
         return None
     return GroupLayout(GroupRecord.model_validate(values["record"]), values["chunk_size"])
@@ -63,7 +76,7 @@ def write_layout(location: Location, layout: GroupLayout) -> None:
         "record": record.model_dump(mode="json", by_alias=True),
         "chunk_size": layout.chunk_size,
     }
-    location.write(_layout_file(record.name), json.dumps(values).encode())
+    location.write(_layout_file(layout.progress_folder), json.dumps(values).encode())
 
 
 def group_sizes(count: int, num_pix: int = SIMULATED_PIX) -> tuple[int, int]:

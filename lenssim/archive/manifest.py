@@ -36,6 +36,8 @@ from lenssim.storage.location import Location
 MANIFEST = "archive.json"
 IMAGES = "images.zarr"
 SHARDS = "shards"
+FITS = "fits"
+"""Zarr store of what was fitted to the images, group by group as in `IMAGES`."""
 CHECKSUM = "manifest_sha256"
 """Last key of archive.json: the SHA-256 of everything before it, so that it can be trusted."""
 
@@ -275,6 +277,10 @@ class Manifest(_Record):
     def files_of(self, *prefixes: str) -> dict[str, FileRecord]:
         """Records of the files whose path begins with one of the prefixes."""
         return {path: record for path, record in self.files.items() if path.startswith(prefixes)}
+
+    def has_fits(self, name: str) -> bool:
+        """Whether the smooth model was fitted to the images of a group, as in "train/cdm"."""
+        return f"{FITS}/{name}/zarr.json" in self.files
 
     def group(self, name: str) -> GroupRecord | None:
         """The record of a group, as in "train/cdm"; None where it is not complete."""

@@ -7,13 +7,13 @@ from lenssim.archive.card import PICTURE
 from lenssim.archive.croissant import CROISSANT
 from lenssim.archive.documents import CARD
 from lenssim.archive.layout import PROGRESS
-from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS, Manifest, read_manifest
+from lenssim.archive.manifest import FITS, IMAGES, MANIFEST, SHARDS, Manifest, read_manifest
 from lenssim.archive.tables import TABLES
 from lenssim.errors import UsageError
 from lenssim.storage.location import SCRATCH, Location
 
 _FILES = (CARD, CROISSANT, PICTURE, AUDIT)
-_FOLDERS = (IMAGES, SHARDS, TABLES, PROGRESS)
+_FOLDERS = (IMAGES, SHARDS, FITS, TABLES, PROGRESS)
 
 
 def read_own_manifest(location: Location) -> Manifest | None:

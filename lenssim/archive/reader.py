@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
+from lenssim.archive.column import Column
 from lenssim.archive.manifest import (
+    FITS,
     IMAGES,
     MANIFEST,
     FileRecord,
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 _PLAIN_TYPES = {"int8", "int64", "float32", "float64"}
 _PLAIN_CODECS = {"bytes", "blosc", "crc32c", "sharding_indexed"}
 """What our arrays consist of. Others, such as those of pickled objects, are not decoded."""
+
+MAX_PARAMETERS = 1000
+"""Parameters of a fit; more than that is meant to exhaust a reader's memory."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,39 @@ class Archive:
         store = self.checked_store(record, allow_whole_files=allow_whole_files)
         return xr.open_zarr(store, consolidated=True, chunks=None)
 
+    def fits(self, split: Split, substructure_class: SubstructureClass) -> xr.Dataset:
+        """What `lenssim fit` found for the images of one group, lazily and checked as `dataset`.
+
+        Args:
+            split: "train" or "test".
+            substructure_class: "axion", "cdm" or "no_sub".
+
+        Returns:
+            The variables of `lenssim.archive.fit_columns`; the coordinate "parameter" has the names
+            of the free parameters.
+
+        Raises:
+            ArchiveError: where the group is not there, or was not fitted.
+        """
+        import xarray as xr
+
+        from lenssim.archive.fit_columns import FIT_COLUMNS
+
+        record = self.record(split, substructure_class)
+        if not self.manifest.has_fits(record.name):
+            raise ArchiveError(
+                f"{self.location} holds no fits of {record.name}: make them with `lenssim fit "
+                f"{self.location}`."
+            )
+        store = self.checked_store(record, folder=FITS, columns=FIT_COLUMNS)
+        dataset = xr.open_zarr(store, consolidated=True, chunks=None)
+        names = dataset.attrs.get("names")
+        if not isinstance(names, list) or len(names) != dataset.sizes["parameter"]:
+            raise ArchiveError(
+                f"{self.location}/{FITS}/{record.name} does not name its parameters."
+            )
+        return dataset.assign_coords(parameter=[str(name) for name in names])
+
     def load(self, dataset: xr.Dataset) -> xr.Dataset:
         """Reads the values of a `dataset` of this archive, or of a part of it, into memory.
 
@@ -152,25 +190,34 @@ class Archive:
             )
         return content
 
-    def checked_store(self, record: GroupRecord, *, allow_whole_files: bool = False) -> Store:
+    def checked_store(
+        self,
+        record: GroupRecord,
+        *,
+        allow_whole_files: bool = False,
+        folder: str = IMAGES,
+        columns: Sequence[Column] | None = None,
+    ) -> Store:
         """Zarr store of one group, whose metadata has been found to be sound.
 
         Args:
             record: of the group.
             allow_whole_files: as `dataset` takes it.
+            folder: of the store that holds the group.
+            columns: that it should have there; those of the record if not given.
 
         Raises:
             ArchiveError: where that metadata is not what the manifest says.
         """
-        path = f"{IMAGES}/{record.name}/zarr.json"
+        path = f"{folder}/{record.name}/zarr.json"
         content = self._read_whole(path)
-        check_metadata(content, record, self.manifest, f"{self.location}/{path}")
-        prefix = f"{IMAGES}/{record.name}/"
+        check_metadata(content, record, self.manifest, f"{self.location}/{path}", columns)
+        prefix = f"{folder}/{record.name}/"
         records = {
             key.removeprefix(prefix): file for key, file in self.manifest.files_of(prefix).items()
         }
         store = self.location.zarr_store(
-            f"{IMAGES}/{record.name}", read_only=True, allow_whole_files=allow_whole_files
+            f"{folder}/{record.name}", read_only=True, allow_whole_files=allow_whole_files
         )
         return _CheckedStore(store, records, {"zarr.json": content})
 
@@ -206,13 +253,20 @@ def _what_it_is_instead(location: Location) -> str:
     return f" but holds the published versions of one: open the newest, {newest}"
 
 
-def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, place: str) -> None:
+def check_metadata(
+    content: bytes,
+    record: GroupRecord,
+    manifest: Manifest,
+    place: str,
+    columns: Sequence[Column] | None = None,
+) -> None:
     """Checks that a group's consolidated metadata describes the arrays of the schema, no more.
 
     Args:
         content: of the group's zarr.json.
         record, manifest: what the group should be.
         place: of the file, for the message.
+        columns: that it should have; those of the record if not given.
 
     Raises:
         ArchiveError: where an array is missing, has another shape or type than it should, or
@@ -223,7 +277,7 @@ def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, plac
         frame = manifest.frame
         sizes = {"sample": record.count, "y": frame.num_pix, "x": frame.num_pix}
         expected: dict[str, tuple[str, tuple[str, ...]]] = {
-            column.name: (column.dtype, column.dimensions) for column in record.columns
+            column.name: (column.dtype, column.dimensions) for column in (columns or record.columns)
         }
         expected |= {
             axis: ("int64" if axis == "sample" else "float64", (axis,)) for axis in COORDINATES
@@ -237,6 +291,9 @@ def check_metadata(content: bytes, record: GroupRecord, manifest: Manifest, plac
             if dimensions[-1] == "subhalo":
                 sizes_held = array["shape"][-1:]
                 shape[-1:] = sizes_held if 0 <= sizes_held[0] <= MAX_SUBHALOS else [None]
+            if dimensions[-1] == "parameter":
+                sizes_held = array["shape"][-1:]
+                shape[-1:] = sizes_held if 1 <= sizes_held[0] <= MAX_PARAMETERS else [None]
             if array["shape"] != shape:
                 raise ArchiveError(f"{place}: {name} has the shape {array['shape']}.")
             codecs = {codec["name"] for codec in _codecs(array["codecs"])}

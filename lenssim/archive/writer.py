@@ -27,7 +27,6 @@ from zarr.storage import WrapperStore
 from lenssim.archive.column import Column
 from lenssim.archive.layout import GroupLayout, write_layout
 from lenssim.archive.manifest import (
-    IMAGES,
     SHARDS,
     FileRecord,
     GroupRecord,
@@ -95,6 +94,7 @@ def create_group(
     layout: GroupLayout,
     manifest: Manifest,
     subhalo_bound: int,
+    parameters: int = 0,
 ) -> None:
     """Creates the arrays of a group, empty, and writes its coordinates.
 
@@ -103,29 +103,35 @@ def create_group(
         layout: the group's split, class, count and shards.
         manifest: decides the image size and the coordinates.
         subhalo_bound: length of the subhalo dimension.
+        parameters: length of the parameter dimension, of fits.
     """
     record = layout.record
     if "zarr" in record.formats:
         with location.writing():
-            _create_arrays(location, layout, manifest, subhalo_bound)
+            _create_arrays(location, layout, manifest, subhalo_bound, parameters)
     write_layout(location, layout)
 
 
 def _create_arrays(
-    location: Location, layout: GroupLayout, manifest: Manifest, subhalo_bound: int
+    location: Location,
+    layout: GroupLayout,
+    manifest: Manifest,
+    subhalo_bound: int,
+    parameters: int,
 ) -> None:
     record, frame = layout.record, manifest.frame
-    location.remove(f"{IMAGES}/{record.name}")
+    location.remove(f"{layout.store}/{record.name}")
     store = _HidingStore(
-        location.zarr_store(IMAGES, read_only=False), hidden=f"{record.name}/zarr.json"
+        location.zarr_store(layout.store, read_only=False), hidden=f"{record.name}/zarr.json"
     )
     sizes = {
         "sample": record.count,
         "y": frame.num_pix,
         "x": frame.num_pix,
         "subhalo": subhalo_bound,
+        "parameter": parameters,
     }
-    for column in record.columns:
+    for column in layout.columns:
         attributes = dict(column.attributes)
         if column.name == "image" and manifest.imported is not None:
             attributes["units"] = UNKNOWN_UNITS
@@ -204,7 +210,7 @@ def _create_column(
 def _codecs(column: Column) -> list[Any]:
     """Codecs of a column's chunks, each with a checksum; see benchmarks/results/storage.md."""
     compressor = BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")
-    if column.name == "image":
+    if column.name in ("image", "residual"):
         return [Crc32cCodec()]
     return [compressor, Crc32cCodec()]
 
@@ -245,13 +251,13 @@ def write_shard(
     record, samples = layout.record, layout.record.samples(shard)
     records: dict[str, FileRecord] = {}
     if "zarr" in record.formats:
-        store = _RecordingStore(location.zarr_store(IMAGES, read_only=False))
+        store = _RecordingStore(location.zarr_store(layout.store, read_only=False))
         with location.writing():
             for name, values in columns.items():
                 array_path = f"{record.name}/{name}"
                 array = zarr.open_array(store, path=array_path, mode="r+", zarr_format=3)
                 array[samples.start : samples.stop] = values
-        records |= {f"{IMAGES}/{key}": file for key, file in store.records.items()}
+        records |= {f"{layout.store}/{key}": file for key, file in store.records.items()}
     if "webdataset" in record.formats:
         path = shard_path(record, shard)
         content = encode_shard(model, record, samples, columns).data
@@ -273,15 +279,17 @@ def shards_done(location: Location, layout: GroupLayout) -> set[int]:
     files = [file for file in location.names(folder) if file.removesuffix(".json").isdigit()]
     if not files:
         return done
-    sizes = location.sizes(f"{IMAGES}/{name}") | location.sizes(f"{SHARDS}/{layout.record.split}")
+    sizes = location.sizes(f"{layout.store}/{name}") | location.sizes(
+        f"{SHARDS}/{layout.record.split}"
+    )
     for file in files:
-        records, _ = _read_progress(location, f"{folder}/{file}")
+        records, _ = read_progress(location, f"{folder}/{file}")
         if records and all(sizes.get(path) == record.size for path, record in records.items()):
             done.add(int(file.removesuffix(".json")))
     return done
 
 
-def _read_progress(
+def read_progress(
     location: Location, progress_file: str
 ) -> tuple[dict[str, FileRecord], str | None]:
     """Records of a shard's files, by path in the archive, and its platform.
@@ -311,11 +319,13 @@ def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) 
     files = dict(manifest.files)
     platforms = {manifest.platform}
     for shard in range(layout.record.shards):
-        records, platform = _read_progress(location, layout.progress_file(shard))
+        records, platform = read_progress(location, layout.progress_file(shard))
         files |= records
         platforms.add(platform)
     if "zarr" in record.formats:
-        files |= _finalise_zarr(location, layout.record, manifest)
+        attributes = group_attributes(record, manifest)
+        complete = [group.name for group in manifest.groups if "zarr" in group.formats]
+        files |= finalise_zarr(location, layout, attributes, complete)
     held = manifest.group(record.name)
     if held is not None:
         formats = tuple(storage for storage in FORMATS if storage in held.formats + record.formats)
@@ -330,28 +340,39 @@ def finalise_group(location: Location, layout: GroupLayout, manifest: Manifest) 
     return manifest.model_copy(update=update)
 
 
-def _finalise_zarr(
-    location: Location, record: GroupRecord, manifest: Manifest
+def finalise_zarr(
+    location: Location, layout: GroupLayout, attributes: dict[str, Any], complete: list[str]
 ) -> dict[str, FileRecord]:
-    """Makes the arrays a group that can be opened; records of all metadata and coordinates."""
-    store = location.zarr_store(IMAGES, read_only=False)
+    """Makes the arrays a group that can be opened.
+
+    Args:
+        location: of the archive.
+        layout: of the group.
+        attributes: of the group.
+        complete: names of the groups of the same store that are complete already.
+
+    Returns:
+        Records of all metadata and coordinates, by path in the archive.
+    """
+    record = layout.record
+    store = location.zarr_store(layout.store, read_only=False)
     with location.writing(), warnings.catch_warnings():
         # not yet in the Zarr 3 specification, but what zarr-python and xarray read
         warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
         # groups beside this one that are not complete
         warnings.filterwarnings("ignore", "Object at .* is not recognized", ZarrUserWarning)
         group = zarr.open_group(store, path=record.name, mode="a", zarr_format=3)
-        group.attrs.update(group_attributes(record, manifest))
+        group.attrs.update(attributes)
         for path in (record.name, record.split, ""):
             zarr.consolidate_metadata(store, path=path or None, zarr_format=3)
-    complete = [group.name for group in manifest.groups if "zarr" in group.formats] + [record.name]
-    coordinates = tuple(f"{IMAGES}/{record.name}/{axis}/" for axis in COORDINATES)
+    shown = tuple(f"{name}/" for name in [*complete, record.name])
+    coordinates = tuple(f"{layout.store}/{record.name}/{axis}/" for axis in COORDINATES)
     files = {}
-    for path in location.sizes(IMAGES):
-        folder = path.removeprefix(f"{IMAGES}/").rpartition("/")[0]
+    for path in location.sizes(layout.store):
+        folder = path.removeprefix(f"{layout.store}/").rpartition("/")[0]
         # metadata of complete groups, and of the nodes above them
         is_metadata = path.endswith("/zarr.json") and (
-            folder in ("", *SPLITS) or folder.startswith(tuple(complete))
+            folder in ("", *SPLITS) or f"{folder}/".startswith(shown)
         )
         if is_metadata or path.startswith(coordinates):
             files[path] = FileRecord.of(location.read(path))

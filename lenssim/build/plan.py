@@ -17,7 +17,7 @@ from lenssim.archive.layout import (
     group_sizes,
     read_layout,
 )
-from lenssim.archive.manifest import IMAGES, MAX_COUNT, SHARDS, GroupRecord, Manifest
+from lenssim.archive.manifest import FITS, IMAGES, MAX_COUNT, SHARDS, GroupRecord, Manifest
 from lenssim.archive.optional_columns import optional_columns
 from lenssim.archive.ownership import read_own_manifest
 from lenssim.archive.schema import FORMATS, Format
@@ -227,9 +227,12 @@ def _overwritten(
     names = [layout.record.name for layout in layouts]
     kept = [group for group in existing.groups if group.name not in names]
     if not is_same or not kept:
-        return wanted, (PROGRESS, IMAGES, SHARDS)
-    images = existing.files_of(*(f"{IMAGES}/{name}/" for name in names))
+        return wanted, (PROGRESS, IMAGES, SHARDS, FITS)
+    stores = (IMAGES, FITS)
+    images = existing.files_of(*(f"{store}/{name}/" for store in stores for name in names))
     shards = existing.files_of(*(f"{SHARDS}/{name}-" for name in names))
     files = {path: file for path, file in existing.files.items() if path not in images | shards}
-    folders = [f"{folder}/{name}" for folder in (PROGRESS, IMAGES) for name in names]
+    folders = [
+        f"{folder}/{name}" for folder in (PROGRESS, f"{PROGRESS}/fit", *stores) for name in names
+    ]
     return existing.model_copy(update={"groups": kept, "files": files}), (*folders, *shards)

@@ -6,6 +6,12 @@ ray_derivatives   derivatives of the surface brightness at a ray
 map_convolution   the PSF of many maps at once
 derivatives       derivatives of an image by every parameter
 refit             what a fit leaves of the difference between two images
+coarse_search     where a fit may start
+vector            the free parameters as what a fit moves
+least_squares     Levenberg-Marquardt steps
+image_fit         the smooth model fitted to one image
+
+`image_fit` is imported by who fits: simulating does not wait for its kernels.
 """
 
 from lenssim.lens_fit.derivatives import FLUX_PER_MAGNITUDE, smooth_derivatives

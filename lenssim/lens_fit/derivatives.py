@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lenssim import observation
 from lenssim.lens_fit.map_convolution import convolve_maps
-from lenssim.lens_fit.parameters import PARAMETER_NAMES, PARAMETERS
+from lenssim.lens_fit.parameters import ALL_NAMES, PARAMETER_NAMES
 from lenssim.lens_fit.power_law_derivatives import power_law
 from lenssim.lens_fit.ray_derivatives import add_derivatives, smooth_model
 from lenssim.lens_fit.ray_selection import select_rays
@@ -41,6 +41,7 @@ def smooth_derivatives(
     *,
     psf: PointSpread | None = None,
     cells: int | None = None,
+    multipoles: bool = False,
 ) -> FloatArray:
     """Derivatives of a noise-free image by the parameters of the smooth model.
 
@@ -57,9 +58,11 @@ def smooth_derivatives(
             given.
         cells: rays along each side of a pixel, away from the source's cusp; by the width of the
             PSF where not given.
+        multipoles: whether to add those by the components of the multipoles.
 
     Returns:
-        e-/s for each unit of `PARAMETERS`, shape (p, num_pix, num_pix), axes (parameter, y, x).
+        e-/s for each unit of `PARAMETERS`, or of `ALL_NAMES` with multipoles, shape
+        (p, num_pix, num_pix), axes (parameter, y, x).
         Where the lens is dark, the image itself is the row of source_magnitude over
         `FLUX_PER_MAGNITUDE`.
 
@@ -80,7 +83,8 @@ def smooth_derivatives(
     tracer = ray_tracer(system, spec)
     background = math.sqrt(observation.pixel_noise(instrument).background_variance)
     rays = select_rays(tracer, side, pixel_scale, cells, FAINTEST * background)
-    maps = np.zeros((len(PARAMETERS), cells * cells * side * side))
+    names = ALL_NAMES if multipoles else PARAMETER_NAMES
+    maps = np.zeros((len(names), cells * cells * side * side))
     add_derivatives(
         *rays,
         smooth_model(tracer),

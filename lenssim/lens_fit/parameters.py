@@ -1,6 +1,7 @@
 """The free parameters of the smooth model: elliptical power law, shear and one Sersic source.
 
-Their order is that of the rows of every array of derivatives.
+Their order is that of the rows of every array of derivatives. The multipoles of the lens, where
+they are free, follow.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 
 class Parameter(NamedTuple):
-    """A free parameter: a field of `LensSystem`, in its unit."""
+    """A free parameter, in its unit: a field of `LensSystem`, or a component of a multipole."""
 
     name: str
     units: str
@@ -37,3 +38,10 @@ PARAMETERS: tuple[Parameter, ...] = (
 )
 
 PARAMETER_NAMES: tuple[str, ...] = tuple(parameter.name for parameter in PARAMETERS)
+
+MULTIPOLE_NAMES: tuple[str, ...] = ("lens_m3_cos", "lens_m3_sin", "lens_m4_cos", "lens_m4_sin")
+"""Components a_m cos(m phi_m) and a_m sin(m phi_m) of the multipoles, in units of theta_E: unlike
+amplitude and angle, they are linear in the deflection and defined where there is no multipole."""
+
+ALL_NAMES: tuple[str, ...] = PARAMETER_NAMES + MULTIPOLE_NAMES
+"""Parameters of a fit with free multipoles."""

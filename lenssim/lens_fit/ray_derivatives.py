@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import digamma
 
 from lenssim.compilation import kernel
-from lenssim.lens_fit.parameters import PARAMETER_NAMES
+from lenssim.lens_fit.parameters import ALL_NAMES, PARAMETER_NAMES
 from lenssim.lens_fit.power_law_derivatives import (
     RESULTS,
     SCRATCH_ROWS,
@@ -31,6 +31,7 @@ B_PER_N = 1.9992
     _THETA_E, _LENS_E1, _LENS_E2, _GAMMA1, _GAMMA2, _LENS_X, _LENS_Y, _SLOPE,
     _SOURCE_X, _SOURCE_Y, _MAGNITUDE, _R_SERSIC, _N_SERSIC, _SOURCE_E1, _SOURCE_E2,
 ) = range(len(PARAMETER_NAMES))  # fmt: skip
+_FIRST_MULTIPOLE, _END = len(PARAMETER_NAMES), len(ALL_NAMES)
 
 
 class SmoothModel(NamedTuple):
@@ -86,8 +87,9 @@ def add_derivatives(x, y, area, target, model, lens, maps):
         x, y, area, target: from `select_rays`.
         model: a `SmoothModel`.
         lens: the `PowerLaw` of the same.
-        maps: e-/s a unit of each of `parameters.PARAMETERS`, of each sub-cell, shape (15, m),
-            changed. The row of the magnitude receives the flux itself.
+        maps: e-/s a unit of each of `parameters.PARAMETERS`, of each sub-cell, shape (15, m), or
+            of each of `parameters.ALL_NAMES`, shape (19, m); changed. The row of the magnitude
+            receives the flux itself.
     """
     scratch = np.empty((SCRATCH_ROWS, BLOCK))
     relative = np.empty((2, BLOCK))
@@ -120,6 +122,8 @@ def add_derivatives(x, y, area, target, model, lens, maps):
             dy[i] -= model.gamma2 * theta_x[i] - model.gamma1 * theta_y[i]
         _source_derivatives(dx, dy, model, scratch, derivatives)
         _lens_derivatives(theta_x, theta_y, deflections, scratch, derivatives)
+        if maps.shape[0] == _END:
+            _multipole_derivatives(theta_x, theta_y, model, derivatives)
         for row in range(maps.shape[0]):
             light = maps[row]
             values = derivatives[row]
@@ -247,3 +251,25 @@ def _lens_derivatives(theta_x, theta_y, deflections, scratch, derivatives):
         by_x[i] = -(s_x[i] * f_xx[i] + s_y[i] * f_xy[i])
     for i in range(n):
         by_y[i] = -(s_x[i] * f_xy[i] + s_y[i] * f_yy[i])
+
+
+@kernel
+def _multipole_derivatives(theta_x, theta_y, model, derivatives):
+    """Derivatives by the components of the multipoles, from those by the position of the source.
+
+    Args:
+        theta_x, theta_y: image-plane positions, arcsec, shape (n,).
+        model: a `SmoothModel`.
+        derivatives: shape (19, n or more), changed.
+    """
+    n = theta_x.shape[0]
+    s_x, s_y = derivatives[_SOURCE_X][:n], derivatives[_SOURCE_Y][:n]
+    for k in range(4):
+        result = derivatives[_FIRST_MULTIPOLE + k][:n]
+        order = 3 + k // 2
+        along_cos = model.theta_e if k % 2 == 0 else 0.0
+        along_sin = model.theta_e - along_cos
+        for i in range(n):
+            x, y = theta_x[i] - model.lens_x, theta_y[i] - model.lens_y
+            alpha_x, alpha_y = multipole(x, y, order, along_cos, along_sin)
+            result[i] = s_x[i] * alpha_x + s_y[i] * alpha_y

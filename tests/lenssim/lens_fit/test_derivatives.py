@@ -11,6 +11,7 @@ from lenssim.lens_fit import (
     refit_snr,
     smooth_derivatives,
 )
+from lenssim.lens_fit.vector import from_system, to_system
 from lenssim.rendering.point_spread import Gaussian, Moffat
 from lenssim.rendering.reference import lenstronomy_image
 from lenssim.simulation import render, simulate, smooth_system
@@ -120,3 +121,15 @@ def test_refit_takes_out_small_changes_of_all_parameters(system):
     residual = (image - smooth) / sigma
     left = refit_snr(residual, smooth_derivatives(system, SPEC, psf=psf) / sigma)
     assert left < 0.05 * np.linalg.norm(residual)
+
+
+def test_derivatives_by_multipoles_are_differences_of_images():
+    psf = Gaussian(0.17)
+    derivatives = smooth_derivatives(WIDE, SPEC, psf=psf, cells=6, multipoles=True)
+    vector = from_system(WIDE, multipoles=True)
+    for row in range(len(PARAMETERS), len(vector)):
+        step = np.zeros(len(vector))
+        step[row] = 2e-3
+        more, less = (render(to_system(vector + turn * step), SPEC, psf=psf) for turn in (1, -1))
+        expected = (more - less) / (2 * step[row])
+        assert relative_errors(derivatives[row : row + 1], expected[np.newaxis])[0] < 0.02

@@ -1,0 +1,329 @@
+"""The smooth model fitted to one image, from nothing but the image and its instrument.
+
+The likelihood of a pixel is Gaussian. Its variance is that of the model, background and photons,
+taken at each step and held while it is made: the variance of the data is low where the data are,
+which biases the flux low, and a variance that is differentiated too biases it high. The fixed point
+solves J^T W (image - model) = 0, which is unbiased. On the way there the variance is the larger of
+the model's and the data's, so that light which the model has not reached yet does not dominate.
+
+Rays of the derivatives are one a pixel as a rule, of the model as many as its accuracy needs: an
+approximate Jacobian costs steps, an approximate model costs truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenssim.errors import UsageError
+from lenssim.lens_fit.coarse_search import Start, coarse_starts
+from lenssim.lens_fit.derivatives import smooth_derivatives
+from lenssim.lens_fit.least_squares import Descent, chi_square, normal_equations
+from lenssim.lens_fit.parameters import ALL_NAMES, PARAMETER_NAMES
+from lenssim.lens_fit.vector import physical, physical_per_vector, stepped, to_system
+from lenssim.observation import convolve, noise_sigma, pixel_noise, psf_kernel
+from lenssim.rendering import PixelNoise, engine
+from lenssim.rendering.optics import point_spreads
+from lenssim.spec import Sampling, Specification
+
+FloatArray = NDArray[np.float64]
+
+COARSE = Sampling(tolerance=0.1)
+FINE = Sampling(tolerance=0.02)
+"""Error of the model in a pixel, in units of its noise, on the way and in the end: the whole of an
+image of B-wide is then right to 1.4 and to 0.2 sigma."""
+
+NEAR = 3.0
+"""Expected decrease of chi-square below which the variance is that of the model alone."""
+
+CONVERGED = 0.01
+"""Expected decrease of chi-square of a fit that has converged: a tenth of a standard error."""
+
+SLOW, LOST, PATIENCE = 0.03, 4.0, 4
+"""A descent is given up that has gained less than a share of chi-square, where the reduced one is
+still large, a number of times one after another."""
+
+ACCEPTED = 5.0
+"""Standard deviations of chi-square above its expectation below which no other start is tried."""
+
+SAME = 0.002
+"""Relative difference of chi-square of two starts that have reached the same minimum."""
+
+COMPACT = 2.0
+"""Half-light radius of the source in pixels below which a pixel needs more than one ray."""
+
+LAST_STEPS = 4
+"""Undamped steps with an accurate model at the end, at most; the last is only looked at."""
+
+FIRST_SLOPE, FIRST_DAMPING = 2.0, 0.1
+SHARE, ELLIPTICITY_PER_SHEAR = 0.6, -2.0
+"""Share of the ellipticity in the quadrupole that a fit starts with, and the ellipticity that has
+the effect of a shear on a ring."""
+
+_SMALL = 0.01
+"""An ellipticity to start from: that of a round lens has no direction."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What is free, and how long is tried."""
+
+    multipoles: bool = True
+    """Whether the multipoles m = 3 and 4 of the lens are free, beside the 15 `PARAMETERS`."""
+    starts: int = 4
+    """Starts, at most: another is tried where chi-square is too large to be by chance."""
+    max_iterations: int = 40
+    """Steps from each start, at most."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the free parameters."""
+        return ALL_NAMES if self.multipoles else PARAMETER_NAMES
+
+
+@dataclass(frozen=True)
+class ImageFit:
+    """The smooth model that fits an image best."""
+
+    names: tuple[str, ...]
+    values: FloatArray
+    """In the units of `PARAMETERS`, multipoles in units of theta_E, shape (p,); NaN without a
+    fit."""
+    errors: FloatArray
+    """Standard errors, from the curvature of chi-square at its minimum, same shape."""
+    reduced_chi_square: float
+    """Chi-square over pixels less parameters."""
+    converged: bool
+    """Whether a minimum was reached: chi-square is not expected to fall by more than `CONVERGED`.
+    It says nothing of how well the model fits."""
+    residual: NDArray[np.float32]
+    """(image - model) / sigma, shape (y, x)."""
+    iterations: int
+    """Steps, from all starts together."""
+    parameters: dict[str, float] = field(init=False)
+    """Values by name."""
+
+    def __post_init__(self) -> None:
+        named = dict(zip(self.names, self.values.tolist(), strict=True))
+        object.__setattr__(self, "parameters", named)
+
+
+def fit_image(
+    image: NDArray[np.floating],
+    spec: Specification,
+    *,
+    psf_fwhm: float = math.nan,
+    settings: FitSettings | None = None,
+) -> ImageFit:
+    """Fits lens and source to an image: elliptical power law, shear and one Sersic source.
+
+    Args:
+        image: e-/s, shape (num_pix, num_pix), axes (y, x); of a dark lens.
+        spec: its instrument gives pixel scale, zero point, PSF and noise; nothing else is used.
+        psf_fwhm: arcsec, of an instrument whose PSF varies; the middle of its range if not given.
+        settings: those of `FitSettings` if not given.
+
+    Raises:
+        UsageError: where the image is not one of that instrument, or the lens has light.
+    """
+    problem = _Problem(image, spec, psf_fwhm, settings or FitSettings())
+    best: Descent | None = None
+    iterations = 0
+    for start in problem.starts():
+        descent, steps = problem.descend(start)
+        iterations += steps
+        has_agreed = best is not None and (
+            abs(descent.chi_square - best.chi_square) < SAME * best.chi_square
+        )
+        if best is None or descent.chi_square < best.chi_square:
+            best = descent
+        if has_agreed or problem.is_acceptable(best):
+            break
+    return problem.result(best, iterations)
+
+
+class _Problem:
+    """One image, and the model that it is compared with."""
+
+    def __init__(
+        self,
+        image: NDArray[np.floating],
+        spec: Specification,
+        psf_fwhm: float,
+        settings: FitSettings,
+    ) -> None:
+        check_instrument(spec)
+        num_pix = spec.instrument.num_pix
+        if image.shape != (num_pix, num_pix):
+            raise UsageError(
+                f"the image has shape {image.shape}, and the instrument of {spec.name} "
+                f"{num_pix} x {num_pix} pixels: choose the instrument of the image."
+            )
+        if not np.isfinite(image).all():
+            raise UsageError("the image has pixels that are not finite: replace them.")
+        self.image = np.ascontiguousarray(image, dtype=np.float64).ravel()
+        self.spec, self.settings = spec, settings
+        self.noise: PixelNoise = pixel_noise(spec.instrument)
+        self.psf_fwhm = psf_fwhm
+        width = spec.instrument.psf_width
+        if math.isnan(psf_fwhm) and width is not None and not width.is_fixed:
+            self.psf_fwhm = 0.5 * sum(width.support)
+
+    def starts(self) -> list[Start]:
+        """Where to start from, the most promising first."""
+        num_pix = self.spec.instrument.num_pix
+        return coarse_starts(
+            self.image.reshape(num_pix, num_pix),
+            self.noise.background_variance,
+            self.spec.instrument.pixel_scale,
+            self.settings.starts,
+        )
+
+    def vector(self, start: Start) -> FloatArray:
+        """The vector of a start."""
+        values = {
+            "lens_theta_e": start.theta_e,
+            "lens_slope": FIRST_SLOPE,
+            "lens_e1": _SMALL + ELLIPTICITY_PER_SHEAR * SHARE * start.shear_1,
+            "lens_e2": ELLIPTICITY_PER_SHEAR * SHARE * start.shear_2,
+            "lens_gamma1": (1.0 - SHARE) * start.shear_1,
+            "lens_gamma2": (1.0 - SHARE) * start.shear_2,
+            "source_x": start.source_x,
+            "source_y": start.source_y,
+            "source_magnitude": self.spec.instrument.zero_point - 2.5 * math.log10(start.flux),
+            "source_r_sersic": math.log(start.r_sersic),
+            "source_e1": _SMALL,
+        }
+        return np.array([values.get(name, 0.0) for name in self.settings.names])
+
+    def variance(self, model: FloatArray) -> FloatArray:
+        """Of the pixels of a model, (e-/s)^2."""
+        return noise_sigma(model, self.noise) ** 2
+
+    def model(self, vector: FloatArray, sampling: Sampling) -> FloatArray:
+        """The image of a vector, e-/s, shape (n,)."""
+        systems = [to_system(vector, self.psf_fwhm)]
+        psfs = point_spreads(self.spec.instrument, systems)
+        images = engine("fast")(systems, self.spec, sampling, self.noise, psfs)
+        if psfs is None:
+            images = convolve(images, psf_kernel(self.spec.instrument))
+        return self.spec.observation.flux_factor * images.ravel()
+
+    def derivatives(self, vector: FloatArray, cells: int = 1) -> FloatArray:
+        """Of the model by the parameters, shape (p, n), from rays in `cells` rows a pixel."""
+        system = to_system(vector, self.psf_fwhm)
+        is_compact = system.source_r_sersic < COMPACT * self.spec.instrument.pixel_scale
+        rows = smooth_derivatives(
+            system,
+            self.spec,
+            cells=2 * cells if is_compact else cells,
+            multipoles=self.settings.multipoles,
+        )
+        return rows.reshape(len(rows), -1)
+
+    def descend(self, start: Start) -> tuple[Descent, int]:
+        """Goes from a start to a minimum; returns it, and the steps taken."""
+        vector = self.vector(start)
+        descent = Descent(vector, self.model(vector, COARSE), FIRST_DAMPING)
+        coarse: Callable[[FloatArray], FloatArray] = lambda v: self.model(v, COARSE)  # noqa: E731
+        of_data = self.variance(self.image)
+        is_led = True
+        steps, slow = 0, 0
+        while steps < self.settings.max_iterations:
+            steps += 1
+            variance = self.variance(descent.model)
+            if is_led:
+                variance = np.maximum(variance, of_data)
+            derivatives = self.derivatives(descent.vector)
+            scale = physical_per_vector(descent.vector)
+            reduced = float(chi_square(self.image, descent.model, variance)) / self.image.size
+            has_moved = descent.move(
+                self.image,
+                variance,
+                derivatives,
+                scale,
+                coarse,
+                prior_weight=reduced if is_led else 0.0,
+            )
+            is_near = descent.expected_decrease < NEAR * max(reduced, 1.0) or not has_moved
+            if is_led and is_near:
+                is_led, descent.damping = False, FIRST_DAMPING * 1e-2
+            elif descent.expected_decrease < CONVERGED or not has_moved:
+                break
+            gain = 1.0 - descent.chi_square / (reduced * self.image.size)
+            slow = slow + 1 if gain < SLOW and reduced > LOST else 0
+            if slow == PATIENCE:
+                break
+        return descent, steps
+
+    def is_acceptable(self, descent: Descent) -> bool:
+        """Whether chi-square may be by chance what it is."""
+        freedom = self.image.size - len(descent.vector)
+        return descent.chi_square < freedom + ACCEPTED * math.sqrt(2.0 * freedom)
+
+    def result(self, descent: Descent | None, iterations: int) -> ImageFit:
+        """The fit, after a last undamped step with an accurate model."""
+        names = self.settings.names
+        count = len(names)
+        nothing = np.full(count, math.nan)
+        if descent is None:
+            return self._as_fit(nothing, nothing, np.zeros_like(self.image), False, iterations)
+        derivatives = self.derivatives(descent.vector, cells=2)
+        vector, model = descent.vector, self.model(descent.vector, FINE)
+        matrix, gradient = np.empty((count, count)), np.empty(count)
+        expected = math.inf
+        for _ in range(LAST_STEPS):
+            scale = physical_per_vector(vector)
+            variance = self.variance(model)
+            normal_equations(self.image, model, variance, derivatives, scale, matrix, gradient)
+            covariance = np.linalg.pinv(matrix, hermitian=True)
+            step = covariance @ gradient
+            expected = float(gradient @ step)
+            if expected < CONVERGED:
+                break
+            trial = stepped(vector, step)
+            moved = self.model(trial, FINE)
+            before, after = (chi_square(self.image, m, variance) for m in (model, moved))
+            if after > before + CONVERGED * max(before / self.image.size, 1.0):
+                break
+            vector, model = trial, moved
+        errors = np.sqrt(np.maximum(np.diagonal(covariance), 0.0)) * physical_per_vector(vector)
+        return self._as_fit(physical(vector), errors, model, expected < CONVERGED, iterations)
+
+    def _as_fit(
+        self,
+        values: FloatArray,
+        errors: FloatArray,
+        model: FloatArray,
+        converged: bool,
+        iterations: int,
+    ) -> ImageFit:
+        residual = (self.image - model) / noise_sigma(model, self.noise)
+        freedom = self.image.size - len(values)
+        num_pix = self.spec.instrument.num_pix
+        return ImageFit(
+            names=self.settings.names,
+            values=values,
+            errors=errors,
+            reduced_chi_square=float(residual @ residual) / freedom,
+            converged=converged,
+            residual=residual.reshape(num_pix, num_pix).astype(np.float32),
+            iterations=iterations,
+        )
+
+
+def check_instrument(spec: Specification) -> None:
+    """Refuses a specification whose images the smooth model cannot describe.
+
+    Raises:
+        UsageError: where the lens galaxy has light.
+    """
+    if spec.lens.light is not None:
+        raise UsageError(
+            f"{spec.name} gives the lens galaxy light, which the fit does not model: subtract it, "
+            "or fit images of a specification without lens.light."
+        )

@@ -1,0 +1,85 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lenssim.errors import UsageError
+from lenssim.lens_fit.coarse_search import coarse_starts
+from lenssim.lens_fit.image_fit import FitSettings, fit_image
+from lenssim.lens_fit.parameters import ALL_NAMES
+from lenssim.lens_fit.vector import from_system, physical, to_system
+from lenssim.observation import pixel_noise
+from lenssim.simulation import observe, simulate
+from lenssim.spec import load_spec
+
+SPEC = load_spec("B-wide", ["observation.refit_snr=none"])
+SIMULATION = simulate(SPEC, "no_sub", 0, split="test")
+TRUTH = physical(from_system(SIMULATION.system, multipoles=True))
+
+
+def test_fit_from_the_image_alone_finds_lens_and_source():
+    fit = fit_image(SIMULATION.image, SPEC, psf_fwhm=SIMULATION.system.psf_fwhm)
+    assert fit.converged
+    assert fit.names == ALL_NAMES
+    pulls = (fit.values - TRUTH) / fit.errors
+    assert np.abs(pulls).max() < 4.0
+    assert 0.3 < pulls.std() < 2.0
+    freedom = SIMULATION.image.size - len(TRUTH)
+    assert abs(fit.reduced_chi_square - 1.0) < 5.0 * np.sqrt(2.0 / freedom)
+    assert fit.residual.dtype == np.float32
+    squared = float(np.sum(fit.residual.astype(float) ** 2))
+    assert squared == pytest.approx(fit.reduced_chi_square * freedom, rel=1e-5)
+
+
+def test_free_multipoles_fit_better():
+    system = replace(SIMULATION.system, lens_m4_amplitude=0.04)
+    [simulation] = observe([system], SPEC, [np.random.default_rng(0)])
+    without, free = (
+        fit_image(
+            simulation.image, SPEC, psf_fwhm=system.psf_fwhm, settings=FitSettings(multipoles)
+        )
+        for multipoles in (False, True)
+    )
+    assert len(without.values) == 15
+    totals = [
+        fit.reduced_chi_square * (simulation.image.size - len(fit.values))
+        for fit in (without, free)
+    ]
+    assert totals[0] - totals[1] > 25.0  # four parameters of noise would be 4 +- 3
+
+
+def test_image_without_a_lens_is_kept_and_flagged():
+    noise = np.sqrt(pixel_noise(SPEC.instrument).background_variance)
+    fit = fit_image(np.full((64, 64), -noise), SPEC)
+    assert not fit.converged
+    assert np.isnan(fit.values).all()
+    np.testing.assert_allclose(fit.residual, -1.0, rtol=1e-6)
+
+
+def test_image_of_another_instrument_is_refused():
+    with pytest.raises(UsageError, match="32"):
+        fit_image(np.zeros((32, 32)), SPEC)
+    with pytest.raises(UsageError, match="finite"):
+        fit_image(np.full((64, 64), np.nan), SPEC)
+
+
+def test_light_of_the_lens_is_refused():
+    light = {"magnitude": 18.0, "r_sersic": 0.5, "n_sersic": 4.0, "e1": 0.0, "e2": 0.0}
+    spec = load_spec("B", [f"lens.light={light}"])
+    with pytest.raises(UsageError, match="light"):
+        fit_image(np.zeros((64, 64)), spec)
+
+
+def test_vector_and_system_are_inverse():
+    vector = from_system(SIMULATION.system, multipoles=True)
+    again = from_system(to_system(vector), multipoles=True)
+    np.testing.assert_allclose(again, vector, atol=1e-12)
+
+
+def test_coarse_search_finds_the_ring():
+    start, *_ = coarse_starts(
+        SIMULATION.image.astype(float), pixel_noise(SPEC.instrument).background_variance, 0.1, 3
+    )
+    assert start.theta_e == pytest.approx(SIMULATION.system.lens_theta_e, rel=0.3)
+    assert start.source_x == pytest.approx(SIMULATION.system.source_x, abs=0.3)
+    assert start.source_y == pytest.approx(SIMULATION.system.source_y, abs=0.3)
