@@ -31,7 +31,7 @@ from lenssim.configuration.yaml_reading import read_yaml
 if TYPE_CHECKING:
     from lenssim.archive import Archive
 
-SCALING_OPTIONS = ("scaling", "softening", "components")
+SCALING_OPTIONS = ("scaling", "scaling_images", "softening", "components")
 """Options of how images are scaled."""
 
 PRETRAINING_KEYS = ("pretrain", "pretrain_views", "pretrain_classes")
@@ -51,6 +51,7 @@ OPTION_KEYS = {
     for key in (
         "data.input",
         "data.scaling",
+        "data.scaling_images",
         "data.softening",
         "data.components",
         "data.url",
@@ -99,6 +100,8 @@ def config_from_options(options: Mapping[str, Any], *, method: str = "supervised
     method = options.get("method") or stored.get("method", method)
     if method != stored.get("method", method):  # its pretraining was another method's
         stored = {key: value for key, value in stored.items() if key not in PRETRAINING_KEYS}
+        if isinstance(held := stored.get("data"), dict):
+            held.pop("scaling_images", None)
     section = stored.get("data", {})
     url = options.get("data") or (section.get("url") if isinstance(section, dict) else None)
     if url is None:
@@ -147,7 +150,8 @@ def _defaults(method: str, classes: Sequence[str]) -> dict[str, Any]:
         "method": method,
         "encoder": EncoderSettings().model_dump(mode="json"),
         "task": TaskSettings().model_dump(mode="json", exclude={"classes"}),
-        "data": {},
+        # a supervised baseline learns from nothing but its labelled images
+        "data": {"scaling_images": "all" if method in PRETRAINING_DEFAULTS else "labelled"},
         "pretrain": PRETRAINING_DEFAULTS.get(method, StageSettings(epochs=0)).model_dump(),
         "finetune": SUPERVISED_DEFAULTS.model_dump(),
         "finetune_views": plain_recipe(default_recipe("supervised")),
@@ -171,9 +175,18 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
     if isinstance(task, dict) and task.get("name") == "classification" and len(classes) > 1:
         task.setdefault("classes", list(classes))
     config = _validated(values)
+    if config.data.scaling_images == "unlabelled" and config.data.labels == 1:
+        raise UsageError(
+            "data.scaling_images is unlabelled and data.labels 1: there are no unlabelled images; "
+            "set data.scaling_images to all, or fewer --labels."
+        )
     check_needs(config.task, archive)
-    of_task = config.data.model_copy(update={"classes": config.task.classes})
-    return config.model_copy(update={"data": of_task})
+    of_task: dict[str, Any] = {
+        "data": config.data.model_copy(update={"classes": config.task.classes})
+    }
+    if config.method not in PRETRAINING_DEFAULTS and config.task.name == "classification":
+        of_task["pretrain_classes"] = config.task.classes
+    return config.model_copy(update=of_task)
 
 
 def _validated(values: Mapping[str, Any]) -> RunConfig:

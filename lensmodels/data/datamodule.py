@@ -14,8 +14,8 @@ from lensmodels.data.archives import check_fits, how_to_add, read_archive
 from lensmodels.data.cache import ImageCache, choose_cache
 from lensmodels.data.contract import ImageContract, InstrumentFacts
 from lensmodels.data.files import usable_cache_folder
-from lensmodels.data.order import SampleRange, labelled_ranges, split_range
-from lensmodels.data.scaling import InputScaling
+from lensmodels.data.order import SampleRange, labelled_ranges, other_ranges, split_range
+from lensmodels.data.scaling import MEASURED_IMAGES, InputScaling
 from lensmodels.data.settings import DataSettings
 from lensmodels.data.shard_source import ShardSource
 from lensmodels.data.source import Source
@@ -96,9 +96,13 @@ class LensDataModule(lightning.LightningDataModule):
 
     @cached_property
     def scaling(self) -> InputScaling:
-        """The input scaling, measured on the train images when first asked for."""
+        """The input scaling, measured when first asked for on `settings.scaling_images`.
+
+        Raises:
+            DataError: if there are no such images.
+        """
         return InputScaling.measure(
-            self._sample(),
+            self._sample(self._scaling_ranges()),
             self.settings.scaling,
             softening=self.settings.softening,
             components=self.settings.components,
@@ -107,14 +111,42 @@ class LensDataModule(lightning.LightningDataModule):
     @cached_property
     def contract(self) -> ImageContract:
         """The physical contract, measured on the train images when first asked for."""
-        return ImageContract.measure(self._facts, self._sample())
+        return ImageContract.measure(self._facts, self._sample(self._part("train")))
 
-    def _sample(self) -> BatchStream:
-        """Train images to measure: the same for any seed, labels, batch size and devices."""
+    @property
+    def scaled_on(self) -> str:
+        """The images that the input scaling is measured on, in words."""
+        kind = self.settings.scaling_images
+        count = min(MEASURED_IMAGES, sum(map(len, self._scaling_ranges())))
+        *first, last = self.settings.classes
+        classes = f"{', '.join(first)} and {last}" if first else last
+        return f"{count:,} {'train' if kind == 'all' else kind} images of {classes}"
+
+    def _scaling_ranges(self) -> list[SampleRange]:
+        train, labelled = self._part("train"), self._part("labelled")
+        match self.settings.scaling_images:
+            case "all":
+                return train
+            case "labelled":
+                return labelled
+        others = [
+            block
+            for samples in train
+            for block in other_ranges(samples, [b for b in labelled if b.group == samples.group])
+        ]
+        if not others:
+            raise DataError(
+                "There are no unlabelled images to measure the input scaling on, as data.labels is "
+                "1: set data.scaling_images to all."
+            )
+        return others
+
+    def _sample(self, ranges: list[SampleRange]) -> BatchStream:
+        """Images to measure: in the same order for any seed, batch size and devices."""
         return BatchStream(
             self._source,
             self.groups,
-            self._part("train"),
+            ranges,
             batch_size=256,
             seed=0,
             workers=self.settings.workers,

@@ -89,6 +89,21 @@ def labelled_ranges(samples: SampleRange, fraction: float, seed: int) -> list[Sa
     return block
 
 
+def other_ranges(samples: SampleRange, taken: Iterable[SampleRange]) -> list[SampleRange]:
+    """The images of a range that lie in none of some ranges within it.
+
+    Args:
+        samples: the images to choose from.
+        taken: of the same group, and apart from each other.
+    """
+    rest, start = [], samples.start
+    for block in sorted(taken, key=lambda block: block.start):
+        rest.append(SampleRange(samples.group, start, block.start))
+        start = block.stop
+    rest.append(SampleRange(samples.group, start, samples.stop))
+    return [block for block in rest if len(block)]
+
+
 def cut_at_chunks(ranges: Iterable[SampleRange], edges: Sequence[Integers]) -> list[SampleRange]:
     """Ranges of images, cut into pieces that lie in one chunk; empty ranges vanish.
 

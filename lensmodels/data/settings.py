@@ -18,6 +18,8 @@ ScalingKind = Literal["whitened", "asinh", "min-max"]
 
 InputKind = Literal["image", "residual"]
 
+ScalingImages = Literal["labelled", "unlabelled", "all"]
+
 COMPONENTS = 256
 """Components that whitening keeps: for model B 64 are too few, and 1024 no better
 (docs/findings.md)."""
@@ -60,6 +62,10 @@ class DataSettings(Settings):
     fit` fitted to it, in units of the noise."""
     scaling: ScalingKind = "whitened"
     """Input scaling."""
+    scaling_images: ScalingImages = "all"
+    """Train images that the scaling is measured on: labelled, those whose labels are used;
+    unlabelled, the others; all. A run that is only supervised takes labelled by default, so that it
+    learns from no other image."""
     softening: float | None = Field(None, gt=0)
     """Softening of the asinh stretch, in units of the sky noise; what suits the scaling if not
     given."""

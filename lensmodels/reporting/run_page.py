@@ -30,6 +30,7 @@ from lensmodels.reporting.page import render, write_text
 from lensmodels.reporting.requests import REPORT
 from lensmodels.reporting.run_plots import read_logs
 from lensmodels.reporting.tables import Table, text_cells
+from lensmodels.runs import RunConfig
 
 MAIN_PLOT = {"classification": "confusion", "axion-mass": "predicted_mass"}
 """The plot that stands first on the page of a task."""
@@ -68,10 +69,19 @@ def write_report(run: Path) -> Path:
         plots=[plot for name in CAPTIONS if name != main and (plot := evaluated.plot(name))],
         table=_class_table(metrics) if task == "classification" else _mass_table(metrics),
         run=evaluated,
-        methods=[*sentences.METHOD_NOTES, *sentences.TASK_NOTES[task]],
+        methods=[*_scaling_notes(config), *sentences.METHOD_NOTES, *sentences.TASK_NOTES[task]],
         version=config.version,
     )
     return write_text(evaluated.folder / REPORT, page)
+
+
+def _scaling_notes(config: RunConfig) -> list[str]:
+    """On which images the input scaling was measured; nothing for a run that did not keep it."""
+    measured = config.measured
+    if measured is None or measured.scaled_on is None:
+        return []
+    kind = measured.scaling["kind"]
+    return [f"The input scaling ({kind}) was measured on {measured.scaled_on}."]
 
 
 def _collapse_sentences(run: Path) -> list[sentences.Sentence]:

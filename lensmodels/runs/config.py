@@ -48,6 +48,9 @@ class Measured(Settings):
     """Side of the images, pixels."""
     scaling: dict[str, Any]
     """Input scaling, as `InputScaling.to_dict` gives it; a whitening has a file of its own."""
+    scaled_on: str | None = None
+    """The images that the input scaling was measured on, in words; null in runs of version
+    0.1.0."""
     task: dict[str, Any] | None = None
     """Task with its constants, as `Task.to_dict` gives it; null before finetuning."""
     sizes: dict[str, int] = Field({})
@@ -69,7 +72,8 @@ class RunConfig(Settings):
     data: DataSettings
     """Which images."""
     pretrain_classes: tuple[ClassName, ...] = CLASSES
-    """Classes whose images are pretrained on."""
+    """Classes whose images are pretrained on, and measured for the input scaling: the same whatever
+    the task, so that a baseline and what was pretrained can have the same scaling."""
     pretrain: SerializeAsAny[StageSettings]
     """How long and how fast to pretrain, and what the method has to set besides."""
     finetune: StageSettings

@@ -87,6 +87,21 @@ def open_task_data(config: RunConfig) -> LensDataModule:
     return _open(config.data.model_copy(update={"classes": config.task.classes}))
 
 
+def open_scaling_data(config: RunConfig, data: LensDataModule) -> LensDataModule:
+    """The data that the input scaling is measured on: of the classes that are pretrained on.
+
+    So the scaling of a baseline does not depend on which of them its task has.
+
+    Args:
+        config: of the run.
+        data: that it trains on.
+    """
+    held = [name for name in config.pretrain_classes if data.manifest.group(f"train/{name}")]
+    if data.settings.classes == tuple(held):
+        return data
+    return _open(data.settings.model_copy(update={"classes": tuple(held), "cache": "none"}))
+
+
 def measure_task_of(config: RunConfig, data: LensDataModule) -> Task:
     """The task of a run, with the constants that are measured on the labelled images.
 

@@ -39,6 +39,7 @@ from lensmodels.training.requirements import (
     is_pretrained_here,
     measure_task_of,
     open_pretraining_data,
+    open_scaling_data,
     open_task_data,
 )
 from lensmodels.training.trainer import StageName, fit_stage
@@ -153,8 +154,8 @@ def finetune(config: RunConfig, run: Path) -> RunConfig:
     seed_weights(config, "finetune")
     encoder = None
     if config.pretrained is not None or config.method in PRETRAINING:
-        encoder, scaling = _load_start(config, run, data)
-        measured = Measured(num_pix=data.num_pix, scaling=scaling.to_dict())
+        encoder, scaling, scaled_on = _load_start(config, run, data)
+        measured = Measured(num_pix=data.num_pix, scaling=scaling.to_dict(), scaled_on=scaled_on)
     else:
         measured, scaling = _measure_scaling(config, run, data)
     task = measure_task_of(config, data)
@@ -197,8 +198,11 @@ def _write(run: Path, config: RunConfig, scaling: InputScaling) -> None:
         write_measured(run, config, scaling)
 
 
-def _load_start(config: RunConfig, run: Path, data: LensDataModule) -> tuple[Encoder, InputScaling]:
-    """The pretrained encoder that a finetuning begins with, and the scaling of its input.
+def _load_start(
+    config: RunConfig, run: Path, data: LensDataModule
+) -> tuple[Encoder, InputScaling, str | None]:
+    """The pretrained encoder that a finetuning begins with, the scaling of its input, and on which
+    images that was measured.
 
     Raises:
         UsageError: if it is another encoder than the settings name, or for images of another size.
@@ -215,7 +219,8 @@ def _load_start(config: RunConfig, run: Path, data: LensDataModule) -> tuple[Enc
             f"{start} was pretrained on images of {encoder.num_pix} pixels, and "
             f"{config.data.url} has {data.num_pix}."
         )
-    return encoder, scaling
+    begun = read_config(start).measured
+    return encoder, scaling, begun.scaled_on if begun else None
 
 
 def _measure_scaling(
@@ -231,10 +236,12 @@ def _measure_scaling(
     if config.measured is not None:
         return config.measured, load_scaling(run, config)
     announce("measuring the input scaling")
-    scaling = data.scaling
+    measured_on = open_scaling_data(config, data)
+    scaling = measured_on.scaling
     measured = Measured(
         num_pix=data.num_pix,
         scaling=scaling.to_dict(),
+        scaled_on=measured_on.scaled_on,
         sizes=dict(data.sizes),
         contract=data.contract,
     )

@@ -219,3 +219,20 @@ def test_every_setting_says_what_it_means():
     keys = [setting.key for setting in table]
     assert {"data.batch_size", "pretrain.momentum", "pretrain_views.N.blur"} <= set(keys)
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(("method", "images"), [("supervised", "labelled"), ("byol", "all")])
+def test_a_baseline_is_scaled_by_its_labelled_images_alone(lenses, method, images):
+    options = {"data": str(lenses), "method": method, "labels": 0.5}
+    assert config_from_options(options).data.scaling_images == images
+    asked = config_from_options({**options, "scaling_images": "unlabelled"})
+    assert asked.data.scaling_images == "unlabelled"
+    with pytest.raises(UsageError, match="no unlabelled images"):
+        config_from_options({**options, "labels": 1.0, "scaling_images": "unlabelled"})
+
+
+def test_a_run_of_another_method_has_its_own_images_for_the_scaling(lenses, tmp_path):
+    write_config(tmp_path, config_from_options({"data": str(lenses), "method": "byol"}))
+    stored = tmp_path / "config.yaml"
+    config = config_from_options({"config": stored, "method": "supervised"})
+    assert config.data.scaling_images == "labelled"

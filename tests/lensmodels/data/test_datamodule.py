@@ -53,6 +53,45 @@ def test_labelled_images_are_train_images_and_as_many_of_every_class(archive, la
     assert set(chosen) <= set(images(module, "train"))
 
 
+def measured_on(module):
+    """Images that the scaling is measured on."""
+    return [
+        (module.groups[block.group], sample)
+        for block in module._scaling_ranges()
+        for sample in range(block.start, block.stop)
+    ]
+
+
+def test_the_scaling_is_measured_on_the_images_that_are_named(archive):
+    found = {
+        kind: measured_on(opened(archive, labels=0.3, scaling_images=kind))
+        for kind in ("labelled", "unlabelled", "all")
+    }
+    module = opened(archive, labels=0.3)
+    assert sorted(found["labelled"]) == sorted(images(module, "labelled"))
+    assert sorted(found["all"]) == sorted(images(module, "train"))
+    assert sorted(found["labelled"] + found["unlabelled"]) == sorted(found["all"])
+
+
+def test_the_scaling_of_labelled_images_sees_no_other(archive):
+    few, all_of_them = (
+        opened(archive, labels=0.3, scaling="asinh", scaling_images=kind)
+        for kind in ("labelled", "all")
+    )
+    stream = few.stream("labelled", shuffle=False)
+    pixels = np.concatenate([batch["image"].numpy() for batch in stream])
+    stretched = np.arcsinh(pixels.astype(np.float64) / few.scaling.softening)
+    assert few.scaling.mean == pytest.approx(stretched.mean(), rel=1e-6)
+    assert few.scaling.mean != all_of_them.scaling.mean
+    assert few.scaled_on == "39 labelled images of axion, cdm and no_sub"
+    assert all_of_them.scaled_on == "129 train images of axion, cdm and no_sub"
+
+
+def test_there_must_be_unlabelled_images_to_measure(archive):
+    with pytest.raises(DataError, match="no unlabelled images"):
+        opened(archive, scaling_images="unlabelled").scaling  # noqa: B018
+
+
 def test_a_smaller_train_size_takes_the_first_images(archive):
     module = opened(archive, train_size=20, validation_fraction=0.1, classes=("cdm",))
     taken = images(module, "train") + images(module, "validation")
