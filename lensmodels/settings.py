@@ -208,6 +208,10 @@ def _validated(values: Mapping[str, Any]) -> RunConfig:
             "task.quadrupole is a second target for an encoder that is trained on the axion mass; "
             "leave it at 0 for another task, and where the encoder is frozen."
         )
+    if config.reestimate_norms and not config.frozen:
+        raise UsageError(
+            "reestimate_norms is for a frozen encoder: give --frozen too, or leave it out."
+        )
     if config.method in PRETRAINING_DEFAULTS:
         check_views(config.method, config.pretrain_views)
     return config

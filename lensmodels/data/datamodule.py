@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal
 
 import lightning
 import torch
+from torch import Tensor
 
 from lensmodels.data.archives import check_fits, how_to_add, read_archive
 from lensmodels.data.cache import ImageCache, choose_cache
@@ -121,6 +123,15 @@ class LensDataModule(lightning.LightningDataModule):
         *first, last = self.settings.classes
         classes = f"{', '.join(first)} and {last}" if first else last
         return f"{count:,} {'train' if kind == 'all' else kind} images of {classes}"
+
+    def measured_images(self) -> Iterator[Tensor]:
+        """Train images to measure, (n, 1, num_pix, num_pix), e-/s, the same for any seed."""
+        count = 0
+        for batch in self._sample(self._part("train")):
+            yield batch["image"]
+            count += len(batch["image"])
+            if count >= MEASURED_IMAGES:
+                return
 
     def _scaling_ranges(self) -> list[SampleRange]:
         train, labelled = self._part("train"), self._part("labelled")

@@ -86,6 +86,9 @@ class RunConfig(Settings):
     """Run whose encoder is finetuned; if not given, this run's own, or random weights."""
     frozen: bool = False
     """Train the head alone, a linear probe, and leave the encoder as it is."""
+    reestimate_norms: bool = False
+    """Before a frozen probe, take the means and variances of the encoder's batch norms anew, on the
+    train images as they are: those of a pretraining are of its noisier views."""
     seed: int = Field(0, ge=0)
     """Seed of weights, order and views."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

@@ -3,6 +3,7 @@
 stages      pretraining and finetuning, and what each begins with
 requirements   what the stages need, checked before the first
 probing     a stage tried on a few blank images
+norms       batch norms of a frozen encoder, taken anew
 trainer     one stage in Lightning's loop
 callbacks   checkpoints, Ctrl-C and what is logged
 progress    a bar, and a line after epochs

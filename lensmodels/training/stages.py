@@ -33,6 +33,7 @@ from lensmodels.runs import (
 )
 from lensmodels.runs.resume import stored_settings
 from lensmodels.startup import announce
+from lensmodels.training.norms import reestimate_norms
 from lensmodels.training.processes import rank_zero, wait_for_all
 from lensmodels.training.requirements import (
     check_requirements,
@@ -169,6 +170,9 @@ def finetune(config: RunConfig, run: Path) -> RunConfig:
     model = build_model(config, task, scaling, is_loaded=encoder is not None)
     if encoder is not None:
         model.encoder.load_state_dict(encoder.state_dict())
+    if config.frozen and config.reestimate_norms:
+        announce("measuring the statistics of the batch norms")
+        reestimate_norms(model, config, data)
     module = Supervised(
         model,
         config.finetune_views,
