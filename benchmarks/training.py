@@ -28,7 +28,13 @@ import click
 import lightning
 import numpy as np
 import torch
-from lightly.transforms import DINOTransform, SimCLRTransform, SimSiamTransform
+from lightly.transforms import (
+    DINOTransform,
+    MAETransform,
+    SimCLRTransform,
+    SimSiamTransform,
+    VICRegTransform,
+)
 from lightly.transforms.byol_transform import (
     BYOLTransform,
     BYOLView1Transform,
@@ -69,8 +75,8 @@ class Pictures(Dataset[Any]):
 
 def recipe_transform(method: str) -> Callable[[Any], Any]:
     """The transform that lightly has for a method, for one channel and as many views."""
-    if method == "dino":
-        local = sum(view.count for view in default_recipe("dino")) - 2
+    if method in ("dino", "esvit"):
+        local = sum(view.count for view in default_recipe(method)) - 2
         return DINOTransform(
             global_crop_size=SIZE, local_crop_size=WINDOW, n_local_views=local, normalize=None
         )
@@ -81,6 +87,12 @@ def recipe_transform(method: str) -> Callable[[Any], Any]:
         )
     if method == "simsiam":
         return SimSiamTransform(input_size=SIZE, normalize=None)
+    if method == "vicreg":
+        return VICRegTransform(input_size=SIZE, normalize=None)
+    if method == "mae":
+        # what is painted is the view itself
+        once = MAETransform(input_size=SIZE, normalize=None)
+        return lambda picture: once(picture) * 2
     return SimCLRTransform(input_size=SIZE, normalize=None)
 
 
@@ -214,7 +226,13 @@ def _forever(loader: Iterable[Any]) -> Iterator[Any]:
 
 
 @click.command()
-@click.option("--method", "methods", multiple=True, default=list(PRETRAINING))
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    default=[name for name in PRETRAINING if name != "mae"],
+    help="mae needs a vision transformer.  [default: all others]",
+)
 @click.option("--encoder", default="resnet18", show_default=True)
 @click.option("--batch-size", default=128, show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)

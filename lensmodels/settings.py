@@ -175,7 +175,8 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
     if isinstance(task, dict) and task.get("name") == "classification" and len(classes) > 1:
         task.setdefault("classes", list(classes))
     config = _validated(values)
-    if config.data.scaling_images == "unlabelled" and config.data.labels == 1:
+    is_measured = config.pretrained is None  # else the scaling is the one of the pretraining
+    if is_measured and config.data.scaling_images == "unlabelled" and config.data.labels == 1:
         raise UsageError(
             "data.scaling_images is unlabelled and data.labels 1: there are no unlabelled images; "
             "set data.scaling_images to all, or fewer --labels."

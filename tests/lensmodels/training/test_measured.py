@@ -65,7 +65,7 @@ def test_norms_of_a_frozen_encoder_are_taken_on_the_images_as_they_are(lenses):
     norm = encoder.network.bn1
     with torch.no_grad():
         entering = encoder.network.conv1(model.scaling(images))
-    assert torch.allclose(norm.running_mean, entering.mean((0, 2, 3)), atol=1e-4)
+    assert torch.allclose(norm.running_mean, entering.mean((0, 2, 3)), atol=1e-3)
     assert all(torch.equal(weights[name], value) for name, value in encoder.named_parameters())
 
 
