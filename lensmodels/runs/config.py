@@ -84,6 +84,8 @@ class RunConfig(Settings):
     """What the finetuning looks at: a list of one view."""
     pretrained: str | None = None
     """Run whose encoder is finetuned; if not given, this run's own, or random weights."""
+    best_epoch: bool = False
+    """Keep the finetuned weights of the epoch with the lowest validation loss, not the last."""
     frozen: bool = False
     """Train the head alone, a linear probe, and leave the encoder as it is."""
     reestimate_norms: bool = False

@@ -2,12 +2,18 @@
 
 A cell is one model trained on one task: an encoder, finetuned from one of several pretrainings or
 from random weights, with some share of the labels and a draw of them. Every row of the study, a
-self-supervised method with an encoder, has beside its own cells those of two baselines of the same
-encoder:
+self-supervised method with an encoder, has beside its own cells those of baselines of the same
+encoder, all from random weights:
 
-    supervised        the same views, schedule and number of finetuning steps from random weights
+    supervised        the same views, schedule and number of finetuning steps, from the labelled
+                      images alone: their input scaling is measured on these, too
+    supervised-pca    the same, with the input scaling, a PCA, of all train images
     supervised-long   more steps, matched in compute to the most expensive pretraining of that
-                      encoder
+                      encoder, and the epoch with the lowest validation loss
+    random-probe      the head alone, over an encoder of random weights
+
+An equivariant baseline is `supervised` with the encoder `equivariant`: a block runs the baselines
+of the encoders that it lists, as well as those of its rows.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -29,11 +35,28 @@ from lensmodels.views import default_recipe, plain_recipe
 from lenssim.configuration.key_values import alternatives
 from lenssim.configuration.yaml_reading import parse_yaml, read_yaml
 
-Baseline = Literal["supervised", "supervised-long"]
+Baseline = Literal["supervised", "supervised-pca", "supervised-long", "random-probe"]
 
 BASELINE: Baseline = "supervised"
 LONG_BASELINE: Baseline = "supervised-long"
-BASELINES: tuple[Baseline, ...] = (BASELINE, LONG_BASELINE)
+
+BASELINE_SETTINGS: dict[str, dict[str, Any]] = {
+    "supervised": {"data.scaling_images": "labelled"},
+    "supervised-pca": {"data.scaling_images": "all"},
+    "supervised-long": {"data.scaling_images": "labelled", "best_epoch": True},
+    "random-probe": {"data.scaling_images": "labelled", "frozen": True},
+}
+"""Settings of a baseline's runs, by dotted key."""
+
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+
+BASELINE_NAMES: dict[str, str] = {
+    "supervised": "Supervised",
+    "supervised-pca": "Supervised, PCA of all images",
+    "supervised-long": "Supervised, equal compute",
+    "random-probe": "Random encoder, probe",
+}
+"""How each baseline is called in a table."""
 
 _SHIPPED = files("lensmodels.study") / "grids"
 
@@ -75,7 +98,8 @@ class CellBlock(_Strict):
         labels: shares of the labels.
         seeds: of the finetuning, each of which draws other labelled images.
         pretrain_seeds: of the pretraining; every one is finetuned with every seed above.
-        baselines: which of the two; from random weights, which the finetuning's seed draws.
+        baselines: which; from random weights, which the finetuning's seed draws.
+        encoders: of the grid, whose baselines are run beside those of the rows' encoders.
         rows: of the grid's, by "METHOD ENCODER"; all where None.
     """
 
@@ -84,7 +108,8 @@ class CellBlock(_Strict):
     labels: tuple[float, ...] = (1.0,)
     seeds: tuple[int, ...] = (0,)
     pretrain_seeds: tuple[int, ...] = (0,)
-    baselines: tuple[Baseline, ...] = BASELINES
+    baselines: tuple[Baseline, ...] = (BASELINE, LONG_BASELINE)
+    encoders: tuple[str, ...] = ()
     rows: tuple[str, ...] | None = None
 
 
@@ -129,6 +154,9 @@ class Grid(_Strict):
             for name in block.rows or ():
                 if name not in known:
                     raise ValueError(f"there is no row {name!r}")
+            for name in block.encoders:
+                if name not in self.encoders:
+                    raise ValueError(f"there is no encoder {name!r} among encoders")
         return self
 
     def all_cells(self) -> list[Cell]:
@@ -140,7 +168,7 @@ class Grid(_Strict):
 
     def _cells_of(self, block: CellBlock) -> Iterator[Cell]:
         rows = [row for row in self.rows if block.rows is None or _row_name(row) in block.rows]
-        encoders = dict.fromkeys(row.encoder for row in rows)
+        encoders = dict.fromkeys([*(row.encoder for row in rows), *block.encoders])
         starts: list[tuple[str, str, int]] = [
             (name, encoder, 0) for name in block.baselines for encoder in encoders
         ]
@@ -163,12 +191,12 @@ class Grid(_Strict):
         finetune = self.finetune_steps_at.get(cell.labels, self.finetune_steps)
         if not cell.is_baseline:
             return self.pretrain_steps, finetune
-        if cell.method == BASELINE:
+        if cell.method != LONG_BASELINE:
             return 0, finetune
         from lensmodels.methods import PRETRAINING
 
         rows = [row for row in self.rows if row.encoder == cell.encoder]
-        max_cost = max(PRETRAINING[row.method].relative_cost for row in rows)
+        max_cost = max((PRETRAINING[row.method].relative_cost for row in rows), default=0)
         return 0, finetune + round(self.pretrain_steps * max_cost)
 
     def cost(self, cell: Cell, *, is_pretrained: bool = False) -> float:
@@ -196,7 +224,12 @@ class Grid(_Strict):
     def settings_of(self, cell: Cell) -> dict[str, Any]:
         """Settings of a cell's runs by dotted key: its method's over its encoder's over all."""
         encoder = self.encoders[cell.encoder]
-        return self.set | encoder.set | self.set_method.get(cell.run_method, {})
+        return (
+            self.set
+            | encoder.set
+            | BASELINE_SETTINGS.get(cell.method, {})
+            | self.set_method.get(cell.run_method, {})
+        )
 
     def recipe(self, cell: Cell) -> dict[str, Any]:
         """What decides a cell's result, besides the images; JSON-able."""
@@ -255,7 +288,7 @@ class Cell:
 
     @property
     def run_method(self) -> str:
-        """The method of its run: the long baseline is a supervised run, too."""
+        """The method of its run: every baseline is a supervised run."""
         return BASELINE if self.is_baseline else self.method
 
     @property

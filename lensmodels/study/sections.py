@@ -8,27 +8,12 @@ from dataclasses import dataclass, field
 from matplotlib.figure import Figure
 
 from lensmodels.evaluation.information import information_limit
-from lensmodels.methods.settings import METHOD_NAMES
-from lensmodels.reporting.formatting import format_difference, format_interval, format_value
 from lensmodels.reporting.page import PagePlot, png_of
 from lensmodels.reporting.plots import draw_auc_by_snr_of_runs
-from lensmodels.reporting.tables import Table, TableCell, text_cells
-from lensmodels.statistics.multiple_testing import MIN_TRAININGS
-from lensmodels.statistics.paired import Difference
-from lensmodels.study.comparison import (
-    ComparedRow,
-    Score,
-    compare_rows,
-    mixed_pretrainings,
-    pooled_gain,
-    score_of,
-    select,
-    significant_gains,
-)
+from lensmodels.reporting.tables import Table
+from lensmodels.study.comparison import ComparedRow, compare_rows, mixed_pretrainings, score_of
 from lensmodels.study.goals import (
-    Goal,
     axion_mass_goals,
-    classification_goals,
     few_label_shares,
     few_labels_goal,
     gain_goal,
@@ -36,15 +21,19 @@ from lensmodels.study.goals import (
 from lensmodels.study.grid import BASELINE, BASELINES, LONG_BASELINE, Grid
 from lensmodels.study.plots import draw_cost, draw_figure_2, draw_label_efficiency
 from lensmodels.study.results import FIDUCIAL_RANGE, CellResult
+from lensmodels.study.tables import (
+    NAMES,
+    SCORE_NAMES,
+    baseline_table,
+    baselines_table,
+    cells_by_method,
+    goals_sentence,
+    published_table,
+    ratio_cell,
+    significance_summary,
+    with_pooled_gain,
+)
 from lensmodels.tasks import TaskName
-
-_NAMES = METHOD_NAMES | {LONG_BASELINE: "Supervised, equal compute"}
-
-_SCORE_NAMES: dict[TaskName, str] = {"classification": "macro AUC", "axion-mass": "RMSE, dex"}
-
-_DIGITS: dict[TaskName, int] = {"classification": 5, "axion-mass": 3}
-
-_BOLD = "bold: significant after Holm"
 
 
 @dataclass
@@ -106,19 +95,24 @@ def _classification(grid: Grid, results: Sequence[CellResult], model: str) -> Se
         f"Which substructure a lens has, from {first.metrics['n_labels']:,} images with labels; "
         f"tested on {first.metrics['n_test']:,} others. {_describe_encoders(grid)}",
         [
-            _published_table(f"Macro AUC beside the published one, model {model}", rows),
-            _baseline_table(
+            published_table(f"Macro AUC beside the published one, model {model}", rows),
+            baseline_table(
                 f"Macro AUC, model {model}",
                 "classification",
                 rows,
-                with_pooled_gain(_summary(rows), results, rows, "classification", "macro_auc"),
+                with_pooled_gain(
+                    significance_summary(rows), results, rows, "classification", "macro_auc"
+                ),
             ),
         ],
     )
+    section.tables += baselines_table(grid, results, model, "classification")
     for encoder in grid.encoders:
         runs = [
-            (_NAMES[method], cells[0].metrics)
-            for method, cells in _cells_of(grid, results, model, encoder, "classification").items()
+            (NAMES[method], cells[0].metrics)
+            for method, cells in cells_by_method(
+                grid, results, model, encoder, "classification"
+            ).items()
             if method != LONG_BASELINE
         ]
         if runs:
@@ -127,18 +121,20 @@ def _classification(grid: Grid, results: Sequence[CellResult], model: str) -> Se
                 f"By signal to noise, {encoder}",
                 "AUC of images with substructure against those without, by the S/N of the "
                 "substructure; the first seed of each row.",
-                draw_auc_by_snr_of_runs(runs, baseline=_NAMES[BASELINE]),
+                draw_auc_by_snr_of_runs(runs, baseline=NAMES[BASELINE]),
             )
     points = [
         (_label(grid, method, encoder), method in BASELINES, score_of(cells, "macro_auc"))
         for encoder in grid.encoders
-        for method, cells in _cells_of(grid, results, model, encoder, "classification").items()
+        for method, cells in cells_by_method(
+            grid, results, model, encoder, "classification"
+        ).items()
     ]
     section.add_plot(
         f"cost_{model}",
         "Cost",
         "Macro AUC by the minutes that a cell took, on the machines that it was run on.",
-        draw_cost(points, _SCORE_NAMES["classification"]),
+        draw_cost(points, SCORE_NAMES["classification"]),
     )
     return section
 
@@ -156,11 +152,13 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
         )
         goal = gain_goal(rows, few_labels_goal(share), "classification")
         title = f"Macro AUC with {share:.0%} of the labels, model {model}"
-        sentence = with_pooled_gain(_sentence([goal]), results, rows, "classification", "macro_auc")
-        section.tables.append(_baseline_table(title, "classification", rows, sentence))
+        sentence = with_pooled_gain(
+            goals_sentence([goal]), results, rows, "classification", "macro_auc"
+        )
+        section.tables.append(baseline_table(title, "classification", rows, sentence))
     for encoder in grid.encoders:
         scores_at = {
-            share: _cells_of(grid, results, model, encoder, "classification", share)
+            share: cells_by_method(grid, results, model, encoder, "classification", share)
             for share in (*shares, 1.0)
         }
         curves = {}
@@ -171,13 +169,13 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
                 if method in cells
             }
             if len(scores) > 1 and method != LONG_BASELINE:
-                curves[_NAMES[method], method in BASELINES] = scores
+                curves[NAMES[method], method in BASELINES] = scores
         if curves:
             section.add_plot(
                 f"labels_{model}_{encoder}",
                 f"Label efficiency, {encoder}",
                 "Macro AUC by the share of the labels that the finetuning sees.",
-                draw_label_efficiency(curves, _SCORE_NAMES["classification"]),
+                draw_label_efficiency(curves, SCORE_NAMES["classification"]),
             )
     return section
 
@@ -222,18 +220,21 @@ def _axion_mass(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
             limit.rms_bound(*FIDUCIAL_RANGE) if limit else None,
         ),
     ):
-        table = _baseline_table(
+        table = baseline_table(
             f"RMSE {title}, model {model}",
             "axion-mass",
             compared,
-            with_pooled_gain(_sentence(of_table), results, compared, "axion-mass", name),
-            more={ratio: [_ratio(row.ours, reference) for row in compared]},
+            with_pooled_gain(goals_sentence(of_table), results, compared, "axion-mass", name),
+            more={ratio: [ratio_cell(row.ours, reference) for row in compared]},
         )
         section.tables.append(table)
+    section.tables += baselines_table(grid, results, model, "axion-mass")
     for encoder in grid.encoders:
         panels = [
-            (_NAMES[method], cells[0])
-            for method, cells in _cells_of(grid, results, model, encoder, "axion-mass").items()
+            (NAMES[method], cells[0])
+            for method, cells in cells_by_method(
+                grid, results, model, encoder, "axion-mass"
+            ).items()
             if cells[0].truth is not None
         ]
         if panels:
@@ -244,130 +245,6 @@ def _axion_mass(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
                 draw_figure_2(panels, limit),
             )
     return section
-
-
-def _published_table(title: str, rows: Sequence[ComparedRow]) -> Table:
-    """Scores beside the published ones."""
-    headings = ["published supervised", "supervised", "minus published"]
-    headings += ["published pretrained", "pretrained", "minus published"]
-    return Table(
-        ["method", "encoder", *headings],
-        [
-            [
-                *_name(row),
-                *_beside(row.study.supervised if row.study else None, row.baseline),
-                *_beside(row.study.finetuned if row.study else None, row.ours),
-            ]
-            for row in rows
-        ],
-        title,
-        _sentence(classification_goals(rows)),
-    )
-
-
-def _beside(published: float | None, score: Score | None) -> list[TableCell]:
-    """Published score, ours, and ours minus the published one."""
-    digits = _DIGITS["classification"]
-    return text_cells(
-        [
-            "" if published is None else format_value(published, 3),
-            "" if score is None else format_value(score.mean, digits),
-            ""
-            if score is None or published is None
-            else format_difference(score.mean - published, 3),
-        ]
-    )
-
-
-def _baseline_table(
-    title: str,
-    task: TaskName,
-    rows: Sequence[ComparedRow],
-    sentence: str,
-    more: dict[str, list[TableCell]] | None = None,
-) -> Table:
-    """Scores and differences from the baselines; further columns by heading."""
-    digits, more = _DIGITS[task], more or {}
-    headings = ["supervised", "equal compute", "pretrained"]
-    headings += ["minus supervised", "minus equal compute"]
-    flags = significant_gains(rows)
-    cells = [
-        [
-            *_name(row),
-            *(_score(score, digits) for score in (row.baseline, row.long_baseline, row.ours)),
-            _difference(row.gain, digits, flags[number][0]),
-            _difference(row.long_gain, digits, flags[number][1]),
-            *(column[number] for column in more.values()),
-        ]
-        for number, row in enumerate(rows)
-    ]
-    return Table(["method", "encoder", *headings, *more], cells, f"{title} ({_BOLD})", sentence)
-
-
-def _name(row: ComparedRow) -> list[TableCell]:
-    return text_cells([METHOD_NAMES[row.method], row.encoder])
-
-
-def _score(score: Score | None, digits: int) -> TableCell:
-    if score is None:
-        return TableCell()
-    return TableCell(
-        format_value(score.mean, digits),
-        format_interval(score.interval.as_list(), digits),
-        score.replicates,
-    )
-
-
-def _difference(difference: Difference | None, digits: int, is_significant: bool) -> TableCell:
-    if difference is None:
-        return TableCell()
-    return TableCell(
-        format_difference(difference.mean, digits),
-        format_interval(difference.interval.as_list(), digits),
-        is_marked=is_significant,
-    )
-
-
-def _ratio(score: Score | None, reference: float | None) -> TableCell:
-    return TableCell(f"{score.mean / reference:.2f}" if score and reference else "")
-
-
-def _sentence(goals: Iterable[Goal]) -> str:
-    """How many rows reach each goal, in one sentence."""
-    text = "; ".join(f"{goal.what}: {goal.count} rows" for goal in goals)
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def _summary(rows: Sequence[ComparedRow]) -> str:
-    """How many differences from the baselines are significant."""
-    flags = [flag for pair in significant_gains(rows) for flag in pair]
-    trainings = [gain.trainings for row in rows for gain in (row.gain, row.long_gain) if gain]
-    text = f"{sum(flags)} of {len(trainings)} differences from a baseline are significant"
-    if trainings and max(trainings) < MIN_TRAININGS:
-        text += f": none rests on {MIN_TRAININGS} independent pretrainings"
-    return f"{text}."
-
-
-def with_pooled_gain(
-    sentence: str,
-    results: Sequence[CellResult],
-    rows: Sequence[ComparedRow],
-    task: TaskName,
-    by: str,
-) -> str:
-    """A sentence, with the gain over the supervised baseline that the rows have on average.
-
-    Without it where rows have one pretraining each, as its interval would not know their scatter.
-    """
-    gain = pooled_gain(results, rows, task, by)
-    if gain is None or gain.trainings < MIN_TRAININGS:
-        return sentence
-    mean, interval = (
-        format_difference(gain.mean, _DIGITS[task]),
-        format_interval(gain.interval.as_list(), _DIGITS[task]),
-    )
-    stem = sentence.removesuffix(".")
-    return f"{stem}{'; ' if stem else ''}mean over rows, minus supervised: {mean} ({interval})."
 
 
 def _with_results(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
@@ -381,27 +258,8 @@ def _first_of(results: Sequence[CellResult], task: TaskName) -> CellResult:
     )
 
 
-def _cells_of(
-    grid: Grid,
-    results: Sequence[CellResult],
-    model: str,
-    encoder: str,
-    task: TaskName,
-    labels: float = 1.0,
-) -> dict[str, list[CellResult]]:
-    """Cells of each method with an encoder that has any, the baselines first."""
-    methods = [*BASELINES, *(row.method for row in grid.rows if row.encoder == encoder)]
-    cells = {
-        method: select(
-            results, model=model, method=method, encoder=encoder, task=task, labels=labels
-        )
-        for method in methods
-    }
-    return {method: of_method for method, of_method in cells.items() if of_method}
-
-
 def _label(grid: Grid, method: str, encoder: str) -> str:
-    return f"{_NAMES[method]}, {encoder}" if len(grid.encoders) > 1 else _NAMES[method]
+    return f"{NAMES[method]}, {encoder}" if len(grid.encoders) > 1 else NAMES[method]
 
 
 def _describe_encoders(grid: Grid) -> str:

@@ -25,6 +25,7 @@ from lensmodels.methods import Module
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.runs import CHECKPOINTS, LOGS, RunConfig
 from lensmodels.startup import announce
+from lensmodels.training.best_epoch import KeepBestEpoch
 from lensmodels.training.callbacks import EpochMeans, KeepCheckpoint, Throughput
 from lensmodels.training.processes import rank_zero
 from lensmodels.training.progress import EpochLines, ProgressBar
@@ -53,8 +54,11 @@ def fit_stage(
     means, throughput = EpochMeans(), Throughput()
     # in this order: what is logged comes before what shows it
     callbacks: list[Callback] = [means, throughput, EpochLines(every), checkpoint]
+    best = KeepBestEpoch()
+    if stage == "finetune" and config.best_epoch:
+        callbacks.insert(0, best)  # before the checkpoint, which holds it
     if sys.stderr.isatty():
-        callbacks.insert(2, ProgressBar(means, throughput))
+        callbacks.insert(-2, ProgressBar(means, throughput))
     device = choose_device(config.device, config.devices).type
     if device == "cuda":
         torch.set_float32_matmul_precision("high")
@@ -84,6 +88,7 @@ def fit_stage(
             f"Stopped {checkpoint.stopped} of {settings.epochs}; what is done is kept: continue by "
             f"--resume --out {run}."
         )
+    best.restore(module)
 
 
 def _phase(stage: StageName, config: RunConfig, data: LensDataModule) -> str:

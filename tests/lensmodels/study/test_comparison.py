@@ -16,7 +16,7 @@ from lensmodels.study.comparison import (
 )
 from lensmodels.study.grid import Cell
 from lensmodels.study.results import CellResult
-from lensmodels.study.sections import with_pooled_gain
+from lensmodels.study.tables import with_pooled_gain
 
 LABELS = np.repeat([0.0, 1.0, 2.0], 150)
 

@@ -67,7 +67,32 @@ def test_sizes_and_seeds_of_the_shipped_grids():
 
 def test_a_row_brings_its_baselines():
     cells = small().all_cells()
-    assert [cell.method for cell in cells] == [*BASELINES, "byol", "simsiam"]
+    assert [cell.method for cell in cells] == ["supervised", "supervised-long", "byol", "simsiam"]
+
+
+def test_baselines_are_named_for_what_they_see():
+    grid = small(cells=[{"models": ["B"], "baselines": list(BASELINES), "rows": []}])
+    assert not grid.all_cells()  # of no row's encoder
+    grid = small(
+        cells=[{"models": ["B"], "baselines": list(BASELINES), "encoders": ["r"], "rows": []}]
+    )
+    settings = {cell.method: grid.settings_of(cell) for cell in grid.all_cells()}
+    assert settings == {
+        "supervised": {"data.scaling_images": "labelled"},
+        "supervised-pca": {"data.scaling_images": "all"},
+        "supervised-long": {"data.scaling_images": "labelled", "best_epoch": True},
+        "random-probe": {"data.scaling_images": "labelled", "frozen": True},
+    }
+    steps = {cell.method: grid.steps(cell)[1] for cell in grid.all_cells()}
+    assert steps["supervised-long"] > steps["supervised"] == steps["random-probe"] == 10
+
+
+def test_an_encoder_without_rows_has_baselines():
+    equivariant = {"study_encoder": "resnet50", "settings": {"name": "equivariant_tiny"}}
+    encoders = small().model_dump(mode="json")["encoders"] | {"equivariant": equivariant}
+    block = {"models": ["B"], "baselines": ["supervised"], "encoders": ["equivariant"]}
+    cells = small(encoders=encoders, cells=[block]).all_cells()
+    assert [cell.encoder for cell in cells if cell.is_baseline] == ["r", "equivariant"]
 
 
 def test_pretrainings_and_label_draws_are_axes_of_their_own():
@@ -152,7 +177,8 @@ def test_settings_of_the_method_come_after_those_of_the_grid():
     grid = small(set={rate: 0.1}, set_method={"byol": {rate: 0.2}})
     settings = {cell.method: grid.settings_of(cell) for cell in grid.all_cells()}
     assert settings["byol"] == {rate: 0.2}
-    assert settings["simsiam"] == settings["supervised-long"] == {rate: 0.1}
+    assert settings["simsiam"] == {rate: 0.1}
+    assert settings["supervised-long"][rate] == 0.1
 
 
 def test_a_grid_extends_another(tmp_path):
@@ -168,6 +194,7 @@ def test_a_grid_extends_another(tmp_path):
         ({"rows": [{"method": "byol", "encoder": "x"}]}, "'x'"),
         ({"rows": [{"method": "moco", "encoder": "r"}]}, "'moco'"),
         ({"cells": [{"rows": ["byol x"]}]}, "'byol x'"),
+        ({"cells": [{"encoders": ["x"]}]}, "'x'"),
         ({"colour": "red"}, "colour"),
     ],
 )

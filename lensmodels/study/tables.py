@@ -1,0 +1,199 @@
+"""The tables of a study's report: scores beside the published ones, and beside the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from lensmodels.methods.settings import METHOD_NAMES
+from lensmodels.reporting.formatting import format_difference, format_interval, format_value
+from lensmodels.reporting.tables import Table, TableCell, text_cells
+from lensmodels.statistics.multiple_testing import MIN_TRAININGS
+from lensmodels.statistics.paired import Difference
+from lensmodels.study.comparison import (
+    ComparedRow,
+    Score,
+    pooled_gain,
+    score_name,
+    score_of,
+    select,
+    significant_gains,
+)
+from lensmodels.study.goals import Goal, classification_goals
+from lensmodels.study.grid import BASELINE, BASELINE_NAMES, BASELINES, LONG_BASELINE, Grid
+from lensmodels.study.results import CellResult
+from lensmodels.tasks import TaskName
+
+NAMES = METHOD_NAMES | BASELINE_NAMES
+"""How methods and baselines are called."""
+
+SCORE_NAMES: dict[TaskName, str] = {"classification": "macro AUC", "axion-mass": "RMSE, dex"}
+"""How the score of a task is called."""
+
+_DIGITS: dict[TaskName, int] = {"classification": 5, "axion-mass": 3}
+
+_BOLD = "bold: significant after Holm"
+
+
+def published_table(title: str, rows: Sequence[ComparedRow]) -> Table:
+    """Scores beside the published ones."""
+    headings = ["published supervised", "supervised", "minus published"]
+    headings += ["published pretrained", "pretrained", "minus published"]
+    return Table(
+        ["method", "encoder", *headings],
+        [
+            [
+                *_name(row),
+                *_beside(row.study.supervised if row.study else None, row.baseline),
+                *_beside(row.study.finetuned if row.study else None, row.ours),
+            ]
+            for row in rows
+        ],
+        title,
+        goals_sentence(classification_goals(rows)),
+    )
+
+
+def _beside(published: float | None, score: Score | None) -> list[TableCell]:
+    """Published score, ours, and ours minus the published one."""
+    digits = _DIGITS["classification"]
+    return text_cells(
+        [
+            "" if published is None else format_value(published, 3),
+            "" if score is None else format_value(score.mean, digits),
+            ""
+            if score is None or published is None
+            else format_difference(score.mean - published, 3),
+        ]
+    )
+
+
+def baseline_table(
+    title: str,
+    task: TaskName,
+    rows: Sequence[ComparedRow],
+    sentence: str,
+    more: dict[str, list[TableCell]] | None = None,
+) -> Table:
+    """Scores and differences from the baselines; further columns by heading."""
+    digits, more = _DIGITS[task], more or {}
+    headings = ["supervised", "equal compute", "pretrained"]
+    headings += ["minus supervised", "minus equal compute"]
+    flags = significant_gains(rows)
+    cells = [
+        [
+            *_name(row),
+            *(_score(score, digits) for score in (row.baseline, row.long_baseline, row.ours)),
+            _difference(row.gain, digits, flags[number][0]),
+            _difference(row.long_gain, digits, flags[number][1]),
+            *(column[number] for column in more.values()),
+        ]
+        for number, row in enumerate(rows)
+    ]
+    return Table(["method", "encoder", *headings, *more], cells, f"{title} ({_BOLD})", sentence)
+
+
+def _name(row: ComparedRow) -> list[TableCell]:
+    return text_cells([METHOD_NAMES[row.method], row.encoder])
+
+
+def _score(score: Score | None, digits: int) -> TableCell:
+    if score is None:
+        return TableCell()
+    return TableCell(
+        format_value(score.mean, digits),
+        format_interval(score.interval.as_list(), digits),
+        score.replicates,
+    )
+
+
+def _difference(difference: Difference | None, digits: int, is_significant: bool) -> TableCell:
+    if difference is None:
+        return TableCell()
+    return TableCell(
+        format_difference(difference.mean, digits),
+        format_interval(difference.interval.as_list(), digits),
+        is_marked=is_significant,
+    )
+
+
+def ratio_cell(score: Score | None, reference: float | None) -> TableCell:
+    """A score over a reference; empty without either."""
+    return TableCell(f"{score.mean / reference:.2f}" if score and reference else "")
+
+
+def goals_sentence(goals: Iterable[Goal]) -> str:
+    """How many rows reach each goal, in one sentence."""
+    text = "; ".join(f"{goal.what}: {goal.count} rows" for goal in goals)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def significance_summary(rows: Sequence[ComparedRow]) -> str:
+    """How many differences from the baselines are significant."""
+    flags = [flag for pair in significant_gains(rows) for flag in pair]
+    trainings = [gain.trainings for row in rows for gain in (row.gain, row.long_gain) if gain]
+    text = f"{sum(flags)} of {len(trainings)} differences from a baseline are significant"
+    if trainings and max(trainings) < MIN_TRAININGS:
+        text += f": none rests on {MIN_TRAININGS} independent pretrainings"
+    return f"{text}."
+
+
+def baselines_table(
+    grid: Grid, results: Sequence[CellResult], model: str, task: TaskName
+) -> Iterator[Table]:
+    """Scores of the baselines of every encoder, where there are others than those beside rows."""
+    of_rows = {(name, row.encoder) for row in grid.rows for name in (BASELINE, LONG_BASELINE)}
+    scores = {
+        (name, encoder): score_of(cells[name], score_name(task))
+        for encoder in grid.encoders
+        for cells in [cells_by_method(grid, results, model, encoder, task)]
+        for name in BASELINES
+        if name in cells
+    }
+    if scores.keys() - of_rows:
+        rows = [
+            [*text_cells([NAMES[name], encoder]), _score(score, _DIGITS[task])]
+            for (name, encoder), score in scores.items()
+        ]
+        title = f"Baselines, {SCORE_NAMES[task]}, model {model}"
+        yield Table(["baseline", "encoder", SCORE_NAMES[task]], rows, title, "")
+
+
+def with_pooled_gain(
+    sentence: str,
+    results: Sequence[CellResult],
+    rows: Sequence[ComparedRow],
+    task: TaskName,
+    by: str,
+) -> str:
+    """A sentence, with the gain over the supervised baseline that the rows have on average.
+
+    Without it where rows have one pretraining each, as its interval would not know their scatter.
+    """
+    gain = pooled_gain(results, rows, task, by)
+    if gain is None or gain.trainings < MIN_TRAININGS:
+        return sentence
+    mean, interval = (
+        format_difference(gain.mean, _DIGITS[task]),
+        format_interval(gain.interval.as_list(), _DIGITS[task]),
+    )
+    stem = sentence.removesuffix(".")
+    return f"{stem}{'; ' if stem else ''}mean over rows, minus supervised: {mean} ({interval})."
+
+
+def cells_by_method(
+    grid: Grid,
+    results: Sequence[CellResult],
+    model: str,
+    encoder: str,
+    task: TaskName,
+    labels: float = 1.0,
+) -> dict[str, list[CellResult]]:
+    """Cells of each method with an encoder that has any, the baselines first."""
+    methods = [*BASELINES, *(row.method for row in grid.rows if row.encoder == encoder)]
+    cells = {
+        method: select(
+            results, model=model, method=method, encoder=encoder, task=task, labels=labels
+        )
+        for method in methods
+    }
+    return {method: of_method for method, of_method in cells.items() if of_method}
