@@ -14,7 +14,7 @@ from lensmodels.reporting import style
 from lensmodels.reporting.page import render, write_text
 from lensmodels.reporting.sentences import TASK_NOTES
 from lensmodels.statistics.multiple_testing import LEVEL, MIN_TRAININGS
-from lensmodels.study.grid import Grid
+from lensmodels.study.grid import BASELINE_NAMES, BASELINES, Grid
 from lensmodels.study.requests import check_results, tables_of
 from lensmodels.study.results import CellResult, read_results
 from lensmodels.study.sections import Section, all_sections
@@ -29,6 +29,12 @@ _PREFIXES = ("auc_by_snr_", "cost_", "labels_", "figure_2_")
 
 _TITLE = "The study's grid on our archives"
 _HEADING = f"# {_TITLE}"
+
+_SCALED_ON = {
+    "labelled": "the labelled images",
+    "unlabelled": "images without labels",
+    "all": "all train images, also those without labels",
+}
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -78,7 +84,7 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
         title=_TITLE,
         subtitle=_subtitle(grid, results),
         sections=sections,
-        methods=[*_NOTES, *task_notes],
+        methods=[*_NOTES, *_scaling_notes(results), *task_notes],
         version=results[0].record["versions"]["lenssim"],
     )
     # first: it marks the folder as ours
@@ -97,8 +103,24 @@ def report_text(grid: Grid, results: Sequence[CellResult], sections: Iterable[Se
     """The report as Markdown, without its plots."""
     text = [f"{_HEADING}\n\n{_subtitle(grid, results)}"]
     text += [section.markdown for section in sections]
-    text += ["## How the numbers are made", *_NOTES]
+    text += ["## How the numbers are made", *_NOTES, *_scaling_notes(results)]
     return "\n\n".join(text) + "\n"
+
+
+def _scaling_notes(results: Sequence[CellResult]) -> list[str]:
+    """On which images the input scaling of the supervised baseline was measured."""
+    notes = []
+    for method in sorted({result.cell.method for result in results} & set(BASELINES)):
+        kinds = {
+            # runs of before had no such setting, and measured on all
+            _SCALED_ON[result.record["settings"]["data"].get("scaling_images", "all")]
+            for result in results
+            if result.cell.method == method
+        }
+        notes.append(f"{BASELINE_NAMES[method]}: on {' or '.join(sorted(kinds))}")
+    return (
+        [f"The input scaling of the baselines was measured: {'; '.join(notes)}."] if notes else []
+    )
 
 
 def _subtitle(grid: Grid, results: Sequence[CellResult]) -> str:
