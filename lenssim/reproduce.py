@@ -13,8 +13,9 @@ from lenssim.archive.manifest import GroupRecord
 from lenssim.archive.reader import Archive, open_archive
 from lenssim.build.execution import thread_count
 from lenssim.build.shard import simulate_samples
-from lenssim.errors import ArchiveError, ServerError, UsageError
+from lenssim.errors import ArchiveError, ServerError, SpecError, UsageError
 from lenssim.observation import noise_sigma, pixel_noise
+from lenssim.pictures import with_checksum
 from lenssim.progress import Phase, Progress, progress_callbacks
 from lenssim.rendering import platform
 from lenssim.simulation import Simulation, compile_kernels
@@ -70,7 +71,8 @@ def verify(
     Raises:
         ArchiveError: where there is no archive, or its manifest itself is damaged.
         ServerError: if a server fails, so that its files cannot be judged.
-        UsageError: where `deep` is asked for images that were imported, or is negative.
+        UsageError: where `deep` is asked for images that were imported, or is negative, or the
+            pictures of galaxies that images were made from are missing or have changed.
     """
     archive = open_archive(url)
     manifest = archive.manifest
@@ -78,6 +80,8 @@ def verify(
         raise UsageError(f"deep = {deep} must not be negative.")
     if deep and manifest.imported is not None:
         raise UsageError(f"{url} holds imported images, which cannot be rendered again.")
+    if deep:
+        _check_pictures(archive)
     size = manifest.size
     with progress_callbacks(progress, phase, "checking files", size, "MB", 1e-6) as (advance, say):
         problems = file_problems(archive, workers=thread_count(workers), progress=advance)
@@ -90,6 +94,18 @@ def verify(
         is_same_platform=manifest.platform == platform(),
         problems=(*problems, *more),
     )
+
+
+def _check_pictures(archive: Archive) -> None:
+    """Refuses to render again without the pictures that the sources were."""
+    try:
+        with_checksum(archive.manifest.specification())
+    except SpecError as error:
+        reason = str(error).rstrip(".")
+        raise UsageError(
+            f"{archive.location} cannot be rendered again: {reason} (verify without --deep needs "
+            "no pictures)."
+        ) from None
 
 
 def _check_groups(

@@ -125,6 +125,7 @@ def draw_system(
     spec: Specification,
     substructure_class: SubstructureClass,
     generator: np.random.Generator,
+    split: Split = "train",
 ) -> LensSystem:
     """Draws one system, among those that the specification selects.
 
@@ -132,12 +133,13 @@ def draw_system(
         spec: the priors.
         substructure_class: "axion", "cdm" or "no_sub".
         generator: the image's own stream, see `random_stream`.
+        split: of the image: pictures of galaxies are of one split alone.
 
     Raises:
         UsageError: where the substructure drawn outweighs the lens that contains it, or the
             selection keeps next to nothing.
     """
-    return population.draw_system(spec, substructure_class, generator, measure_arc)
+    return population.draw_system(spec, substructure_class, generator, measure_arc, split)
 
 
 def render(
@@ -215,7 +217,8 @@ def simulate_many(
     """
     streams = GroupStreams(seed, spec.name, split, substructure_class)
     systems = [
-        draw_system(spec, substructure_class, streams.at(index, "population")) for index in indices
+        draw_system(spec, substructure_class, streams.at(index, "population"), split)
+        for index in indices
     ]
     generators = (streams.at(index, "noise") for index in indices)
     wanted = wants_refit_snr(spec, split)

@@ -16,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.archive.audit_record import AUDIT, read_audit
-from lenssim.archive.card_rows import varied_rows
+from lenssim.archive.card_rows import (
+    picture_size_in_words,
+    pictures_in_words,
+    varied_rows,
+)
 from lenssim.archive.column import BASE_COLUMNS, Column
 from lenssim.archive.content import SNR_PERCENTILES, first_images, snr_percentiles
 from lenssim.archive.manifest import (
@@ -201,9 +205,11 @@ def _spec_context(spec: Specification) -> dict[str, Any]:
         "no shear": [lens.gamma1] if not _varies_or_acts(lens.gamma1, lens.gamma2) else [],
         "the shear": [lens.gamma1] if _varies_or_acts(lens.gamma1, lens.gamma2) else [],
         "the source's magnitude": [source.magnitude],
-        "its radius": [source.r_sersic],
-        "its Sersic index": [source.n_sersic],
-        "its shape and orientation": [source.e1, source.e2] if source.e1 and source.e2 else [],
+        "its radius": [source.r_sersic] if source.images is None else [],
+        "its Sersic index": [source.n_sersic] if source.images is None else [],
+        "its shape and orientation": [source.e1, source.e2]
+        if source.e1 and source.e2 and source.images is None
+        else [],
     }
     return {
         "spec": spec,
@@ -215,6 +221,8 @@ def _spec_context(spec: Specification) -> dict[str, Any]:
         "halo_rule": _halo_rule(spec),
         "varied": varied_rows(spec, _prior) if spec.selection is not None else [],
         "psf": _psf(spec.instrument),
+        "pictures": pictures_in_words(source.images) if source.images is not None else "",
+        "picture_size": picture_size_in_words(source, _prior),
         "fixed": [
             name
             for name, priors in fixed.items()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePath
 
-from lenssim.spec import Prior, Selection, Specification
+from lenssim.spec import Prior, Selection, Source, SourceImages, Specification
 
 Row = tuple[str, str, str]
 """What is drawn, from which distribution, and where that is from."""
@@ -70,12 +71,14 @@ def _lens_rows(spec: Specification, words: Words) -> list[Row]:
 
 def _source_rows(spec: Specification, words: Words) -> list[Row]:
     source = spec.source
-    rows = [
-        ("magnitude of the source", words(source.magnitude), _tier(spec)),
-        ("half-light radius, arcsec", words(source.r_sersic), "fit to LensPop"),
-        ("Sersic index", words(source.n_sersic), "this project"),
-    ]
-    if source.axis_ratio is not None:
+    rows = [("magnitude of the source", words(source.magnitude), _tier(spec))]
+    if source.images is not None:
+        rows.append(("source", pictures_in_words(source.images), "the pictures"))
+        rows.append(("size of the source", picture_size_in_words(source, words), "this project"))
+    else:
+        rows.append(("half-light radius, arcsec", words(source.r_sersic), "fit to LensPop"))
+        rows.append(("Sersic index", words(source.n_sersic), "this project"))
+    if source.images is None and source.axis_ratio is not None:
         rows.append(("axis ratio of the source", words(source.axis_ratio), "LensPop"))
     if source.position.disc is not None:
         place = f"uniform in the disc of {source.position.disc:g} Einstein radii about the lens"
@@ -83,6 +86,20 @@ def _source_rows(spec: Specification, words: Words) -> list[Row]:
     if spec.selection is not None:
         rows.append(("selection", _cuts(spec.selection), "LensPop, mejiro"))
     return rows
+
+
+def pictures_in_words(images: SourceImages) -> str:
+    """What sources are where they are pictures."""
+    checksum = "" if images.sha256 is None else f", checksum {images.sha256[:12]}"
+    folder = PurePath(images.folder).name
+    return f"pictures of galaxies ({folder}{checksum}), one drawn for each image, at any angle"
+
+
+def picture_size_in_words(source: Source, words: Words) -> str:
+    """How large the pictures appear in the source plane."""
+    if source.images is not None and source.images.scale is not None:
+        return f"that of the picture on the sky times {words(source.images.scale)}"
+    return f"scaled to a half-light radius in arcsec of {words(source.r_sersic)}"
 
 
 def _tier(spec: Specification) -> str:

@@ -30,6 +30,9 @@ from lenssim.spec import CLASSES
 from lenssim.storage.atomic import is_scratch
 from lenssim.storage.location import Location
 
+_SERSIC_SHAPE = ("source_n_sersic", "source_e1", "source_e2")
+"""Columns of the source that are NaN where it is a picture."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -210,6 +213,13 @@ def _column_problems(dataset: xr.Dataset, record: GroupRecord, manifest: Manifes
     return problems
 
 
+def _may_be_unknown(column: Column, record: GroupRecord) -> bool:
+    """Whether values of a column may be NaN: a picture of a galaxy is no Sersic ellipse."""
+    if "source_galaxy" in record.extra_columns and column.name in _SERSIC_SHAPE:
+        return True
+    return column.may_be_unknown
+
+
 def _column_problem(
     dataset: xr.Dataset, column: Column, record: GroupRecord, manifest: Manifest
 ) -> str | None:
@@ -228,7 +238,7 @@ def _column_problem(
             # as many subhalos as have a mass, one after another
             wrong |= np.isnan(values) != np.isnan(dataset["subhalo_mass"].values)
             wrong[:, 1:] |= np.isnan(values[:, :-1]) & ~np.isnan(values[:, 1:])
-        elif manifest.imported is None and not column.may_be_unknown:
+        elif manifest.imported is None and not _may_be_unknown(column, record):
             wrong |= ~np.isfinite(values)
     if not wrong.any():
         return None

@@ -53,6 +53,24 @@ _NEEDED: list[tuple[Callable[[Specification], bool], list[Column]]] = [
         ],
     ),
     (
+        lambda spec: spec.source.images is not None,
+        [
+            Column("source_galaxy", "int64", "number of the galaxy in the source's picture", "1"),
+            _number("source_angle", "angle by which the source's picture is turned", "radian"),
+        ],
+    ),
+    (
+        lambda spec: spec.source.images is not None and spec.source.images.psf_fwhm is not None,
+        [
+            _number(
+                "source_picture_fwhm",
+                "full width at half maximum of the PSF that the source's picture has of its own",
+                "arcsec",
+                least=0.0,
+            )
+        ],
+    ),
+    (
         lambda spec: spec.lens.slope.support != (2.0, 2.0),
         [_number("lens_slope", "slope of the halo's three-dimensional density", least=1.0)],
     ),

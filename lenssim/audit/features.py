@@ -160,7 +160,8 @@ def systems_of(
     streams = GroupStreams(manifest.seed, spec.name, record.split, record.substructure_class)
     systems = []
     for row, index in enumerate(indices):
-        drawn = draw_system(spec, record.substructure_class, streams.at(index, "population"))
+        stream = streams.at(index, "population")
+        drawn = draw_system(spec, record.substructure_class, stream, record.split)
         stored: dict[str, Any] = {
             name: _value(values[row]) for name, values in columns.items() if name in _SYSTEM_FIELDS
         }
@@ -169,9 +170,9 @@ def systems_of(
     return systems
 
 
-def _value(stored: NDArray[np.generic]) -> float | FloatArray:
+def _value(stored: NDArray[np.generic]) -> float | int | FloatArray:
     if stored.ndim == 0:
-        return float(stored)
+        return int(stored) if stored.dtype.kind == "i" else float(stored)
     values = np.asarray(stored, dtype=np.float64)
     return values[~np.isnan(values)]
 

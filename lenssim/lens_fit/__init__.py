@@ -15,13 +15,19 @@ image_fit         the smooth model fitted to one image
 """
 
 from lenssim.lens_fit.derivatives import FLUX_PER_MAGNITUDE, smooth_derivatives
-from lenssim.lens_fit.parameters import PARAMETER_NAMES, PARAMETERS, Parameter
+from lenssim.lens_fit.parameters import (
+    PARAMETER_NAMES,
+    PARAMETERS,
+    PICTURE_PARAMETERS,
+    Parameter,
+)
 from lenssim.lens_fit.refit import refit_snr
 
 __all__ = [
     "FLUX_PER_MAGNITUDE",
     "PARAMETERS",
     "PARAMETER_NAMES",
+    "PICTURE_PARAMETERS",
     "Parameter",
     "refit_snr",
     "smooth_derivatives",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lenssim import observation
 from lenssim.lens_fit.map_convolution import convolve_maps
-from lenssim.lens_fit.parameters import ALL_NAMES, PARAMETER_NAMES
+from lenssim.lens_fit.parameters import ALL_NAMES, PARAMETER_NAMES, PICTURE_PARAMETERS
 from lenssim.lens_fit.power_law_derivatives import power_law
 from lenssim.lens_fit.ray_derivatives import add_derivatives, smooth_model
 from lenssim.lens_fit.ray_selection import select_rays
@@ -24,6 +24,9 @@ FloatArray = NDArray[np.float64]
 
 CELLS_PER_SIGMA = 2.0
 """Sub-cells of a pixel, at least, over a standard deviation of the PSF."""
+
+CELLS_PER_DETAIL = 3.0
+"""Sub-cells of a pixel, at least, over the least distance that a picture varies over."""
 
 MIN_CELLS, MAX_CELLS = 2, 16
 """Sub-cells along each side of a pixel."""
@@ -61,8 +64,9 @@ def smooth_derivatives(
         multipoles: whether to add those by the components of the multipoles.
 
     Returns:
-        e-/s for each unit of `PARAMETERS`, or of `ALL_NAMES` with multipoles, shape
-        (p, num_pix, num_pix), axes (parameter, y, x).
+        e-/s for each unit of `PARAMETERS`, or of `PICTURE_PARAMETERS` where the source is a
+        picture, and of `MULTIPOLE_NAMES` with multipoles, shape (p, num_pix, num_pix), axes
+        (parameter, y, x).
         Where the lens is dark, the image itself is the row of source_magnitude over
         `FLUX_PER_MAGNITUDE`.
 
@@ -76,11 +80,12 @@ def smooth_derivatives(
     if psf is None:
         own = point_spreads(instrument, [system])
         psf = None if own is None else own[0]
+    tracer = ray_tracer(system, spec)
     if cells is None:
-        cells = _cells(typical_fwhm(instrument) if psf is None else psf.fwhm, pixel_scale)
+        width = typical_fwhm(instrument) if psf is None else psf.fwhm
+        cells = _cells(width, pixel_scale, tracer.picture.resolved)
     border = 0 if psf is None else reach(psf, pixel_scale)
     side = num_pix + 2 * border
-    tracer = ray_tracer(system, spec)
     background = math.sqrt(observation.pixel_noise(instrument).background_variance)
     rays = select_rays(tracer, side, pixel_scale, cells, FAINTEST * background)
     names = ALL_NAMES if multipoles else PARAMETER_NAMES
@@ -89,8 +94,12 @@ def smooth_derivatives(
         *rays,
         smooth_model(tracer),
         power_law(system.lens_theta_e, system.lens_slope, system.lens_e1, system.lens_e2),
+        tracer.picture,
         maps,
     )
+    if system.source_galaxy >= 0:
+        maps[names.index("source_r_sersic")] /= system.source_r_sersic
+        maps = maps[_rows_of_picture(len(maps))]
     maps = maps.reshape(-1, cells, cells, side, side)
     if psf is None:
         kernel = observation.psf_kernel(instrument)
@@ -102,7 +111,18 @@ def smooth_derivatives(
     return images
 
 
-def _cells(fwhm: float, pixel_scale: float) -> int:
-    """Sub-cells along each side of a pixel for a PSF."""
+def _rows_of_picture(count: int) -> list[int]:
+    """Which of `count` rows that `add_derivatives` filled are those of a picture."""
+    rows = [
+        PARAMETER_NAMES.index("source_e1" if name == "source_angle" else name)
+        for name in (parameter.name for parameter in PICTURE_PARAMETERS)
+    ]
+    return rows + list(range(len(PARAMETER_NAMES), count))
+
+
+def _cells(fwhm: float, pixel_scale: float, resolved: float) -> int:
+    """Sub-cells along each side of a pixel for a PSF, and for a picture that they resolve."""
     needed = math.ceil(CELLS_PER_SIGMA * pixel_scale * FWHM_PER_SIGMA / fwhm - 1e-9)
+    if resolved > 0.0:
+        needed = max(needed, math.ceil(CELLS_PER_DETAIL * pixel_scale / resolved - 1e-9))
     return min(max(needed, MIN_CELLS), MAX_CELLS)

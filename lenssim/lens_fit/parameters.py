@@ -1,4 +1,4 @@
-"""The free parameters of the smooth model: elliptical power law, shear and one Sersic source.
+"""The free parameters of the smooth model: elliptical power law, shear and one source.
 
 Their order is that of the rows of every array of derivatives. The multipoles of the lens, where
 they are free, follow.
@@ -36,6 +36,17 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("source_e1", "1", 1e-3),
     Parameter("source_e2", "1", 1e-3),
 )
+
+PICTURE_PARAMETERS: tuple[Parameter, ...] = (
+    *(
+        parameter
+        for parameter in PARAMETERS
+        if parameter.name not in ("source_n_sersic", "source_e1", "source_e2")
+    ),
+    Parameter("source_angle", "radian", 1e-3),
+)
+"""The same where the source is a picture: magnitude, position, size and angle of it are free, and
+what it shows is not."""
 
 PARAMETER_NAMES: tuple[str, ...] = tuple(parameter.name for parameter in PARAMETERS)
 

@@ -21,6 +21,7 @@ from lenssim.lens_fit.power_law_derivatives import (
 )
 from lenssim.profiles.multipole import multipole, multipole_hessian
 from lenssim.rendering.elementary import exponential, logarithm
+from lenssim.rendering.picture_source import picture_derivatives
 from lenssim.rendering.ray_tracing import BLOCK, RayTracer
 from lenssim.rendering.source import MINIMUM_RADIUS
 
@@ -80,13 +81,16 @@ def _amplitude_slope(n_sersic: float, b: float) -> float:
 
 
 @kernel
-def add_derivatives(x, y, area, target, model, lens, maps):
+def add_derivatives(x, y, area, target, model, lens, picture, maps):
     """Adds the derivatives at rays to sub-cells.
 
     Args:
         x, y, area, target: from `select_rays`.
         model: a `SmoothModel`.
         lens: the `PowerLaw` of the same.
+        picture: the `PictureSource` of the same. Where there is one, the row of source_r_sersic
+            receives the derivative by the log of its size, that of source_e1 the one by its angle,
+            and those of the Sersic index and of source_e2 are zero.
         maps: e-/s a unit of each of `parameters.PARAMETERS`, of each sub-cell, shape (15, m), or
             of each of `parameters.ALL_NAMES`, shape (19, m); changed. The row of the magnitude
             receives the flux itself.
@@ -120,7 +124,10 @@ def add_derivatives(x, y, area, target, model, lens, maps):
         for i in range(n):
             dx[i] -= model.gamma1 * theta_x[i] + model.gamma2 * theta_y[i]
             dy[i] -= model.gamma2 * theta_x[i] - model.gamma1 * theta_y[i]
-        _source_derivatives(dx, dy, model, scratch, derivatives)
+        if picture.coefficients.shape[0] > 0:
+            _picture_derivatives(dx, dy, picture, scratch, derivatives)
+        else:
+            _source_derivatives(dx, dy, model, scratch, derivatives)
         _lens_derivatives(theta_x, theta_y, deflections, scratch, derivatives)
         if maps.shape[0] == _END:
             _multipole_derivatives(theta_x, theta_y, model, derivatives)
@@ -217,6 +224,34 @@ def _source_derivatives(x, y, model, scratch, derivatives):
         by_e1[i] = by_squared[i] * (v[i] * y[i] - u[i] * x[i] + e1 * r_squared * squared[i])
     for i in range(n):
         by_e2[i] = by_squared[i] * (e2 * r_squared * squared[i] - u[i] * y[i] - v[i] * x[i])
+
+
+@kernel
+def _picture_derivatives(x, y, picture, scratch, derivatives):
+    """Brightness of a picture in the row of the magnitude, and its derivatives in theirs.
+
+    A picture of size r is f(x / r) / r^2, and its derivative is by the log of r.
+
+    Args:
+        x, y: source-plane positions relative to the centre of the source, arcsec, shape (n,).
+        picture: a `PictureSource`.
+        scratch: rows 2 and 3 are changed.
+        derivatives: as of `_source_derivatives`; see `add_derivatives` for what the rows hold.
+    """
+    n = x.shape[0]
+    s_x, s_y = scratch[2][:n], scratch[3][:n]
+    brightness = derivatives[_MAGNITUDE][:n]
+    picture_derivatives(x, y, picture, brightness, s_x, s_y)
+    by_x, by_y = derivatives[_SOURCE_X][:n], derivatives[_SOURCE_Y][:n]
+    by_r, by_angle = derivatives[_R_SERSIC][:n], derivatives[_SOURCE_E1][:n]
+    by_n, by_e2 = derivatives[_N_SERSIC][:n], derivatives[_SOURCE_E2][:n]
+    for i in range(n):
+        by_x[i] = -s_x[i]
+        by_y[i] = -s_y[i]
+        by_r[i] = -(2.0 * brightness[i] + x[i] * s_x[i] + y[i] * s_y[i])
+        by_angle[i] = y[i] * s_x[i] - x[i] * s_y[i]
+        by_n[i] = 0.0
+        by_e2[i] = 0.0
 
 
 @kernel

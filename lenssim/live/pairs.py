@@ -40,7 +40,7 @@ def second_system(
         return _twin(first, spec)
     generator = streams.at(index, "pair")
     shift = (generator.random(2) - 0.5) * spec.instrument.pixel_scale
-    other = draw_system(spec, WITHOUT_SUBSTRUCTURE, generator)
+    other = draw_system(spec, WITHOUT_SUBSTRUCTURE, generator, streams.split)
     in_disc = spec.source.position.disc is not None
     second = with_source_of(first, other, in_disc=in_disc)
     return shifted(second, float(shift[0]), float(shift[1]))

@@ -18,6 +18,7 @@ from lenssim.errors import LenssimError, UsageError
 from lenssim.live.batches import BatchMaker, LiveBatch, LiveSettings
 from lenssim.live.messages import receive
 from lenssim.live.pairs import PAIRS, Pairs
+from lenssim.pictures import with_checksum
 from lenssim.progress import Phase
 from lenssim.rendering import EngineName
 from lenssim.simulation import compile_kernels
@@ -196,6 +197,7 @@ def live_source(
         UsageError: where a value is not possible.
     """
     spec = model if isinstance(model, Specification) else load_spec(model, overrides)
+    spec = with_checksum(spec)
     _check(classes, split, pairs)
     for name, value, low, high in (
         ("batch_size", batch_size, 1, MAX_BATCH_SIZE),

@@ -12,7 +12,7 @@ from lenssim.population.ring import measured_ring_radius, ring_neutral
 from lenssim.population.selection import MeasureArc, select
 from lenssim.population.subhalos import draw_subhalos
 from lenssim.population.vortex import draw_vortex
-from lenssim.spec import Specification, SubstructureClass
+from lenssim.spec import Specification, Split, SubstructureClass
 
 
 def draw_system(
@@ -20,6 +20,7 @@ def draw_system(
     substructure_class: SubstructureClass,
     generator: np.random.Generator,
     measure_arc: MeasureArc | None = None,
+    split: Split = "train",
 ) -> LensSystem:
     """Draws one system.
 
@@ -29,15 +30,16 @@ def draw_system(
         generator: the image's own stream, see `random_stream`.
         measure_arc: magnification and S/N of the arc, `lenssim.arcs.measure_arc`; needed where the
             specification selects by them.
+        split: of the image: pictures of galaxies are of one split alone.
 
     Raises:
         UsageError: where the substructure drawn outweighs the lens that contains it, or the
             selection keeps next to nothing.
     """
     if spec.selection is None:
-        lens, f_sub = draw_smooth_lens(spec, generator), spec.substructure.f_sub
+        lens, f_sub = draw_smooth_lens(spec, generator, split), spec.substructure.f_sub
     else:
-        lens, f_sub = select(spec, spec.selection, generator, measure_arc)
+        lens, f_sub = select(spec, spec.selection, generator, measure_arc, split)
     total_mass, geometry = lens.total_mass, lens.geometry
     if substructure_class == "axion":
         substructure = draw_vortex(spec, lens, f_sub, generator)

@@ -10,10 +10,11 @@ import numpy as np
 
 from lenssim.cosmology import LensingGeometry, einstein_mass, lensing_geometry
 from lenssim.distances import isothermal_einstein_radius
+from lenssim.pictures import open_library
 from lenssim.population.lens_system import LensSystem
 from lenssim.population.masses import halo_radius
 from lenssim.profiles.ellipticity import ellipticity_components
-from lenssim.spec import Lens, Source, Specification
+from lenssim.spec import Lens, Source, SourceImages, Specification, Split
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,15 @@ class SmoothLens:
         )
 
 
-def draw_smooth_lens(spec: Specification, generator: np.random.Generator) -> SmoothLens:
+def draw_smooth_lens(
+    spec: Specification, generator: np.random.Generator, split: Split = "train"
+) -> SmoothLens:
     """Draws a lens without substructure and its source, whatever the selection says of them."""
     lens, source = spec.lens, spec.source
     z_lens = lens.redshift.draw(generator)
     z_source = source.redshift.draw(generator, {"lens_redshift": z_lens})
     geometry = lensing_geometry(spec, z_lens, z_source)
-    fields = _source_fields(source, generator) | _lens_fields(lens, geometry, generator)
+    fields = _source_fields(source, generator, split) | _lens_fields(lens, geometry, generator)
     fields |= {"lens_redshift": z_lens, "source_redshift": z_source}
     if lens.einstein_mass is not None:
         total_mass = lens.einstein_mass.draw(generator)
@@ -68,7 +71,7 @@ def draw_smooth_lens(spec: Specification, generator: np.random.Generator) -> Smo
     return SmoothLens(fields, geometry, total_mass, theta_0)
 
 
-def _source_fields(source: Source, generator: np.random.Generator) -> dict[str, Any]:
+def _source_fields(source: Source, generator: np.random.Generator, split: Split) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if source.x is not None and source.y is not None:
         fields["source_x"] = source.x.draw(generator)
@@ -86,6 +89,30 @@ def _source_fields(source: Source, generator: np.random.Generator) -> dict[str, 
         axis_ratio, angle = source.axis_ratio.draw(generator), source.angle.draw(generator)
         e1, e2 = ellipticity_components(axis_ratio, angle)
         fields |= {"source_e1": float(e1), "source_e2": float(e2)}
+    if source.images is not None:
+        fields |= _picture_fields(source.images, fields["source_r_sersic"], generator, split)
+    return fields
+
+
+def _picture_fields(
+    images: SourceImages, r_sersic: float, generator: np.random.Generator, split: Split
+) -> dict[str, Any]:
+    """Fields of a source that is a picture, in place of those of a Sersic ellipse."""
+    library = open_library(images)
+    galaxy = library.draw(split, generator)
+    fields: dict[str, Any] = {
+        "source_galaxy": galaxy,
+        "source_angle": 2.0 * math.pi * generator.random(),
+        "source_n_sersic": math.nan,
+        "source_e1": math.nan,
+        "source_e2": math.nan,
+    }
+    if images.scale is not None:
+        r_sersic = images.scale.draw(generator) * library.picture(galaxy).half_light_radius
+        fields["source_r_sersic"] = r_sersic
+    if images.psf_fwhm is not None:
+        scale = r_sersic / library.picture(galaxy).half_light_radius
+        fields["source_picture_fwhm"] = scale * images.psf_fwhm
     return fields
 
 

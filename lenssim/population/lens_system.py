@@ -64,6 +64,13 @@ class LensSystem:
     lens_light_n_sersic: float = 4.0
     lens_light_e1: float = 0.0
     lens_light_e2: float = 0.0
+    source_galaxy: int = -1
+    """Number of the galaxy whose picture the source is; -1 of a Sersic ellipse. Of a picture,
+    `source_r_sersic` is the half-light radius, and index and ellipticity are NaN."""
+    source_angle: float = 0.0
+    """Angle by which the picture is turned, radians, counter-clockwise where y points upwards."""
+    source_picture_fwhm: float = math.nan
+    """Width of the picture's own PSF in the source plane; NaN where it is not known."""
     lens_redshift: float = math.nan
     source_redshift: float = math.nan
     magnification: float = math.nan

@@ -16,7 +16,7 @@ from lenssim.errors import SpecError, UsageError
 from lenssim.population.lens_and_source import SmoothLens, draw_smooth_lens
 from lenssim.population.lens_system import LensSystem
 from lenssim.population.subhalos import expected_count
-from lenssim.spec import Prior, Selection, Specification
+from lenssim.spec import Prior, Selection, Specification, Split
 
 MeasureArc = Callable[[LensSystem, Specification], tuple[float, float]]
 """Magnification and S/N of the arc of a lens without substructure."""
@@ -30,6 +30,7 @@ def select(
     selection: Selection,
     generator: np.random.Generator,
     measure_arc: MeasureArc | None,
+    split: Split = "train",
 ) -> tuple[SmoothLens, Prior | None]:
     """Draws lenses and sources until one passes.
 
@@ -38,6 +39,7 @@ def select(
         selection: the cuts.
         generator: the image's own stream.
         measure_arc: needed for cuts on magnification and S/N.
+        split: of the image, from whose galaxies its source is drawn.
 
     Returns:
         The lens, with `tries` and what was measured among its fields, and the f_sub of the image,
@@ -54,7 +56,7 @@ def select(
         )
     rejected: Counter[str] = Counter()
     for tries in range(1, MAX_TRIES + 1):
-        lens = draw_smooth_lens(spec, generator)
+        lens = draw_smooth_lens(spec, generator, split)
         f_sub = spec.substructure.f_sub
         if f_sub is not None:
             f_sub = Prior.fixed(f_sub.draw(generator))

@@ -14,6 +14,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.spec import Split
+
 Purpose = Literal["population", "noise", "pair", "pair_noise"]
 _PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
@@ -25,7 +27,8 @@ class GroupStreams:
     good until the next call of it; for a generator of its own, see `random_stream`.
     """
 
-    def __init__(self, seed: int, model: str, split: str, substructure_class: str) -> None:
+    def __init__(self, seed: int, model: str, split: Split, substructure_class: str) -> None:
+        self.split = split
         self._philox = np.random.Philox(key=_stream_key(seed, model, split, substructure_class))
         self._generator = np.random.Generator(self._philox)
         self._state: Any = self._philox.state
@@ -45,7 +48,7 @@ class GroupStreams:
 
 
 def random_stream(
-    seed: int, model: str, split: str, substructure_class: str, index: int, purpose: Purpose
+    seed: int, model: str, split: Split, substructure_class: str, index: int, purpose: Purpose
 ) -> np.random.Generator:
     """The random stream of one image, for one purpose, as a generator of its own.
 

@@ -153,7 +153,7 @@ def integrate_cells(
                         x, y, values, cell_area, cell * _NODES,
                     )  # fmt: skip
                 if is_compact:
-                    variance = background_variance + fluxes[pixel] / exposure_time
+                    variance = background_variance + max(fluxes[pixel], 0.0) / exposure_time
                     pixel_error[pixel] = max(pixel_error[pixel], tolerance * math.sqrt(variance))
                 continue
             for quarter in range(4):

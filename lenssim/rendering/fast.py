@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.errors import UsageError
+from lenssim.pictures import open_library
 from lenssim.population import LensSystem, vortex_as_point_masses
 from lenssim.profiles.elliptical_power_law import angular_series
 from lenssim.profiles.ellipticity import axis_ratio_and_angle
@@ -16,8 +19,15 @@ from lenssim.profiles.multipole import multipole_components
 from lenssim.profiles.tnfw_table import HALO_COLUMNS, tnfw_halos, tnfw_tables
 from lenssim.rendering.compilation import kernel
 from lenssim.rendering.contract import PixelNoise
+from lenssim.rendering.picture_source import NO_PICTURE, PictureSource, picture_source
 from lenssim.rendering.point_spread import PointSpread
-from lenssim.rendering.psf_convolution import MOMENTS, convolve_moments, reach, subcells
+from lenssim.rendering.psf_convolution import (
+    MAX_SUBCELLS,
+    MOMENTS,
+    convolve_moments,
+    reach,
+    subcells,
+)
 from lenssim.rendering.quadrature import (
     adaptive_moments,
     adaptive_pixel_fluxes,
@@ -59,10 +69,7 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
             made of point masses.
     """
     axis_ratio, phi = _axis_ratio_and_angle(system.lens_e1, system.lens_e2)
-    relative_magnitude = system.source_magnitude - spec.instrument.zero_point
-    amplitude, b = _source_profile(
-        relative_magnitude, system.source_r_sersic, system.source_n_sersic
-    )
+    source = _source(system, spec)
     half_x = 0.5 * system.vortex_length * math.cos(system.vortex_angle)
     half_y = 0.5 * system.vortex_length * math.sin(system.vortex_angle)
     mass_x, mass_y = system.subhalo_x, system.subhalo_y
@@ -112,12 +119,12 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
         vortex_y=system.vortex_y,
         source_x=system.source_x,
         source_y=system.source_y,
-        amplitude=amplitude,
-        r_sersic=system.source_r_sersic,
-        n_sersic=system.source_n_sersic,
-        b=b,
-        source_e1=system.source_e1,
-        source_e2=system.source_e2,
+        amplitude=source.amplitude,
+        r_sersic=source.r_sersic,
+        n_sersic=source.n_sersic,
+        b=source.b,
+        source_e1=source.e1,
+        source_e2=source.e2,
         light_amplitude=light_amplitude,
         light_r_sersic=system.lens_light_r_sersic,
         light_n_sersic=system.lens_light_n_sersic,
@@ -131,6 +138,45 @@ def ray_tracer(system: LensSystem, spec: Specification) -> RayTracer:
         halos=halos,
         halo_theta_e_squared=halo_theta_e_squared,
         tables=tnfw_tables(),
+        picture=source.picture,
+    )
+
+
+class _Source(NamedTuple):
+    """The source of a `RayTracer`: a Sersic ellipse, or a picture and what bounds it."""
+
+    amplitude: float
+    r_sersic: float
+    n_sersic: float
+    b: float
+    e1: float
+    e2: float
+    picture: PictureSource = NO_PICTURE
+
+
+def _source(system: LensSystem, spec: Specification) -> _Source:
+    relative_magnitude = system.source_magnitude - spec.instrument.zero_point
+    r_sersic, n_sersic = system.source_r_sersic, system.source_n_sersic
+    if system.source_galaxy < 0:
+        amplitude, b = _source_profile(relative_magnitude, r_sersic, n_sersic)
+        e1, e2 = system.source_e1, system.source_e2
+        return _Source(amplitude, r_sersic, n_sersic, b, e1, e2)
+    if spec.source.images is None:
+        raise UsageError(
+            f"The source is the picture of galaxy {system.source_galaxy}, and source.images of "
+            f"{spec.name} is not given: render it with the specification that it was drawn from."
+        )
+    picture = open_library(spec.source.images).picture(system.source_galaxy)
+    scale = r_sersic / picture.half_light_radius
+    flux = 10 ** (-0.4 * relative_magnitude)
+    return _Source(
+        picture.bound_amplitude * flux / scale**2,
+        picture.bound_radius * scale,
+        1.0,
+        float(sersic_b(1.0)),
+        0.0,
+        0.0,
+        picture_source(picture, flux, scale, system.source_angle),
     )
 
 
@@ -157,6 +203,21 @@ def pixel_fluxes(
         return _convolved_fluxes(tracers, psfs, spec, sampling, noise)
     instrument = spec.instrument
     fluxes = np.empty((len(tracers), instrument.num_pix, instrument.num_pix))
+    # those of pictures one by one: their arrays cannot be joined
+    is_sersic = not any(tracer.picture.coefficients.size for tracer in tracers)
+    for rows in [slice(None)] if is_sersic else [slice(i, i + 1) for i in range(len(tracers))]:
+        _render_joined(tracers[rows], spec, sampling, noise, fluxes[rows])
+    return fluxes
+
+
+def _render_joined(
+    tracers: Sequence[RayTracer],
+    spec: Specification,
+    sampling: Sampling,
+    noise: PixelNoise,
+    fluxes: NDArray[np.float64],
+) -> None:
+    """Renders systems that share a picture, or have none, in one call of the compiled code."""
     _render(
         np.array([tracer[:NUMBERS] for tracer in tracers]),
         _first([tracer.mass_x for tracer in tracers]),
@@ -169,13 +230,13 @@ def pixel_fluxes(
         np.concatenate([tracer.halos for tracer in tracers]),
         np.concatenate([tracer.halo_theta_e_squared for tracer in tracers]),
         tnfw_tables(),
-        instrument.pixel_scale,
+        tracers[0].picture,
+        spec.instrument.pixel_scale,
         sampling.subsamples or 0,
         sampling.tolerance or 0.0,
         noise,
         fluxes,
     )
-    return fluxes
 
 
 def _first(arrays: list[NDArray[np.float64]]) -> NDArray[np.int64]:
@@ -194,7 +255,7 @@ def _convolved_fluxes(
     num_pix, pixel_scale = spec.instrument.num_pix, spec.instrument.pixel_scale
     images = np.empty((len(tracers), num_pix, num_pix))
     for image, tracer, psf in zip(images, tracers, psfs, strict=True):
-        cells = sampling.subsamples or subcells(psf, pixel_scale, tracer.r_sersic, tracer.n_sersic)
+        cells = sampling.subsamples or _subcells(tracer, psf, pixel_scale)
         side = num_pix + 2 * reach(psf, pixel_scale)
         moments = np.empty((MOMENTS, cells, cells, side, side))
         if sampling.tolerance is None:
@@ -206,16 +267,26 @@ def _convolved_fluxes(
     return images
 
 
+def _subcells(tracer: RayTracer, psf: PointSpread, pixel_scale: float) -> int:
+    """Sub-cells along each side of a pixel; one more for a picture, which is rough everywhere.
+
+    Without it, images of model A are off by 0.9 sigma; with it, by 0.2.
+    """
+    needed = subcells(psf, pixel_scale, tracer.r_sersic, tracer.n_sersic)
+    is_picture = tracer.picture.coefficients.size > 0
+    return min(needed + 1, MAX_SUBCELLS) if is_picture else needed
+
+
 @kernel
 def _render(
     numbers, first_mass, mass_x, mass_y, mass_theta_e_squared, first_term, series, first_halo,
-    halos, halo_theta_e_squared, tables, pixel_scale, subsamples, tolerance, noise, fluxes,
+    halos, halo_theta_e_squared, tables, picture, pixel_scale, subsamples, tolerance, noise, fluxes,
 ):  # fmt: skip
     """Renders one system after another into `fluxes`, shape (n, num_pix, num_pix).
 
     System i has the numbers of its `RayTracer` in numbers[i], and its point masses between
-    first_mass[i] and first_mass[i + 1], likewise the series of its lens and its halos. With no
-    `subsamples`, the integration is adaptive.
+    first_mass[i] and first_mass[i + 1], likewise the series of its lens and its halos. They share
+    `picture`. With no `subsamples`, the integration is adaptive.
     """
     num_pix = fluxes.shape[1]
     for i in range(numbers.shape[0]):
@@ -230,6 +301,7 @@ def _render(
             halos[own_halos],
             halo_theta_e_squared[own_halos],
             tables,
+            picture,
         )
         if subsamples > 0:
             fluxes[i] = regular_pixel_fluxes(tracer, num_pix, pixel_scale, subsamples)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.errors import SpecError
+from lenssim.pictures.image_file import UNREADABLE, read_image
 from lenssim.rendering.point_spread import Kernel
-from lenssim.storage.npy import UnsafeFileError, read_npy
 
 FloatArray = NDArray[np.float64]
 
@@ -38,28 +37,12 @@ def read_kernel(path: str | Path, oversampling: int, pixel_scale: float) -> Kern
     """
     path = Path(path)
     try:
-        values = _read_npy(path) if path.suffix == ".npy" else _read_fits(path)
-    except (OSError, ValueError, UnsafeFileError) as error:
+        values = read_image(path)
+    except UNREADABLE as error:
         raise SpecError(
             f"The PSF {path} cannot be read ({error}): name a FITS image or a .npy array."
         ) from None
     return Kernel(checked_kernel(values, oversampling, str(path)), pixel_scale / oversampling)
-
-
-def _read_npy(path: Path) -> FloatArray:
-    return np.asarray(read_npy(path.read_bytes()), dtype=np.float64)
-
-
-def _read_fits(path: Path) -> FloatArray:
-    from astropy.io import fits
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with fits.open(path, memmap=False) as units:
-            for unit in units:
-                if unit.is_image and unit.data is not None:
-                    return np.asarray(unit.data, dtype=np.float64)
-    raise ValueError("it holds no image")
 
 
 def checked_kernel(values: FloatArray, oversampling: int, name: str) -> FloatArray:

@@ -18,6 +18,7 @@ import numpy as np
 from lenssim.rendering.cells import integrate_cells, room_for_cells
 from lenssim.rendering.compact_sources import mark_hidden_light, may_hide_light
 from lenssim.rendering.compilation import inlined, kernel
+from lenssim.rendering.picture_source import mark_texture
 from lenssim.rendering.ray_tracing import lens_field, surface_brightness
 from lenssim.rendering.singularities import (
     mark_around,
@@ -269,7 +270,8 @@ def _integrate(
                 if is_compact
                 else samples[row + BORDER, column + BORDER]
             )
-            allowed = tolerance * math.sqrt(background_variance + flux / exposure_time)
+            # of a picture, noise may be below zero
+            allowed = tolerance * math.sqrt(background_variance + max(flux, 0.0) / exposure_time)
             fluxes[row, column] = mean * area
             pixel_error[row * num_pix + column] = allowed
             roughness[row, column] = size * area / allowed
@@ -277,6 +279,15 @@ def _integrate(
                 mark_neighbours(marked, row, column)
     if is_compact:
         mark_hidden_light(
+            marked,
+            tracer,
+            _on_grid(beta_x, rows, columns, side),
+            _on_grid(beta_y, rows, columns, side),
+            area,
+            pixel_error,
+        )
+    if tracer.picture.coefficients.shape[0] > 0:
+        mark_texture(
             marked,
             tracer,
             _on_grid(beta_x, rows, columns, side),

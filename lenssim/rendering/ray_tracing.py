@@ -13,6 +13,7 @@ from lenssim.rendering import deflection, source
 from lenssim.rendering.compilation import inlined, kernel
 from lenssim.rendering.elementary import exponential, logarithm
 from lenssim.rendering.halo_field import HaloField, halo_field, subtract_halos
+from lenssim.rendering.picture_source import PictureSource, picture_brightness
 from lenssim.rendering.power_law_rays import SCRATCH_ROWS, power_law_deflections
 from lenssim.rendering.substructure_field import (
     SubstructureField,
@@ -28,8 +29,10 @@ class RayTracer(NamedTuple):
 
     Lengths are in arcsec, `amplitude` is the surface brightness at `r_sersic`. A `vortex_theta_e`
     of zero means no vortex, a `light_amplitude` of zero a dark lens, empty arrays no masses and no
-    halos. `series` is `angular_series` of the lens, `halos` and `tables` are those of
-    `lenssim.profiles.tnfw_table`; multipoles are given by `multipole_components`.
+    halos, `NO_PICTURE` a Sersic source. `series` is `angular_series` of the lens, `halos` and
+    `tables` are those of `lenssim.profiles.tnfw_table`; multipoles are given by
+    `multipole_components`. Where the source is a picture, `amplitude` to `source_e2` are those of
+    an exponential profile that is nowhere fainter.
     """
 
     theta_e: float
@@ -71,6 +74,7 @@ class RayTracer(NamedTuple):
     halos: FloatArray
     halo_theta_e_squared: FloatArray
     tables: FloatArray
+    picture: PictureSource
 
 
 NUMBERS = RayTracer._fields.index("mass_x")
@@ -79,9 +83,10 @@ NUMBERS = RayTracer._fields.index("mass_x")
 
 @inlined
 def with_arrays(
-    numbers, mass_x, mass_y, mass_theta_e_squared, series, halos, halo_theta_e_squared, tables
-):
-    """The `RayTracer` of its numbers, in the order of its fields, and its arrays."""
+    numbers, mass_x, mass_y, mass_theta_e_squared, series, halos, halo_theta_e_squared, tables,
+    picture,
+):  # fmt: skip
+    """The `RayTracer` of its numbers, in the order of its fields, its arrays and its picture."""
     return RayTracer(
         numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
         numbers[7], numbers[8], numbers[9], numbers[10], numbers[11], numbers[12], numbers[13],
@@ -89,6 +94,7 @@ def with_arrays(
         numbers[20], numbers[21], numbers[22], numbers[23], numbers[24], numbers[25],
         numbers[26], numbers[27], numbers[28], numbers[29], numbers[30], numbers[31],
         mass_x, mass_y, mass_theta_e_squared, series, halos, halo_theta_e_squared, tables,
+        picture,
     )  # fmt: skip
 
 
@@ -150,6 +156,9 @@ def surface_brightness(x, y, tracer, field, beta_x, beta_y, out):
 @kernel
 def _profile(beta_x, beta_y, tracer, bits, out):
     """Surface brightness at source-plane positions, into `out`; `bits` is scratch space."""
+    if tracer.picture.coefficients.shape[0] > 0:
+        _picture(beta_x, beta_y, tracer.source_x, tracer.source_y, tracer.picture, out)
+        return
     _sersic(
         beta_x, beta_y, tracer.source_x, tracer.source_y, tracer.source_e1, tracer.source_e2,
         tracer.r_sersic, tracer.n_sersic, tracer.b, bits, out,
@@ -157,6 +166,17 @@ def _profile(beta_x, beta_y, tracer, bits, out):
     for i in range(out.shape[0]):
         value = tracer.amplitude * out[i]
         out[i] = 0.0 if math.isnan(value) else value
+
+
+@kernel
+def _picture(beta_x, beta_y, source_x, source_y, picture, out):
+    """Surface brightness of a picture at source-plane positions, into `out`."""
+    x = np.empty(out.shape[0])
+    y = np.empty(out.shape[0])
+    for i in range(out.shape[0]):
+        x[i] = beta_x[i] - source_x
+        y[i] = beta_y[i] - source_y
+    picture_brightness(x, y, picture, out)
 
 
 @kernel

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from lenstronomy.LightModel.Profiles.interpolation import Interpol
 from lenstronomy.SimulationAPI.sim_api import SimAPI
 from numpy.typing import NDArray
+from scipy.interpolate import RectBivariateSpline
 
+from lenssim.pictures import open_library
 from lenssim.population import LensSystem, vortex_as_point_masses
 from lenssim.profiles.tnfw import alpha_rs
 from lenssim.rendering.contract import PixelNoise
@@ -43,6 +46,21 @@ class VortexLine:
         logarithm = np.log((position + half) / (position - half))
         conjugate = theta_E**2 / length * np.exp(-1j * phi) * logarithm
         return conjugate.real, -conjugate.imag
+
+
+class CubicPicture(Interpol):
+    """lenstronomy's INTERPOL with a cubic spline in place of its bilinear one.
+
+    Through the samples of `lenssim.pictures`, which are as fine as a cubic spline needs; a linear
+    one would need ten times as many along each axis.
+    """
+
+    def image_interp(self, x, y, image):
+        """Brightness at positions in pixels from the middle of the image; zero outside."""
+        rows, columns = ((np.arange(size) - 0.5 * (size - 1)) for size in image.shape)
+        spline = RectBivariateSpline(rows, columns, image)
+        inside = (np.abs(y) <= rows[-1]) & (np.abs(x) <= columns[-1])
+        return np.where(inside, spline(y, x, grid=False), 0.0)
 
 
 def single_band(instrument: Instrument) -> dict[str, Any]:
@@ -174,6 +192,29 @@ def lens_light(system: LensSystem) -> list[dict[str, Any]]:
     ]
 
 
+def picture_light(system: LensSystem, spec: Specification) -> dict[str, Any]:
+    """The picture that the source is, as lenstronomy's INTERPOL takes it, with its magnitude."""
+    assert spec.source.images is not None
+    picture = open_library(spec.source.images).picture(system.source_galaxy)
+    scale = system.source_r_sersic / picture.half_light_radius
+    samples = np.pad(picture.samples(), 2)
+    # from the centroid, where the source is, to the middle of the array, turned with the picture
+    row, column = (
+        0.5 * (size - 1) - (centre + 2.0)
+        for size, centre in zip(samples.shape, (picture.centre_y, picture.centre_x), strict=True)
+    )
+    cosine, sine = math.cos(system.source_angle), math.sin(system.source_angle)
+    step = scale * picture.step
+    return {
+        "magnitude": system.source_magnitude,
+        "image": samples,
+        "center_x": system.source_x + step * (cosine * column - sine * row),
+        "center_y": system.source_y + step * (sine * column + cosine * row),
+        "phi_G": system.source_angle,
+        "scale": step,
+    }
+
+
 def _psf_settings(psf: PointSpread, instrument: Instrument, subsamples: int) -> dict[str, Any]:
     """Keyword arguments of lenstronomy's SingleBand for a PSF at the resolution of sub-samples."""
     if isinstance(psf, Gaussian):
@@ -212,6 +253,7 @@ def lenstronomy_image(
     beads = vortex_point_masses or spec.substructure.axion.point_masses
     models, lens_parameters, settings = lens_components(system, beads)
     lights = lens_light(system)
+    is_sersic = system.source_galaxy < 0
     border = 0 if psf is None else reach(psf, spec.instrument.pixel_scale)
     band = single_band(spec.instrument)
     if psf is not None:
@@ -222,19 +264,23 @@ def lenstronomy_image(
         kwargs_model={
             "lens_model_list": models,
             "lens_profile_kwargs_list": settings,
-            "source_light_model_list": ["SERSIC_ELLIPSE"],
+            "source_light_model_list": ["SERSIC_ELLIPSE" if is_sersic else "INTERPOL"],
             "lens_light_model_list": ["SERSIC_ELLIPSE"] * len(lights),
         },
     )
-    source = {
-        "magnitude": system.source_magnitude,
-        "R_sersic": system.source_r_sersic,
-        "n_sersic": system.source_n_sersic,
-        "e1": system.source_e1,
-        "e2": system.source_e2,
-        "center_x": system.source_x,
-        "center_y": system.source_y,
-    }
+    source = (
+        picture_light(system, spec)
+        if not is_sersic
+        else {
+            "magnitude": system.source_magnitude,
+            "R_sersic": system.source_r_sersic,
+            "n_sersic": system.source_n_sersic,
+            "e1": system.source_e1,
+            "e2": system.source_e2,
+            "center_x": system.source_x,
+            "center_y": system.source_y,
+        }
+    )
     light_parameters, source_parameters, _ = simulation.magnitude2amplitude(
         kwargs_lens_light_mag=lights, kwargs_source_mag=[source]
     )
@@ -246,6 +292,8 @@ def lenstronomy_image(
             "supersampling_kernel_size": None,
         }
     )
+    if not is_sersic:
+        model.SourceModel.func_list = [CubicPicture()]
     image = model.image(
         lens_parameters, source_parameters, light_parameters, unconvolved=not convolved
     )

@@ -73,7 +73,7 @@ def strong_masses(
         row = math.floor(tracer.mass_y[k] / pixel_scale + 0.5 * num_pix) + border
         if not (1 <= row < samples.shape[0] - 1 and 1 <= column < samples.shape[1] - 1):
             continue
-        local = np.max(samples[row - 1 : row + 2, column - 1 : column + 2])
+        local = max(np.max(samples[row - 1 : row + 2, column - 1 : column + 2]), 0.0)
         theta_squared = tracer.mass_theta_e_squared[k]
         logarithm = max(0.0, 0.5 * math.log(area / theta_squared))
         reduced = max(1.0 + math.log(tracer.amplitude / max(local, 1e-300)) / tracer.b, least)

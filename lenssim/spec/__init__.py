@@ -2,6 +2,7 @@
 
 schema           a whole specification, and what must fit together in it
 lens_and_source  the main halo and the source behind it
+source_images    pictures of galaxies that sources are made of
 substructure     what the halos of the classes axion and cdm hold
 selection        which of the lenses and sources that are drawn become images
 instrument       detector, PSF and exposure
@@ -28,6 +29,7 @@ from lenssim.spec.quantities import (
 )
 from lenssim.spec.schema import Cosmology, Sampling, Specification
 from lenssim.spec.selection import Selection
+from lenssim.spec.source_images import SourceImages
 from lenssim.spec.substructure import Subhalos
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Sampling",
     "Selection",
     "Source",
+    "SourceImages",
     "Specification",
     "Split",
     "Subhalos",

@@ -20,6 +20,7 @@ from lenssim.spec.quantities import (
     SourceRedshift,
 )
 from lenssim.spec.section import ADDED, Frozen, Section
+from lenssim.spec.source_images import SourceImages
 
 ZERO = Prior.fixed(0.0)
 
@@ -100,7 +101,7 @@ class SourcePosition(Frozen):
 
 
 class Source(Section):
-    """A Sersic ellipse in the source plane, in lenstronomy's conventions."""
+    """A Sersic ellipse in the source plane, in lenstronomy's conventions, or a picture."""
 
     redshift: SourceRedshift
     x: Annotated[Position | None, ADDED] = None
@@ -118,6 +119,8 @@ class Source(Section):
     """Minor over major axis, with `angle` in place of e1 and e2."""
     angle: Annotated[Angle | None, ADDED] = None
     """Of the major axis, radians."""
+    images: Annotated[SourceImages | None, ADDED] = None
+    """Pictures of galaxies in place of the Sersic ellipse: a folder, or a section."""
 
     @model_validator(mode="after")
     def _shape_is_given(self) -> Self:

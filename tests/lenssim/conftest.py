@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+import numpy as np
 import pytest
 
 import lenssim
@@ -54,6 +55,27 @@ def archive_folder(tmp_path_factory):
         shard_size=32,
     )
     return folder
+
+
+def galaxy(seed, side=61):
+    """A disc with clumps as wide as a PSF, without noise."""
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] - 0.5 * (side - 1)
+    picture = np.exp(-np.hypot(x, 1.4 * y) / 3.5)
+    for _ in range(6):
+        left, low = generator.normal(0, 4, 2)
+        squared = (x - left) ** 2 + (y - low) ** 2
+        picture += generator.uniform(0.1, 0.4) * np.exp(-squared / (2 * 1.5**2))
+    return picture
+
+
+@pytest.fixture(scope="session")
+def picture_folder(tmp_path_factory):
+    """Twelve pictures of galaxies as .npy files, numbered from 100."""
+    place = tmp_path_factory.mktemp("galaxies")
+    for number in range(100, 112):
+        np.save(place / f"{number}.npy", galaxy(number))
+    return place
 
 
 @pytest.fixture

@@ -26,8 +26,9 @@ BRIGHTNESS = """
 import sys
 sys.path.insert(0, ".")
 import numpy as np
-from lenssim.rendering import ray_tracing
+from lenssim.rendering import picture_source, ray_tracing
 numbers = dict.fromkeys(ray_tracing.RayTracer._fields, 1.0) | {"source_e1": 0.0, "source_e2": 0.0}
+numbers["picture"] = picture_source.NO_PICTURE
 out = np.empty(1)
 beta = np.full(1, 3.0)
 ray_tracing._profile(beta, beta, ray_tracing.RayTracer(**numbers), np.empty(1, np.int64), out)
