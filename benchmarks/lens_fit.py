@@ -1,0 +1,86 @@
+"""Fits of the smooth lens to images without substructure: chi-square, convergence, pulls, speed.
+
+    python benchmarks/lens_fit.py
+
+Each image is simulated and fitted from the image alone. Chi-square is compared with what noise
+alone gives, and every parameter with its true value in units of its error. Times are processor
+time of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+
+import numpy as np
+
+import lenssim
+from lensmodels.reporting.measurements import write
+from lensmodels.reporting.tables import markdown_table
+from lenssim.lens_fit.image_fit import FitSettings, fit_image
+from lenssim.lens_fit.vector import from_system, physical
+from lenssim.simulation import simulate_many
+
+TOGETHER = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--model", default="B-wide")
+    arguments = parser.parse_args()
+    spec = lenssim.load_spec(arguments.model, ["observation.refit_snr=none"])
+    names = FitSettings().names
+    fits, pulls, times = [], [], []
+    for start in range(0, arguments.images, TOGETHER):
+        indices = range(start, min(start + TOGETHER, arguments.images))
+        for simulation in simulate_many(spec, 0, "test", "no_sub", indices):
+            system = simulation.system
+            begun = time.process_time()
+            fit = fit_image(simulation.image, spec, psf_fwhm=system.psf_fwhm)
+            times.append(time.process_time() - begun)
+            fits.append(fit)
+            pulls.append((fit.values - physical(from_system(system, multipoles=True))) / fit.errors)
+    chi_square = np.array([fit.reduced_chi_square for fit in fits])
+    converged = np.array([fit.converged for fit in fits])
+    scatter = math.sqrt(2.0 / (spec.instrument.num_pix**2 - len(names)))
+    within = np.abs(chi_square - 1.0)
+    milliseconds = 1e3 * np.array(times[1:])  # the first loads the kernels
+    summary = {
+        "images": len(fits),
+        "converged": float(converged.mean()),
+        "reduced chi-square, median": float(np.median(chi_square)),
+        "its standard deviation": float(chi_square.std()),
+        "standard deviation by noise alone": scatter,
+        "share within 0.02 (0.63 by noise alone)": float((within < 0.02).mean()),
+        "share within 2 standard deviations (0.954)": float((within < 2 * scatter).mean()),
+        "share above 5 standard deviations": float((chi_square > 1 + 5 * scatter).mean()),
+        "processor time, ms, median": float(np.median(milliseconds)),
+        "processor time, ms, mean": float(milliseconds.mean()),
+    }
+    used = np.array(pulls)[converged]
+    rows = [
+        [
+            name,
+            float(values.mean()),
+            1.0 / math.sqrt(len(values)),
+            float(values.std()),
+            float(np.abs(values).max()),
+        ]
+        for name, values in zip(names, used.T, strict=True)
+    ]
+    headings = ["parameter", "mean pull", "its error", "sd of pulls", "largest"]
+    table = markdown_table(["what", "figure"], [[key, value] for key, value in summary.items()])
+    write(
+        "lens_fit",
+        f"Fits of {arguments.model} without substructure, from the image alone, with multipoles "
+        "free. Pulls are (fit - truth) / error.",
+        {"summary": summary, "pulls": [dict(zip(headings, row, strict=True)) for row in rows]},
+        f"{table}\n\n{markdown_table(headings, rows)}",
+        ["numpy", "numba"],
+    )
+
+
+if __name__ == "__main__":
+    main()
