@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -76,6 +77,30 @@ def picture_folder(tmp_path_factory):
     for number in range(100, 112):
         np.save(place / f"{number}.npy", galaxy(number))
     return place
+
+
+@pytest.fixture
+def images_in_memory(monkeypatch):
+    """Counts, as each shard is written by a module, the shards whose images are in memory."""
+
+    def watch(module):
+        write, images, counts = module.write_shard, [], []
+
+        def watched(location, layout, name, shard, columns, *rest):
+            images.append(weakref.ref(columns["image"]))
+            counts.append(sum(reference() is not None for reference in images))
+            write(location, layout, name, shard, columns, *rest)
+
+        monkeypatch.setattr(module, "write_shard", watched)
+        return counts
+
+    return watch
+
+
+@pytest.fixture
+def plain_pictures(monkeypatch):
+    """Stands in for the picture of an archive, the slowest of its documents; see test_preview."""
+    monkeypatch.setattr("lenssim.preview.preview_png", lambda _: b"\x89PNG, in place of a picture")
 
 
 @pytest.fixture

@@ -14,6 +14,14 @@ def described(tmp_path_factory):
     return lenssim.open_archive(archive.location.url)
 
 
+@pytest.fixture(scope="session")
+def one_group(tmp_path_factory):
+    """Folder of an archive of few files, which no test may change."""
+    folder = tmp_path_factory.mktemp("one") / "B"
+    lenssim.generate("B", ["no_sub"], train=2, test=0, out=folder)
+    return folder
+
+
 @pytest.fixture
 def copied(described, tmp_path):
     """The same archive, to be changed."""

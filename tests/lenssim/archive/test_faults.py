@@ -22,7 +22,7 @@ PROGRAM = Path(__file__).with_name("steps.py")
 STEPS, MADE = (runpy.run_path(str(PROGRAM))[name] for name in ("STEPS", "MADE"))
 
 KILLS = 7
-"""Of each step: more than twenty in all."""
+"""Of each step in the slow version: more than twenty in all."""
 
 
 def hashes(url):
@@ -68,14 +68,15 @@ def look_as_a_reader_does(url, seen):
             seen.add(group.name)
 
 
+@pytest.mark.parametrize("kills_wanted", [2, pytest.param(KILLS, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at_random_moments_it_ends_the_same(step, undisturbed, tmp_path):
+def test_killed_at_random_moments_it_ends_the_same(step, kills_wanted, undisturbed, tmp_path):
     before, expected, duration = undisturbed[step]
     folder = Path(shutil.copytree(before, tmp_path / "work"))
     url = folder / MADE[step]
     generator = random.Random(step)
     kills, seen = 0, set()
-    while kills < KILLS:
+    while kills < kills_wanted:
         process = start(step, folder)
         deadline = time.monotonic() + generator.uniform(0, duration)
         while time.monotonic() < deadline and process.poll() is None:
@@ -112,7 +113,7 @@ def test_a_group_in_the_making_cannot_be_opened_by_plain_readers(tmp_path):
 
 def test_of_two_runs_into_one_folder_one_wins_and_the_other_is_told(tmp_path):
     command = [sys.executable, "-m", "lenssim", "generate", "--class", "no_sub", "--test", "0"]
-    command += ["--train", "3000", "--workers", "1", "--out", str(tmp_path)]
+    command += ["--train", "1200", "--workers", "1", "--out", str(tmp_path)]
     runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     errors = [run.communicate()[1] for run in runs]
     codes = [run.returncode for run in runs]

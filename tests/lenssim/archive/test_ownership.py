@@ -13,6 +13,8 @@ from lenssim.build.importers.deeplense import import_deeplense
 from lenssim.errors import ArchiveError, UsageError
 from lenssim.storage.location import Location
 
+pytestmark = pytest.mark.usefixtures("plain_pictures")
+
 HEX = "0123456789abcdef" * 2
 FOREIGN = ["film.mkv.partial", "thesis.pdf.partial", f"downloads/film.mkv.{HEX}.partial"]
 

@@ -5,6 +5,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import lenssim
 from lenssim.archive.layout import GroupLayout
@@ -69,6 +70,7 @@ def axion_archive(folder, count):
     return lenssim.open_archive(folder)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_rows(tmp_path):
     peaks = []
     for count in (10_000, 30_000):

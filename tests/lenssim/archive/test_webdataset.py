@@ -135,11 +135,11 @@ def file_hashes(folder, start=""):
 
 
 def test_exporting_gives_the_bytes_that_generating_both_gives(archive_folder, tmp_path):
-    options = {"train": 70, "test": 20, "chunk_size": 16, "shard_size": 32}
+    options = {"train": 0, "test": 20, "chunk_size": 16, "shard_size": 32}
     lenssim.generate("B", ["axion", "cdm", "no_sub"], out=tmp_path, **options)
     assert not file_hashes(tmp_path, "shards/")
     lenssim.export(tmp_path, workers=2)
-    assert file_hashes(tmp_path, "shards/") == file_hashes(archive_folder, "shards/")
+    assert file_hashes(tmp_path, "shards/") == file_hashes(archive_folder, "shards/test/")
     assert not (tmp_path / ".progress").exists()
 
 

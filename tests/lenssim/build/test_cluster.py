@@ -15,11 +15,13 @@ from lenssim.build.cluster import ClusterError, check_machine, run_task
 from lenssim.errors import ArchiveError
 from lenssim.storage.location import Location
 
-SMALL = {"chunk_size": 16, "shard_size": 16}
+pytestmark = pytest.mark.usefixtures("plain_pictures")
+
+SMALL = {"chunk_size": 4, "shard_size": 4}
 WITHOUT_LENSSIM = "import sys; sys.modules['lenssim'] = None; from distributed.cli import {0}; "
 
 
-def make(out, train=32, **options):
+def make(out, train=8, **options):
     return lenssim.generate("B", ["cdm"], train=train, test=0, out=out, **{**SMALL, **options})
 
 
@@ -124,7 +126,7 @@ def test_workers_may_come_later_than_the_command(tmp_path, start_cluster, monkey
             cluster.add_worker()
 
     archive = make(tmp_path / "a", scheduler=cluster.address, phase=phase)
-    assert archive.manifest.groups[0].count == 32
+    assert archive.manifest.groups[0].count == 8
     assert phases[0].startswith("waiting for workers")
     assert phases[1].startswith("simulating")
     assert phases[-1] == "writing tables and card"
@@ -135,7 +137,7 @@ def test_workers_that_all_leave_are_given_up_and_the_next_run_completes(
 ):
     cluster = start_cluster(0)
     worker = cluster.add_worker()
-    options = {"train": 160}
+    options = {"train": 40}
 
     def kill_the_worker(_):
         worker.kill()
@@ -205,7 +207,7 @@ def test_workers_of_another_version_are_named_before_anything_is_written(
 def test_a_cluster_gives_the_same_files_and_survives_a_lost_worker(tmp_path):
     from distributed import LocalCluster
 
-    make(tmp_path / "threads", train=96, shard_size=32)
+    make(tmp_path / "threads", train=24, shard_size=8)
     with LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
     ) as cluster:
@@ -217,8 +219,8 @@ def test_a_cluster_gives_the_same_files_and_survives_a_lost_worker(tmp_path):
 
         make(
             tmp_path / "cluster",
-            train=96,
-            shard_size=32,
+            train=24,
+            shard_size=8,
             scheduler=cluster.scheduler_address,
             progress=kill_one_worker,
         )
@@ -235,7 +237,7 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch)
 def test_a_lost_scheduler_is_one_sentence_and_the_next_run_completes(
     tmp_path, start_cluster, capfd
 ):
-    options = {"train": 320}
+    options = {"train": 80}
     make(tmp_path / "whole", **options)
     cluster = start_cluster(1)
 

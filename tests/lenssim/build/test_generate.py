@@ -14,10 +14,13 @@ import pytest
 import xarray as xr
 
 import lenssim
+import lenssim.build.shard
 from lenssim.archive.layout import PROGRESS
 from lenssim.archive.manifest import read_manifest
 from lenssim.errors import ArchiveError, UsageError
 from lenssim.storage.location import Location
+
+pytestmark = pytest.mark.usefixtures("plain_pictures")
 
 SMALL = {"chunk_size": 16, "shard_size": 32}
 
@@ -66,9 +69,9 @@ def test_chunks_and_shards_change_no_value(tmp_path):
 
 
 def test_the_first_images_do_not_depend_on_how_many_follow(tmp_path):
-    few = make(tmp_path / "few", train=100)
-    many = make(tmp_path / "many", train=300)
-    assert digest(few) == digest(many, count=100)
+    few = make(tmp_path / "few", train=40)
+    many = make(tmp_path / "many", train=72)
+    assert digest(few) == digest(many, count=40)
 
 
 def test_seed_split_and_class_change_the_images(tmp_path):
@@ -157,25 +160,25 @@ def test_progress_is_shown_when_asked_for(tmp_path, capsys):
 def test_the_platforms_are_those_that_made_the_images(tmp_path, monkeypatch):
     monkeypatch.setattr("lenssim.rendering.platform", lambda: "the first")
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path, train=64, workers=1, progress=_raise_after(33))
+        make(tmp_path, train=34, workers=1, progress=_raise_after(33))
     assert read_manifest(Location(tmp_path)).platform is None
     monkeypatch.setattr("lenssim.rendering.platform", lambda: "another")
-    assert make(tmp_path, train=64).manifest.platform == "another; the first"
-    both = make(tmp_path, ["cdm", "no_sub"], train=64)
+    assert make(tmp_path, train=34).manifest.platform == "another; the first"
+    both = make(tmp_path, ["cdm", "no_sub"], train=34)
     assert both.manifest.platform == "another; the first"
     assert make(tmp_path / "alone", train=4).manifest.platform == "another"
 
 
 KILLED = """
 import sys, lenssim
-lenssim.generate("B", ["cdm"], train=120, test=0, out=sys.argv[1], workers=2,
+lenssim.generate("B", ["cdm"], train=96, test=0, out=sys.argv[1], workers=2,
                  chunk_size=16, shard_size=16)
 """
 
 
 @pytest.mark.parametrize("shards_before_death", [1, 4])
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path, shards_before_death):
-    options = {"train": 120, "chunk_size": 16, "shard_size": 16}
+    options = {"train": 96, "chunk_size": 16, "shard_size": 16}
     make(tmp_path / "whole", **options)
     cut = tmp_path / "cut"
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(cut)])
@@ -366,14 +369,15 @@ def test_layout_is_the_documented_one(tmp_path):
         "image", "label", "axion_mass", "substructure_mass", "substructure_snr", "einstein_mass",
         "lens_theta_e", "lens_e1", "lens_e2", "lens_gamma1", "lens_gamma2",
         "source_x", "source_y", "source_magnitude", "source_r_sersic", "source_n_sersic",
-        "source_e1", "source_e2", "ring_radius",
+        "source_e1", "source_e2", "ring_radius", "substructure_snr_refit",
     }  # fmt: skip
     own = {
         "axion": {"vortex_theta_e", "vortex_length", "vortex_angle", "vortex_x", "vortex_y"},
         "cdm": {"subhalo_x", "subhalo_y", "subhalo_mass", "subhalo_theta_e"},
         "no_sub": set(),
     }
-    dtypes = {"image": "float32", "label": "int8", "substructure_snr": "float32"}
+    dtypes = {"image": "float32", "label": "int8"}
+    dtypes |= {"substructure_snr": "float32", "substructure_snr_refit": "float32"}
     for label, (name, extra) in enumerate(own.items()):
         dataset = xr.open_zarr(tmp_path / "images.zarr", group=f"train/{name}")
         assert set(dataset.data_vars) == common | extra
@@ -398,6 +402,13 @@ def test_shards_are_one_file_each(tmp_path):
     assert len(shards) == 3
 
 
+def test_a_worker_holds_the_images_of_one_shard(tmp_path, images_in_memory):
+    counts = images_in_memory(lenssim.build.shard)
+    make(tmp_path, ["no_sub"], train=8, workers=1, chunk_size=2, shard_size=2)
+    assert counts == [1, 1, 1, 1]
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     script = """
