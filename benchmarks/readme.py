@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lensmodels.methods.settings import METHOD_NAMES
-from lensmodels.reporting.formatting import format_difference, format_interval
 from lensmodels.reporting.measurements import describe_augmentation, read_records
-from lensmodels.reporting.tables import markdown_table
+from lensmodels.reporting.tables import format_difference, format_interval, markdown_table
 from lensmodels.study import Grid, load_grid
 from lensmodels.study.comparison import ComparedRow, compare_rows
 from lensmodels.study.results import CellResult, read_results

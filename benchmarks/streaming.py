@@ -22,7 +22,7 @@ import zarr
 
 import lenssim
 from lensmodels.data import DataSettings, LensDataModule
-from lensmodels.data.plain_chunks import PlainChunks
+from lensmodels.data.zarr_source import PlainChunks
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
 from lenssim.archive.layout import CHUNK_SIZE

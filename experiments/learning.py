@@ -48,13 +48,13 @@ from lensmodels.methods.probes import (
     whiten,
 )
 from lensmodels.reporting import plots, style
-from lensmodels.reporting.evaluate import evaluate
 from lensmodels.reporting.measurements import (
     add_record,
     describe_augmentation,
     environment,
     read_records,
 )
+from lensmodels.reporting.run_page import evaluate
 from lensmodels.reporting.run_plots import save
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.settings import config_from_options

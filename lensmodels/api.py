@@ -18,7 +18,7 @@ from lensmodels.data.datamodule import LensDataModule
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import DataError, UsageError
 from lensmodels.model import LensModel
-from lensmodels.reporting.evaluate import evaluate
+from lensmodels.reporting.run_page import evaluate
 from lensmodels.runs import RunConfig
 from lensmodels.settings import config_from_options
 from lenssim.archive import open_archive

@@ -55,7 +55,7 @@ def train(out: Path, resume: bool, **options: Any) -> None:
 @with_options(ENCODER_OPTIONS, PRETRAIN_OPTIONS, RUN_OPTIONS)
 def pretrain(out: Path, resume: bool, **options: Any) -> None:
     """Train an encoder without labels."""
-    from lensmodels.run_settings import check_run, run_config
+    from lensmodels.options import check_run, run_config
 
     config = run_config(out, resume, options, method="byol")
     if config.method not in PRETRAINING_DEFAULTS:
@@ -87,7 +87,7 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **options: Any) -
 
     Prints the path of the report on stdout, and progress and the score on stderr.
     """
-    from lensmodels.run_settings import pretrained_options
+    from lensmodels.options import pretrained_options
 
     if pretrained is None and options["config"] is None and not resume:
         raise UsageError("Name by --from the run whose encoder to finetune.")
@@ -116,7 +116,7 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
     folder = evaluation_folder(run, data, out)
     check_test(run, data, folder)
     load_packages()
-    from lensmodels.reporting.evaluate import evaluate as evaluate_run
+    from lensmodels.reporting.run_page import evaluate as evaluate_run
 
     _print_score(evaluate_run(run, data, out=folder, **how), folder)
 
@@ -326,7 +326,7 @@ def _archives(data: tuple[str, ...]) -> dict[str, str]:
 
 def _train(out: Path, resume: bool, options: dict[str, Any]) -> None:
     """Train and test a run, and say how well it does."""
-    from lensmodels.run_settings import check_run, run_config
+    from lensmodels.options import check_run, run_config
 
     config = run_config(out, resume, options)
     check_run(config, out, resume)

@@ -1,10 +1,13 @@
-"""Which device computes."""
+"""Which device computes, and an error of one sentence if its memory runs out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-from lensmodels.errors import UsageError
+from lensmodels.errors import LensmodelsError, UsageError
 
 
 def choose_device(name: str, count: int = 1) -> torch.device:
@@ -30,3 +33,25 @@ def choose_device(name: str, count: int = 1) -> torch.device:
             "--device cpu."
         )
     return torch.device("cuda")
+
+
+@contextmanager
+def enough_memory(what: str, advice: str) -> Iterator[None]:
+    """Raise an error of one sentence if memory of the host or of a GPU runs out.
+
+    Args:
+        what: it runs out with, as in "batches of 64 images".
+        advice: what to do.
+
+    Raises:
+        LensmodelsError: in place of what torch or Python raises.
+    """
+    error = LensmodelsError(f"Memory ran out with {what}; {advice}.")
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise error from None
+    except RuntimeError as raised:  # of the host's memory torch has no error of its own
+        if "can't allocate memory" in str(raised) or "out of memory" in str(raised):
+            raise error from None
+        raise

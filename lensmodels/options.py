@@ -1,7 +1,8 @@
-"""Options that several commands share.
+"""Options that several commands share, and the RunConfig that they give.
 
 An option of a setting has its type, choices, default and help from the schema of the settings: a
-library that made the whole command line from the schema would rename its options.
+library that made the whole command line from the schema would rename its options. The settings are
+checked as far as needs no torch.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 
+from lensmodels.data.archives import read_archive
+from lensmodels.errors import UsageError
 from lensmodels.methods.settings import METHODS, SUPERVISED_DEFAULTS
-from lensmodels.runs import RunConfig
-from lensmodels.settings import option_of, setting_table
+from lensmodels.runs import RunConfig, read_config, require_encoder
+from lensmodels.runs.folder import stored_settings
+from lensmodels.settings import SCALING_OPTIONS, config_from_options, option_of, setting_table
+from lensmodels.startup import check_logger
 from lenssim.configuration.key_values import field_at
 from lenssim.configuration.setting_table import default_text
+from lenssim.storage.output_paths import check_output_folder
 
 Option = Callable[[Any], Any]
 
@@ -172,3 +178,70 @@ SYMMETRIES = click.option(
 )
 METHOD = method_option(METHODS, "supervised")
 PRETRAINING_METHOD = method_option(METHODS[1:], "byol")
+
+
+def run_config(
+    out: Path, resume: bool, options: dict[str, Any], *, method: str = "supervised"
+) -> RunConfig:
+    """The settings of a run; those that it was begun with for a bare --resume.
+
+    Args:
+        out: folder of the run.
+        resume: whether to continue the run that is there.
+        options: of the command; None, False or empty if not given.
+        method: if neither an option nor a settings file names one.
+
+    Raises:
+        UsageError: naming the option, its value and what is allowed.
+        DataError: if the archive cannot be read, or lacks what the task needs.
+    """
+    given = {
+        key: value
+        for key, value in options.items()
+        if value is not None and value is not False and value != ()
+    }
+    if resume and not given.keys() & {"data", "config"}:
+        if given:
+            names = {"overrides": "--set", "pretrained": "--from"}
+            named = [names.get(key, f"--{key.replace('_', '-')}") for key in given]
+            raise UsageError(
+                f"Without --data or --config, --resume continues with all settings of {out}: leave "
+                f"out {' and '.join(named)}, or repeat the whole command that began it."
+            )
+        config = read_config(out)
+        read_archive(config.data.url)
+        return config
+    return config_from_options(given, method=method)
+
+
+def pretrained_options(run: Path, data: str | None) -> dict[str, Any]:
+    """Options that finetune the encoder of a run.
+
+    Args:
+        run: that was pretrained.
+        data: archive to learn from; that of the pretraining if not given.
+
+    Raises:
+        UsageError: if there is no run with a trained encoder.
+    """
+    start = require_encoder(run)
+    return {
+        "pretrained": str(run.resolve()),
+        "method": start.method,
+        "pretrained_as": start,
+        "encoder_settings": start.encoder,
+        "data": data or start.data.url,
+        # the encoder's input is scaled as it was
+        **{name: getattr(start.data, name) for name in SCALING_OPTIONS},
+    }
+
+
+def check_run(config: RunConfig, out: Path, resume: bool) -> None:
+    """Refuse what is wrong with the folder of a run, before torch is imported.
+
+    Raises:
+        UsageError: if the folder cannot be written, or holds a run that cannot be resumed.
+    """
+    check_output_folder(out)
+    check_logger(config.logger)
+    stored_settings(config, out, resume=resume)

@@ -21,10 +21,9 @@ from lensmodels.methods.settings import (
 )
 from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
-from lensmodels.tasks.needs import check_needs
+from lensmodels.tasks.settings import check_needs
 from lensmodels.views import default_recipe, plain_recipe, read_recipe
-from lenssim.configuration.differences import merged
-from lenssim.configuration.key_values import alternatives, parse_key_value, set_key
+from lenssim.configuration.key_values import alternatives, merged, parse_key_value, set_key
 from lenssim.configuration.setting_table import Setting, settings_of
 from lenssim.configuration.yaml_reading import read_yaml
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lenssim.command_line.program import start_program
+from lenssim.command_line.interruption import start_program
 
 
 def main() -> Any:

@@ -1,4 +1,7 @@
-"""The README and the documentation: the site builds, and what they show runs."""
+"""The README and the documentation: the site builds, and what they show runs.
+
+What the README says was measured is what benchmarks/results hold.
+"""
 
 import os
 import re
@@ -78,3 +81,12 @@ def test_the_commands_of_a_page_run(page, tmp_path):
 
 def test_the_readme_is_a_screen_and_a_half():
     assert len((ROOT / "README.md").read_text().splitlines()) < 110
+
+
+PROGRAM = Path(__file__).parent.parent / "benchmarks" / "readme.py"
+
+
+def test_figures_in_the_readme_are_those_of_the_results():
+    command = [sys.executable, str(PROGRAM), "--check"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

@@ -2,7 +2,6 @@
 
 settings       which images, and how
 scaling        raw images to the range that networks learn from
-image_statistics   noise, sky level and brightness of images
 contract       what images must be for a model to mean anything
 whitening      its principal components, brought to one variance
 order          which image comes when: pure functions

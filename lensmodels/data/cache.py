@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmodels.data.assembly import Batch, WindowMemory, make_columns, read_piece
-from lensmodels.data.buffers import gather
+from lensmodels.data.assembly import Batch, WindowMemory, gather, make_columns, read_piece
 from lensmodels.data.order import Integers, SampleRange, Window
 from lensmodels.data.source import Source
 

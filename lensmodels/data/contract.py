@@ -174,7 +174,7 @@ class ImageContract(InstrumentFacts):
         import numpy as np
         import torch
 
-        from lensmodels.data.image_statistics import image_statistics
+        from lensmodels.data.scaling import image_statistics
 
         measured: list[dict[str, Tensor]] = []
         count = 0
@@ -212,7 +212,7 @@ class ImageContract(InstrumentFacts):
         """
         import numpy as np
 
-        from lensmodels.data.image_statistics import image_statistics
+        from lensmodels.data.scaling import image_statistics
 
         departures: list[list[Departure]] = [[] for _ in range(len(images))]
         statistics = image_statistics(images.cpu())

@@ -12,8 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmodels.data.assembly import Assembly, Batch, FreshWindows, WindowMemory, executor
-from lensmodels.data.buffers import ImageBuffers
+from lensmodels.data.assembly import (
+    Assembly,
+    Batch,
+    FreshWindows,
+    ImageBuffers,
+    WindowMemory,
+    executor,
+)
 from lensmodels.data.cache import CachedWindows, ImageCache
 from lensmodels.data.order import (
     Integers,

@@ -4,7 +4,6 @@ metrics       scores: pure functions of arrays
 summary       from a table of predictions to metrics.json
 information   what the images can tell at best
 inference     running a model over images
-guard         images unlike those that a run was trained on
 requests      what the commands are asked for, checked before torch is imported
 testing       testing a run
 prediction    new images: predictions

@@ -11,7 +11,7 @@ import torch
 
 from lensmodels.devices import choose_device
 from lensmodels.evaluation import inference
-from lensmodels.evaluation.guard import ImageGuard
+from lensmodels.evaluation.inference import ImageGuard
 from lensmodels.evaluation.outputs import write_embeddings
 from lensmodels.evaluation.requests import check_embedding
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lensmodels.devices import choose_device
 from lensmodels.evaluation import inference
-from lensmodels.evaluation.guard import ImageGuard
+from lensmodels.evaluation.inference import ImageGuard
 from lensmodels.evaluation.metrics import local_scatter
 from lensmodels.evaluation.outputs import write_predictions
 from lensmodels.evaluation.requests import check_prediction

@@ -25,7 +25,7 @@ from lensmodels.image_files.inputs import (
 )
 from lensmodels.runs import CONFIG, RunConfig, require_encoder, require_model
 from lensmodels.runs.folder import DESCRIBED, EVALUATIONS
-from lensmodels.tasks.needs import check_needs
+from lensmodels.tasks.settings import check_needs
 from lenssim.storage.output_paths import check_output, check_output_folder
 
 if TYPE_CHECKING:

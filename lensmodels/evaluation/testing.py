@@ -17,7 +17,7 @@ from lensmodels.data import CLASSES, LensDataModule
 from lensmodels.devices import choose_device
 from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import inference
-from lensmodels.evaluation.guard import ImageGuard
+from lensmodels.evaluation.inference import ImageGuard
 from lensmodels.evaluation.requests import check_test
 from lensmodels.evaluation.summary import (
     classes_of,

@@ -1,7 +1,6 @@
 """Images in files, local or remote: .npy, .npz and FITS.
 
 inputs         what an input is, by its name: an image file or an archive
-arrays         NumPy's formats
 fits_file      which extension of a FITS file is the image
 fits_header    what a header says, held against the contract of a run
 geometry       images of another size or pixel scale than the model takes, and what to do

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,6 @@ from numpy.typing import NDArray
 
 from lensmodels.data.contract import ImageContract
 from lensmodels.errors import DataError
-from lensmodels.image_files.arrays import read_array
 from lensmodels.image_files.fits_file import (
     Extension,
     choose_extension,
@@ -26,6 +27,36 @@ from lensmodels.image_files.fits_header import (
 )
 from lensmodels.image_files.geometry import geometry_problem
 from lensmodels.image_files.inputs import Input, InputKind, classify_input, read_bytes
+
+
+def read_array(name: str, content: bytes) -> NDArray[Any]:
+    """The array of a .npy file, or the only one of a .npz file; nothing is unpickled.
+
+    Args:
+        name: of the file, for messages.
+        content: of the file.
+
+    Raises:
+        DataError: if it holds anything else.
+    """
+    try:
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            if len(loaded.files) == 1:
+                return np.asarray(loaded[loaded.files[0]])
+            held = ", ".join(loaded.files) or "none"
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
+        # numpy's own message advises to unpickle the file
+        raise DataError(
+            f"{name} is not an array of numbers in NumPy's format; write it with numpy.save, from "
+            "an array whose dtype is not object."
+        ) from None
+    raise DataError(
+        f"{name} holds {len(loaded.files)} arrays ({held}) where one is read; write the images "
+        "alone with numpy.save."
+    )
 
 
 @dataclass(frozen=True)

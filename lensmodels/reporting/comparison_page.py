@@ -20,10 +20,8 @@ from lensmodels.evaluation.summary import (
 )
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.reporting import plots, style
-from lensmodels.reporting.captions import CAPTIONS
 from lensmodels.reporting.evaluated_run import EvaluatedRun, read_evaluated
-from lensmodels.reporting.formatting import format_difference, format_interval, format_value
-from lensmodels.reporting.optional_plots import OptionalPlots, missing_sentences
+from lensmodels.reporting.optional_plots import CAPTIONS, OptionalPlots, missing_sentences
 from lensmodels.reporting.page import PagePlot, png_of, render, write_text
 from lensmodels.reporting.requests import COMPARISON, REPORT, check_comparison
 from lensmodels.reporting.run_page import MAIN_PLOT
@@ -37,7 +35,14 @@ from lensmodels.reporting.sentences import (
     difference_sentence,
     unknown_sentences,
 )
-from lensmodels.reporting.tables import Table, TableCell, text_cells
+from lensmodels.reporting.tables import (
+    Table,
+    TableCell,
+    format_difference,
+    format_interval,
+    format_value,
+    text_cells,
+)
 from lensmodels.statistics import bootstrap
 
 _COLUMNS = {

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from lensmodels.methods.settings import METHOD_NAMES
-from lensmodels.reporting.captions import CAPTIONS
+from lensmodels.reporting.optional_plots import CAPTIONS
 from lensmodels.reporting.page import PagePlot
 from lensmodels.reporting.requests import not_evaluated, require_evaluated
 from lensmodels.runs import RunConfig, read_config

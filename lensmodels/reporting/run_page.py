@@ -1,4 +1,4 @@
-"""RUN/report.html: the page of a run.
+"""RUN/report.html: the page of a run, and testing a run, of which it is the last step.
 
 Everything is in the page: plots are inlined, nothing is loaded, no script runs. What comes from
 files and settings is escaped by the template engine.
@@ -6,31 +6,36 @@ files and settings is escaped by the template engine.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from lensmodels.evaluation.information import InformationLimit, information_limit
+from lensmodels.evaluation.requests import check_test, evaluation_folder
+from lensmodels.evaluation.testing import ScoreOptions, score
 from lensmodels.methods.probes import has_collapsed
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.reporting import sentences, style
-from lensmodels.reporting.captions import CAPTIONS
 from lensmodels.reporting.evaluated_run import PLOTS, read_evaluated
-from lensmodels.reporting.formatting import (
+from lensmodels.reporting.optional_plots import CAPTIONS, missing_sentences, read_missing
+from lensmodels.reporting.page import render, write_text
+from lensmodels.reporting.requests import REPORT
+from lensmodels.reporting.run_plots import draw_plots, read_logs
+from lensmodels.reporting.tables import (
+    Table,
     format_difference,
     format_interval,
     format_power,
     format_share,
     format_value,
+    text_cells,
 )
-from lensmodels.reporting.optional_plots import missing_sentences, read_missing
-from lensmodels.reporting.page import render, write_text
-from lensmodels.reporting.requests import REPORT
-from lensmodels.reporting.run_plots import read_logs
-from lensmodels.reporting.tables import Table, text_cells
-from lensmodels.runs import RunConfig
+from lensmodels.runs import CONFIG, LOGS, RunConfig
+from lensmodels.runs.folder import DESCRIBED
+from lensmodels.startup import announce
 
 MAIN_PLOT = {"classification": "confusion", "axion-mass": "predicted_mass"}
 """The plot that stands first on the page of a task."""
@@ -206,3 +211,55 @@ def _mass_table(metrics: Mapping[str, Any]) -> Table:
             for row in metrics["by_mass"]
         ],
     )
+
+
+def evaluate(
+    run: Path,
+    data: str | None = None,
+    *,
+    out: Path | None = None,
+    **options: Unpack[ScoreOptions],
+) -> dict[str, Any]:
+    """Tests a run, and writes its metrics.json, predictions.csv, plots and report.html.
+
+    They are written to `evaluation_folder(run, data, out)`: a test on another archive does not
+    replace that of the run. `report` takes such a folder as a run.
+
+    Args:
+        run: folder of a run that was trained.
+        data: folder or URL of another archive than the one it was trained on.
+        out: folder to write to.
+        options: of `score`.
+
+    Raises:
+        UsageError: if the folder is another run, or holds files of another origin, or `data` is an
+            image file; other errors are those of `score`.
+
+    Returns:
+        The content of metrics.json.
+    """
+    run = Path(run)
+    folder = evaluation_folder(run, data, out)
+    check_test(run, data, folder)
+    elsewhere = folder.resolve() != run.resolve()
+    if elsewhere:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DESCRIBED).write_text(f"{run.resolve()}\n")  # marks the folder as ours
+    tested, metrics = score(run, data, out=folder, **options)
+    if elsewhere:
+        _copy_description(run, folder)
+    announce("drawing the plots")
+    draw_plots(folder, tested, metrics)
+    announce("writing the report")
+    write_report(folder)
+    return metrics
+
+
+def _copy_description(run: Path, folder: Path) -> None:
+    """Copies the settings and logs of a run, which its report describes."""
+    shutil.copyfile(run / CONFIG, folder / CONFIG)
+    shutil.rmtree(folder / LOGS, ignore_errors=True)
+    for log in (run / LOGS).glob("*/metrics.csv"):
+        copy = folder / log.relative_to(run)
+        copy.parent.mkdir(parents=True)
+        shutil.copyfile(log, copy)

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from lensmodels.evaluation.information import InformationLimit
-from lensmodels.reporting.formatting import (
+from lensmodels.reporting.style import CLASS_NAMES
+from lensmodels.reporting.tables import (
     format_difference,
     format_interval,
     format_power,
     format_share,
     format_value,
 )
-from lensmodels.reporting.style import CLASS_NAMES
 from lensmodels.statistics.bootstrap import Interval
 
 Metrics = Mapping[str, Any]

@@ -1,8 +1,10 @@
-"""The folder of a run: which files in it are the run's, so that no others are replaced."""
+"""The folder of a run: which files are the run's, and whether it can be resumed."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from lensmodels.errors import UsageError
 from lensmodels.runs.config import (
@@ -12,8 +14,10 @@ from lensmodels.runs.config import (
     LOGS,
     MODEL,
     SCALING,
+    RunConfig,
     read_config,
 )
+from lenssim.configuration.key_values import differences
 from lenssim.storage.output_paths import check_output_folder
 
 DESCRIBED = "tested-run.txt"
@@ -45,3 +49,71 @@ def _is_run(folder: Path) -> bool:
     except UsageError:
         return False
     return not (folder / DESCRIBED).exists()
+
+
+_INDIFFERENT = {
+    "version",
+    "device",
+    "devices",
+    "logger",
+    "data.workers",
+    "data.cache",
+    "data.cache_dir",
+}
+"""Settings that may change when a run is resumed."""
+
+_PLACES = {"data.url", "pretrained"}
+"""Settings that may change when a run and its data were moved."""
+
+
+def stored_settings(
+    config: RunConfig, run: Path, *, resume: bool, moved: bool = False
+) -> RunConfig | None:
+    """The settings of the run that a folder holds and that is to be resumed; None for a new run.
+
+    Args:
+        config: that is asked for.
+        run: folder of the run.
+        resume: continue the run that is there.
+        moved: the same images, and the same pretrained encoder, may be at another place than they
+            were; that they are the same, the caller knows.
+
+    Raises:
+        UsageError: if the folder holds a run and `resume` is not asked for, or holds a run of other
+            settings, or files of another origin under the names of a run's.
+    """
+    if not any((run / trace).exists() for trace in (ENCODER, MODEL, CHECKPOINTS)):
+        check_run_folder(run)
+        return None
+    if not resume:
+        raise UsageError(
+            f"{run} holds a run already; continue it by --resume, or choose another --out."
+        )
+    stored = read_config(run)
+    difference = first_difference(stored, config, _PLACES if moved else ())
+    if difference is not None:
+        key, old, new = difference
+        raise UsageError(
+            f"{run} was begun with {key} {old}, not {new}; resume it with the settings that it "
+            "began with, or choose another --out."
+        )
+    return stored
+
+
+def first_difference(
+    stored: RunConfig, wanted: RunConfig, besides: Collection[str] = ()
+) -> tuple[str, Any, Any] | None:
+    """Name and values of a setting that two runs differ in, of those that matter to the result.
+
+    Args:
+        stored, wanted: settings of the runs.
+        besides: settings that do not matter either.
+    """
+    held, asked = (config.model_dump(mode="json") for config in (stored, wanted))
+    for key, ours, theirs in differences(held, asked):
+        if key in {*_INDIFFERENT, *besides} or key.startswith("measured"):
+            continue
+        if key == "pretrain.hidden_units" and theirs is None:  # what the run began with
+            continue
+        return key, ours, theirs
+    return None

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from lensmodels.methods.settings import METHOD_NAMES
-from lensmodels.reporting.formatting import format_difference, format_interval, format_value
-from lensmodels.reporting.tables import Table, TableCell, text_cells
+from lensmodels.reporting.tables import (
+    Table,
+    TableCell,
+    format_difference,
+    format_interval,
+    format_value,
+    text_cells,
+)
 from lensmodels.statistics.multiple_testing import MIN_TRAININGS
 from lensmodels.statistics.paired import Difference
 from lensmodels.study.comparison import (

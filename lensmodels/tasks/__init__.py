@@ -1,12 +1,10 @@
 """Tasks: what a head on the encoder says about an image, its loss and its score.
 
-settings         which task
+settings         which task, and what it needs of images
 choice           the task that settings name
-needs            what a task needs to know of the images of an archive
 base             what a task has to say
 classification   which substructure class
-axion_mass       log10 of the axion mass in eV
-quadrupole       what else of a vortex is learned beside its mass
+axion_mass       log10 of the axion mass in eV, and the quadrupole of the vortex
 """
 
 from typing import TYPE_CHECKING

@@ -1,16 +1,13 @@
 """Training: the stages of a run.
 
 stages      pretraining and finetuning, and what each begins with
-requirements   what the stages need, checked before the first
-probing     a stage tried on a few blank images
+requirements   what the stages need, tried before the first
 norms       batch norms of a frozen encoder, taken anew
 trainer     one stage in Lightning's loop
-callbacks   checkpoints, Ctrl-C and what is logged
-progress    a bar, and a line after epochs
-processes   which of the processes that train together this one is
+callbacks   checkpoints, Ctrl-C, logs and progress
 """
 
-from lensmodels.training.processes import rank_zero
+from lensmodels.training.callbacks import rank_zero
 from lensmodels.training.requirements import check_requirements
 from lensmodels.training.stages import begin, finetune, pretrain, seed_weights, train
 from lensmodels.training.trainer import InterruptedTrainingError, StageName

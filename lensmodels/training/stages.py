@@ -31,10 +31,10 @@ from lensmodels.runs import (
     write_config,
     write_measured,
 )
-from lensmodels.runs.resume import stored_settings
+from lensmodels.runs.folder import stored_settings
 from lensmodels.startup import announce
+from lensmodels.training.callbacks import rank_zero, wait_for_all
 from lensmodels.training.norms import reestimate_norms
-from lensmodels.training.processes import rank_zero, wait_for_all
 from lensmodels.training.requirements import (
     check_requirements,
     is_pretrained_here,

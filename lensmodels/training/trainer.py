@@ -18,17 +18,21 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from lensmodels.data import LensDataModule
-from lensmodels.devices import choose_device
+from lensmodels.devices import choose_device, enough_memory
 from lensmodels.errors import LensmodelsError
-from lensmodels.memory import enough_memory
 from lensmodels.methods import Module
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.runs import CHECKPOINTS, LOGS, RunConfig
 from lensmodels.startup import announce
 from lensmodels.training.best_epoch import KeepBestEpoch
-from lensmodels.training.callbacks import EpochMeans, KeepCheckpoint, Throughput
-from lensmodels.training.processes import rank_zero
-from lensmodels.training.progress import EpochLines, ProgressBar
+from lensmodels.training.callbacks import (
+    EpochLines,
+    EpochMeans,
+    KeepCheckpoint,
+    ProgressBar,
+    Throughput,
+    rank_zero,
+)
 
 StageName = Literal["pretrain", "finetune"]
 

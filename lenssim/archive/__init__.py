@@ -1,10 +1,9 @@
 """Archives: the data sets on disk, or behind a URL, that everything else reads.
 
 schema         the columns
-tables         those that hold one number an image, as CSV
 card           README.md
 croissant      croissant.json
-content        what groups hold, in Zarr or in shards
+content        what groups hold, in Zarr or in shards, and as CSV
 documents      writes all that goes beside the data
 server_errors  what a failed request means
 remote         requests to servers

@@ -22,7 +22,7 @@ from lenssim.archive.card_rows import (
     varied_rows,
 )
 from lenssim.archive.column import BASE_COLUMNS, Column
-from lenssim.archive.content import SNR_PERCENTILES, first_images, snr_percentiles
+from lenssim.archive.content import SNR_PERCENTILES, first_images, snr_percentiles, table_path
 from lenssim.archive.manifest import (
     IMAGES,
     LICENCE,
@@ -34,7 +34,6 @@ from lenssim.archive.manifest import (
 from lenssim.archive.optional_columns import optional_columns
 from lenssim.archive.reader import Archive
 from lenssim.archive.schema import COLUMNS, UNKNOWN_UNITS
-from lenssim.archive.tables import table_path
 from lenssim.spec import (
     CLASSES,
     SPLITS,

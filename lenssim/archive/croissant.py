@@ -11,11 +11,10 @@ import json
 from typing import Any
 
 from lenssim.archive.card import data_fingerprint, data_folder, title
-from lenssim.archive.content import INDEX, shard_paths
+from lenssim.archive.content import INDEX, TABLES, shard_paths, table_columns, table_path
 from lenssim.archive.manifest import IMAGES, MANIFEST, GroupRecord, Manifest
 from lenssim.archive.reader import Archive
 from lenssim.archive.schema import COLUMNS
-from lenssim.archive.tables import TABLES, table_columns, table_path
 
 CROISSANT = "croissant.json"
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from lenssim.archive.audit_record import AUDIT, read_audit
 from lenssim.archive.card import PICTURE, archive_card
+from lenssim.archive.content import TABLES, table, table_path
 from lenssim.archive.croissant import CROISSANT, croissant_bytes
 from lenssim.archive.manifest import FileRecord, Manifest, write_manifest
 from lenssim.archive.reader import Archive
-from lenssim.archive.tables import TABLES, table, table_path
 from lenssim.errors import ArchiveError
 from lenssim.storage.location import Location
 

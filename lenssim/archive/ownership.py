@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from lenssim.archive.audit_record import AUDIT
 from lenssim.archive.card import PICTURE
+from lenssim.archive.content import TABLES
 from lenssim.archive.croissant import CROISSANT
 from lenssim.archive.documents import CARD
 from lenssim.archive.layout import PROGRESS
 from lenssim.archive.manifest import FITS, IMAGES, MANIFEST, SHARDS, Manifest, read_manifest
-from lenssim.archive.tables import TABLES
 from lenssim.errors import UsageError
 from lenssim.storage.location import SCRATCH, Location
 

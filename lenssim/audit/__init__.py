@@ -3,8 +3,7 @@
 features            what is looked at: columns and statistics of images
 image_statistics    of the observation, without the substructure's own signal
 measurement_errors  of the columns, by Fisher information
-classifier          gradient boosting, cross-validated
-scores              areas under the ROC curve and their errors
+scores              gradient boosting, cross-validated; areas under the ROC curve
 leak_audit          all of it together
 recording           audit.json and the card
 table               the result on a terminal

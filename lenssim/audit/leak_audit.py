@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from lenssim.archive.audit_record import MAX_P, AuditedFeature, AuditRecord
 from lenssim.archive.reader import Archive, open_archive
-from lenssim.audit.classifier import check_installed, cross_validated_auc
 from lenssim.audit.features import Features, class_counts, read_features
 from lenssim.audit.image_statistics import NAMES
-from lenssim.audit.scores import class_auc
+from lenssim.audit.scores import check_installed, class_auc, cross_validated_auc
 from lenssim.build.execution import thread_count
 from lenssim.errors import UsageError
 from lenssim.multiple_testing import holm

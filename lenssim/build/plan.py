@@ -22,7 +22,7 @@ from lenssim.archive.optional_columns import optional_columns
 from lenssim.archive.ownership import read_own_manifest
 from lenssim.archive.schema import FORMATS, Format
 from lenssim.archive.writer import shards_done
-from lenssim.configuration.differences import differences
+from lenssim.configuration.key_values import differences
 from lenssim.errors import UsageError
 from lenssim.spec import CLASSES, SPLITS, Specification, SubstructureClass
 from lenssim.storage.location import Location

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.archive.column import Column
 from lenssim.archive.layout import GroupLayout
 from lenssim.archive.manifest import GroupRecord, Manifest
-from lenssim.archive.schema import Column
 from lenssim.archive.writer import write_shard
 from lenssim.progress import Progress
 from lenssim.spec import CLASSES, Specification

@@ -7,10 +7,9 @@
             batch.images, batch.columns["label"]
 
 source    the source: starts processes, takes their batches in order, stops them
-worker    one process: makes every so-many-th batch
+worker    one process: makes every n-th batch and sends it
 batches   which images a batch is of, and making it
 pairs     the second image of a pair
-messages  how arrays come from one process to the other
 """
 
 from __future__ import annotations

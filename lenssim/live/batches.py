@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from lenssim.archive.column import Column
 from lenssim.archive.optional_columns import optional_columns
-from lenssim.archive.schema import Column, columns_of
+from lenssim.archive.schema import columns_of
 from lenssim.build.shard import SIMULATED_TOGETHER, empty_columns, fill_columns
 from lenssim.live.pairs import WITHOUT_SUBSTRUCTURE, Pairs, second_system
 from lenssim.population import GroupStreams

@@ -16,8 +16,8 @@ import lenssim
 from lenssim.build.execution import thread_count
 from lenssim.errors import LenssimError, UsageError
 from lenssim.live.batches import BatchMaker, LiveBatch, LiveSettings
-from lenssim.live.messages import receive
 from lenssim.live.pairs import PAIRS, Pairs
+from lenssim.live.worker import receive
 from lenssim.pictures import with_checksum
 from lenssim.progress import Phase
 from lenssim.rendering import EngineName

@@ -28,8 +28,8 @@ def draw_system(
         spec: the priors.
         substructure_class: "axion", "cdm" or "no_sub".
         generator: the image's own stream, see `random_stream`.
-        measure_arc: magnification and S/N of the arc, `lenssim.arcs.measure_arc`; needed where the
-            specification selects by them.
+        measure_arc: magnification and S/N of the arc, `lenssim.simulation.measure_arc`; needed
+            where the specification selects by them.
         split: of the image: pictures of galaxies are of one split alone.
 
     Raises:

@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lenssim.cosmology import LensingGeometry, einstein_mass, lensing_geometry
-from lenssim.distances import isothermal_einstein_radius
+from lenssim.cosmology import (
+    LensingGeometry,
+    einstein_mass,
+    isothermal_einstein_radius,
+    lensing_geometry,
+)
 from lenssim.pictures import open_library
 from lenssim.population.lens_system import LensSystem
 from lenssim.population.masses import halo_radius

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.polynomial.legendre import leggauss
 
-from lenssim.distances import critical_density
+from lenssim.cosmology import critical_density
 from lenssim.errors import SpecError
 from lenssim.population.lens_and_source import SmoothLens
 from lenssim.population.lens_system import FloatArray

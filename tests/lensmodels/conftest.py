@@ -13,7 +13,7 @@ import lenssim
 from lensmodels.data import DataSettings, InputScaling, LensDataModule
 from lensmodels.encoders import EncoderSettings
 from lensmodels.methods import StageSettings
-from lensmodels.reporting import embedding_map
+from lensmodels.reporting.plots import images as image_plots
 from lensmodels.runs import Measured, RunConfig, build_model, save_model
 from lensmodels.tasks import AxionMass, Classification, TaskSettings
 from lensmodels.views import default_recipe
@@ -92,7 +92,7 @@ def bars():
 def _quick_maps():
     """t-SNE: UMAP is compiled for ten seconds before it draws its first map."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedding_map, "find_spec", lambda name: None)
+        patch.setattr(image_plots, "find_spec", lambda name: None)
         yield
 
 

@@ -24,7 +24,7 @@ from lensmodels.runs import (
     write_config,
     write_measured,
 )
-from lensmodels.runs.resume import first_difference
+from lensmodels.runs.folder import first_difference
 from lensmodels.tasks import AxionMass, Classification, TaskSettings
 from lensmodels.views import default_recipe
 

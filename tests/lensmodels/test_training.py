@@ -18,7 +18,7 @@ from lensmodels import training
 from lensmodels.data import LensDataModule
 from lensmodels.errors import DataError, LensmodelsError, UsageError
 from lensmodels.methods import Pretraining, Supervised
-from lensmodels.reporting.evaluate import evaluate
+from lensmodels.reporting.run_page import evaluate
 from lensmodels.runs import load_model, read_config, save_encoder, write_measured
 from lensmodels.runs.folder import RUN_FILES
 from lensmodels.settings import config_from_options

@@ -5,7 +5,7 @@ import pytest
 from astropy.cosmology import FlatLambdaCDM
 from lenstronomy.Cosmo.lens_cosmo import LensCosmo
 
-from lenssim.distances import angular_diameter_distance, critical_density, critical_surface_density
+from lenssim.cosmology import angular_diameter_distance, critical_density, critical_surface_density
 from lenssim.profiles.tnfw import alpha_rs, nfw_mass, tnfw_total_mass
 from lenssim.subhalo_structure import dutton_maccio_concentration, scale_radius, with_scatter
 

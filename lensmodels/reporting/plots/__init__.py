@@ -23,8 +23,7 @@ from lensmodels.reporting.plots.classification import (
     draw_roc,
 )
 from lensmodels.reporting.plots.images import draw_embedding, draw_mistakes
-from lensmodels.reporting.plots.scores import draw_scores
-from lensmodels.reporting.plots.training import draw_training
+from lensmodels.reporting.plots.training import draw_scores, draw_training
 
 __all__ = [
     "draw_auc_by_snr",

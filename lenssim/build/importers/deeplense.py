@@ -34,12 +34,13 @@ from lenssim.archive.reader import Archive
 from lenssim.archive.writer import create_group, shards_done, write_shard
 from lenssim.build.description import describe
 from lenssim.build.execution import executor, thread_count
-from lenssim.build.importers.folder import Source, find_source
-from lenssim.build.importers.splits import (
+from lenssim.build.importers.folder import (
     Counts,
     Files,
+    Source,
     SourceFile,
     chosen_files,
+    find_source,
     of_two_classes,
     split_counts,
 )

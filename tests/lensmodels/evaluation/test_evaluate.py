@@ -14,7 +14,7 @@ from lensmodels.errors import DataError, LensmodelsError, UsageError
 from lensmodels.evaluation.requests import evaluation_folder
 from lensmodels.evaluation.testing import _Worst
 from lensmodels.reporting.comparison_page import compare
-from lensmodels.reporting.evaluate import evaluate
+from lensmodels.reporting.run_page import evaluate
 from lensmodels.runs import load_model
 from lenssim.archive import open_archive
 

@@ -9,7 +9,7 @@ from astropy.io import fits
 import lenssim
 from lensmodels.errors import DataError, LensmodelsError, UsageError
 from lensmodels.evaluation import predict
-from lensmodels.reporting.evaluate import evaluate
+from lensmodels.reporting.run_page import evaluate
 from lensmodels.runs import load_model
 from lenssim import errors
 from lenssim.archive import open_archive

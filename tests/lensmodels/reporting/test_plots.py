@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgb
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.summary import summarise, unknown_columns
 from lensmodels.methods.probes import COLLAPSED_STD
-from lensmodels.reporting import embedding_map, plots, sentences, style
+from lensmodels.reporting import plots, sentences, style
+from lensmodels.reporting.plots import images as image_plots
 from lenssim import load_spec
 
 B_1_0_0 = Path(__file__).parents[2] / "lenssim" / "specifications_1_0_0" / "B.yaml"
@@ -114,7 +115,7 @@ def test_two_classes_have_plots_of_two(classified):
 
 def test_the_map_of_one_class_without_masses_is_drawn(classified):
     one = classified[classified["class"] == "cdm"]
-    mapped = embedding_map.EmbeddingMap(np.zeros((len(one), 2)), "t-SNE")
+    mapped = image_plots.EmbeddingMap(np.zeros((len(one), 2)), "t-SNE")
     [axes] = plots.draw_embedding(mapped, one).axes
     assert axes.get_title() == "t-SNE, by class"
 
@@ -191,7 +192,7 @@ def test_images_without_noise_and_blank_ones_have_a_stretch():
 
 def test_umap_keeps_clusters_apart(monkeypatch, classified):
     pytest.importorskip("umap")
-    monkeypatch.setattr(embedding_map, "find_spec", lambda name: True)
+    monkeypatch.setattr(image_plots, "find_spec", lambda name: True)
     _check_map("UMAP", classified)
 
 
@@ -203,12 +204,12 @@ def _check_map(method, table):
     labels = table["label"].to_numpy()
     generator = np.random.default_rng(0)
     embeddings = generator.normal(size=(300, 12)) + 20 * np.eye(3, 12)[labels]
-    found = embedding_map.map_embeddings(embeddings)
+    found = image_plots.map_embeddings(embeddings)
     assert found.method == method
     middles = np.stack([found.positions[labels == label].mean(axis=0) for label in range(3)])
     distance = np.linalg.norm(found.positions[:, None] - middles, axis=2)
     assert (distance.argmin(axis=1) == labels).mean() > 0.95
-    again = embedding_map.map_embeddings(embeddings)
+    again = image_plots.map_embeddings(embeddings)
     np.testing.assert_array_equal(found.positions, again.positions)
     assert len(plots.draw_embedding(found, table).axes) == 3  # class, mass, and its bar
 
@@ -267,7 +268,7 @@ def test_mistakes_show_residuals_below_the_images(classified):
 
 
 def test_collapsed_embeddings_have_no_map():
-    assert embedding_map.map_embeddings(np.ones((50, 4))) is None
+    assert image_plots.map_embeddings(np.ones((50, 4))) is None
 
 
 def test_colours_of_classes_differ_in_brightness_or_hue():

@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 
 from lensmodels.errors import UsageError
-from lensmodels.reporting.captions import CAPTIONS
 from lensmodels.reporting.comparison_page import compare, paired_differences
-from lensmodels.reporting.evaluate import evaluate
 from lensmodels.reporting.evaluated_run import read_evaluated
-from lensmodels.reporting.run_page import write_report
+from lensmodels.reporting.optional_plots import CAPTIONS
+from lensmodels.reporting.run_page import evaluate, write_report
 from lensmodels.runs import read_config, write_config
 from lensmodels.runs.folder import RUN_FILES
 from lenssim import errors

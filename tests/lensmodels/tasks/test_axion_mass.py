@@ -7,7 +7,7 @@ import torch
 
 from lensmodels.errors import DataError
 from lensmodels.tasks import AxionMass, TaskSettings, measure_task, task_from_dict
-from lensmodels.tasks.quadrupole import vortex_quadrupole
+from lensmodels.tasks.axion_mass import vortex_quadrupole
 
 HUBER = TaskSettings(name="axion-mass")
 GAUSSIAN = TaskSettings(name="axion-mass", loss="gaussian-nll")

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from lenssim.audit.classifier import cross_validated_auc
-from lenssim.audit.scores import Auc, class_auc, macro_auc, mean_over_folds
+from lenssim.audit.scores import Auc, class_auc, cross_validated_auc, macro_auc, mean_over_folds
 
 
 def nearest_mean(features, labels, scored):

@@ -13,8 +13,7 @@ import psutil
 import pytest
 
 from lenssim.live import LiveError, live_source
-from lenssim.live.messages import receive, send
-from lenssim.live.worker import batches, produce
+from lenssim.live.worker import batches, produce, receive, send
 
 SMALL = ("instrument.num_pix=16", "sampling.tolerance=null", "sampling.subsamples=1")
 

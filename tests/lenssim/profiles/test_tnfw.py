@@ -1,4 +1,4 @@
-"""Truncated NFW halos against lenstronomy's TNFW, and their limits."""
+"""Truncated NFW halos, closed and tabulated, against lenstronomy's TNFW and their limits."""
 
 import math
 
@@ -18,6 +18,7 @@ from lenssim.profiles.tnfw import (
     tnfw_total_mass,
     total_over_m200,
 )
+from lenssim.profiles.tnfw_table import deflection_over_radius, tnfw_halos, tnfw_tables
 
 # lenstronomy's closed form cancels towards the centre, where it loses digits as 1 / x^3
 RADII = np.concatenate([np.logspace(-1.3, 3, 100), [1.0, 1 - 1e-9, 1 + 1e-9, 0.949, 0.951, 1.049]])
@@ -140,3 +141,43 @@ def test_summed_deflection_is_the_sum():
 
 def test_centre_has_no_deflection():
     assert tnfw(0.0, 0.0, R_S, 5.0, 1e-3) == (0.0, 0.0)
+
+
+ZERO = np.zeros(1)
+
+
+def both(radius, r_s, tau):
+    """Table and closed form of alpha / r."""
+    theta_e_squared = 1e-4
+    halo = tnfw_halos(ZERO, ZERO, np.array([r_s]), np.array([tau]), np.array([theta_e_squared]))
+    table = np.empty_like(radius)
+    deflection_over_radius(radius**2, halo[0], tnfw_tables(), *np.empty((2, radius.size)), table)
+    strength = theta_e_squared / tnfw_total_mass(tau)
+    one = np.ones(1)
+    exact = tnfw_deflections(radius, 0 * radius, ZERO, ZERO, r_s * one, tau * one, strength * one)
+    return table, exact[0] / radius
+
+
+@pytest.mark.parametrize("tau", [1.0, 3.0, 5.5, 10.0, 100.0])
+@pytest.mark.parametrize("r_s", [0.01, 0.1, 1.3])
+def test_table_is_the_closed_form(r_s, tau):
+    x = np.logspace(-5, 3, 20_000)
+    table, exact = both(x * r_s, r_s, tau)
+    error = np.abs(table / exact - 1)
+    assert np.all(error[x < 10] < 2e-10)
+    assert np.all(error < 2e-8)
+
+
+def test_borders_between_pieces_are_continuous():
+    octaves = 2.0 ** np.arange(-20, 10)
+    border = np.sqrt(np.multiply.outer(octaves, 1 + np.arange(32) / 32).ravel())
+    below, _ = both(border * (1 - 1e-13), 1.0, 4.0)
+    above, _ = both(border * (1 + 1e-13), 1.0, 4.0)
+    np.testing.assert_allclose(below, above, rtol=1e-9)
+
+
+def test_centre_and_far_field_stay_finite():
+    table, _ = both(np.array([1e-30, 1e-12, 1e5]), 0.1, 3.0)
+    assert np.all(np.isfinite(table))
+    assert table[0] == pytest.approx(table[1], rel=0.5)  # the divergence at the centre is cut off
+    assert table[2] == pytest.approx(1e-4 / 1e10, rel=1e-2)

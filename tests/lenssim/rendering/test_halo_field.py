@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lenstronomy.LensModel.lens_model import LensModel
 
-from lenssim.distances import angular_diameter_distance, critical_density, critical_surface_density
+from lenssim.cosmology import angular_diameter_distance, critical_density, critical_surface_density
 from lenssim.profiles.tnfw import alpha_rs, tnfw_deflections, tnfw_total_mass, total_over_m200
 from lenssim.profiles.tnfw_table import tnfw_halos, tnfw_tables
 from lenssim.rendering.halo_field import REMAINDER, halo_field, subtract_halos

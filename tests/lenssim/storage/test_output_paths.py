@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lenssim.errors import UsageError
+from lenssim.storage.atomic import replacing
 from lenssim.storage.output_paths import check_output, check_output_folder
 
 SUFFIXES = (".csv", ".parquet")
@@ -91,3 +92,27 @@ def test_output_folder_may_exist_and_is_no_file_or_broken_link(tmp_path):
     ):
         with pytest.raises(UsageError, match=message):
             check_output_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
+def test_the_scratch_folder_may_vanish_while_it_is_made(tmp_path, monkeypatch, error):
+    """Another writer, which was the last to use the folder, removes it at that moment."""
+    make, refused = Path.mkdir, []
+
+    def mkdir(folder, *args, **options):
+        if folder.name == ".partial" and not refused:
+            refused.append(folder)
+            raise error
+        make(folder, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with replacing(tmp_path / "file", tmp_path / ".partial") as scratch:
+        scratch.write_text("new")
+    assert refused and (tmp_path / "file").read_text() == "new"
+
+
+def test_a_file_in_the_place_of_the_scratch_folder_is_an_error(tmp_path):
+    (tmp_path / ".partial").write_text("mine")
+    with pytest.raises(FileExistsError), replacing(tmp_path / "file", tmp_path / ".partial"):
+        pass
+    assert (tmp_path / ".partial").read_text() == "mine"

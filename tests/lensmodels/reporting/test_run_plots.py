@@ -1,14 +1,20 @@
-"""A plot that fails leaves a sentence in the report, and nothing else is lost."""
+"""Plots of a run: residuals are right, and one that fails leaves a sentence in the report."""
 
 import sys
 import warnings
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from lensmodels.reporting import embedding_map, plots
+import lenssim
+from lensmodels.reporting import plots
 from lensmodels.reporting.comparison_page import compare
-from lensmodels.reporting.evaluate import evaluate
+from lensmodels.reporting.plots import images as image_plots
+from lensmodels.reporting.run_page import evaluate
+from lensmodels.reporting.run_plots import residuals
+from lenssim.archive import open_archive
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +50,7 @@ def warning():
     ],
 )
 def test_umap_that_fails_leaves_a_sentence(run, monkeypatch, fails, reason):
-    monkeypatch.setattr(embedding_map, "find_spec", lambda name: name)
+    monkeypatch.setattr(image_plots, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "umap", umap_that(fails))
     found = evaluate(run)
     page = (run / "report.html").read_text()
@@ -79,3 +85,25 @@ def test_metrics_and_report_are_written_without_any_plot(
         assert page.count("could not be drawn (RuntimeError") == count
     compared = compare(runs, tmp_path / "compared").read_text()
     assert "The plot scores could not be drawn (RuntimeError" in compared
+
+
+def test_residuals_are_noise_without_substructure_and_more_with_it(lenses):
+    table = pd.DataFrame(
+        {"split": "test", "class": ["no_sub", "axion"], "sample": [2, 3], "label": [2, 0]}
+    )
+    archive = open_archive(lenses)
+    images = np.stack(
+        [
+            archive.dataset(row["split"], row["class"])["image"][row["sample"]].to_numpy()
+            for _, row in table.iterrows()
+        ]
+    )
+    beyond = residuals(str(lenses), table, images)
+    simulation = lenssim.simulate(archive.manifest.specification(), "no_sub", 2, split="test")
+    np.testing.assert_allclose(beyond[0], images[0] - simulation.noise_free, atol=1e-3)
+    assert np.abs(beyond[1]).max() > np.abs(beyond[0]).max()
+
+
+def test_other_images_than_the_archive_simulates_have_none(lenses):
+    table = pd.DataFrame({"split": ["test"], "class": ["cdm"], "sample": [0], "label": [1]})
+    assert residuals(str(lenses), table, np.ones((1, 64, 64), np.float32)) is None

@@ -12,7 +12,7 @@ from lenssim.rendering.reference import lens_components
 from lenssim.simulation import smooth_system
 from lenssim.spec import CLASSES, load_spec
 
-OLD = Path(__file__).parent / "specifications_1_0_0"
+OLD = Path(__file__).parents[1] / "specifications_1_0_0"
 
 
 def ring_mean(system, radius, samples=200_000):

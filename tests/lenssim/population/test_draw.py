@@ -17,7 +17,7 @@ from lenssim.population import draw_system, random_stream, subhalo_masses
 from lenssim.spec import load_spec
 
 SPEC = load_spec("B")
-SPEC_1_0_0 = load_spec(Path(__file__).parent / "specifications_1_0_0" / "B.yaml")
+SPEC_1_0_0 = load_spec(Path(__file__).parents[1] / "specifications_1_0_0" / "B.yaml")
 SYSTEMS = 600
 
 

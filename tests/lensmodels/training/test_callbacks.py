@@ -11,8 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lensmodels.training.callbacks import EpochMeans, Throughput
-from lensmodels.training.progress import ProgressBar
+from lensmodels.training.callbacks import EpochMeans, ProgressBar, Throughput
 
 
 @pytest.fixture
