@@ -160,6 +160,9 @@ def run_config(data: str | os.PathLike[str], **options: Any) -> RunConfig:
             pretrain_epochs, finetune_epochs, batch_size, lr, seed, device...; and
             overrides=["KEY=VALUE", ...] for any other setting.
 
+    Returns:
+        Settings, complete and validated.
+
     Raises:
         UsageError: naming the option, its value and what is allowed.
     """

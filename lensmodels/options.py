@@ -221,6 +221,9 @@ def pretrained_options(run: Path, data: str | None) -> dict[str, Any]:
         run: that was pretrained.
         data: archive to learn from; that of the pretraining if not given.
 
+    Returns:
+        Values of options by their names.
+
     Raises:
         UsageError: if there is no run with a trained encoder.
     """

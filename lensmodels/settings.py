@@ -91,6 +91,9 @@ def config_from_options(options: Mapping[str, Any], *, method: str = "supervised
             run whose encoder is finetuned; `overrides`, as "key=value".
         method: if neither the file nor an option names one.
 
+    Returns:
+        Settings, validated.
+
     Raises:
         UsageError: naming the key, the value and what is allowed.
         DataError: if the archive cannot be read, or does not state what the task needs.

@@ -173,6 +173,9 @@ def lensing_geometry(
     Args:
         spec: its own redshifts are taken, which must then be fixed, where none are given.
         z_lens, z_source: of an image, where the specification draws them.
+
+    Returns:
+        Distances in Mpc to the lens, to the source, and between the two.
     """
     if spec.lens.redshift.is_fixed and spec.source.redshift.is_fixed:
         return _geometry(

@@ -21,6 +21,9 @@ def asinh_stretch(images: NDArray[np.float64], sigma: float) -> AsinhNorm:
     Args:
         images: e-/s, any shape.
         sigma: noise of an empty pixel, e-/s.
+
+    Returns:
+        A normalisation for matplotlib's `imshow`.
     """
     brightest = float(np.quantile(images, 0.9995))
     return AsinhNorm(linear_width=8 * sigma, vmin=-3 * sigma, vmax=brightest)

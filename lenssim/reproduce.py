@@ -154,6 +154,9 @@ def image_problems(archive: Archive, record: GroupRecord, indices: Sequence[int]
         archive: opened; its images were simulated.
         record: of the group.
         indices: sample indices.
+
+    Returns:
+        The problems, none if all images are reproduced.
     """
     manifest = archive.manifest
     spec = manifest.specification()

@@ -157,6 +157,9 @@ def smooth_residual(image: FloatArray, system: LensSystem, spec: Specification) 
         image: with noise, e-/s, shape (y, x).
         system: what was imaged.
         spec: its instrument, sampling and noise.
+
+    Returns:
+        Shape (y, x), in units of the noise.
     """
     smooth = render(smooth_system(system), spec)
     return (image - smooth) / observation.noise_sigma(
@@ -185,6 +188,9 @@ def draw_system(
         substructure_class: "axion", "cdm" or "no_sub".
         generator: the image's own stream, see `random_stream`.
         split: of the image: pictures of galaxies are of one split alone.
+
+    Returns:
+        The system.
 
     Raises:
         UsageError: where the substructure drawn outweighs the lens that contains it, or the
@@ -292,6 +298,9 @@ def observe(
         generators: of the noise of each system, each used before the next is taken.
         engine_name: "fast" or "lenstronomy".
         with_refit_snr: whether to compute the S/N after a refit of the smooth lens.
+
+    Returns:
+        One simulation a system, in their order.
     """
     noise = observation.pixel_noise(spec.instrument)
     noise_free = render(systems, spec, engine_name)

@@ -18,6 +18,9 @@ def read_archive(url: str | os.PathLike[str]) -> Archive:
     Args:
         url: its folder or URL.
 
+    Returns:
+        The archive, opened.
+
     Raises:
         DataError: if there is no archive, or it cannot be read.
     """
@@ -36,6 +39,9 @@ def how_to_add(manifest: Manifest, split: str, class_name: str | None = None) ->
         manifest: of the archive.
         split: "train" or "test".
         class_name: of the images; None if the archive lacks the whole split.
+
+    Returns:
+        A clause that names the command which adds the images.
     """
     if manifest.imported is not None:
         of_class = "" if class_name is None else f" of class {class_name}"

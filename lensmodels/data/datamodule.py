@@ -173,6 +173,9 @@ class LensDataModule(lightning.LightningDataModule):
             shuffle: in a new order every epoch; else in that of the archive.
             drop_last: leave out what does not fill a batch; see `order.batch_sizes`.
 
+        Returns:
+            A stream of epochs, resumable at any batch.
+
         Raises:
             DataError: if the archive does not hold that split.
         """
@@ -196,6 +199,9 @@ class LensDataModule(lightning.LightningDataModule):
 
         Args:
             part: that is trained on; that of this module if not given.
+
+        Returns:
+            Number of batches.
 
         Raises:
             DataError: if the archive does not hold the train split.

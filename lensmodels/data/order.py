@@ -110,6 +110,9 @@ def cut_at_chunks(ranges: Iterable[SampleRange], edges: Sequence[Integers]) -> l
     Args:
         ranges: of images.
         edges: for every group, where its chunks begin, and its end.
+
+    Returns:
+        Ranges in the same order, which together hold the same images.
     """
     pieces = []
     for samples in ranges:
@@ -180,6 +183,9 @@ def batch_sizes(count: int, batch_size: int, ranks: int, *, drop_last: bool) -> 
         drop_last: leave out what does not fill a batch, so that every step is of one size and the
             same on all ranks. A set smaller than one batch is one step, of all that the ranks can
             share equally.
+
+    Returns:
+        Number of images, shape (steps,).
     """
     if drop_last:
         size = min(batch_size, count - count % ranks)

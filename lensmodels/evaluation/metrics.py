@@ -41,6 +41,9 @@ def accuracy(labels: IntArray, probabilities: FloatArray) -> float:
     Args:
         labels: (n,), each below the number of classes.
         probabilities: (n, classes).
+
+    Returns:
+        Between 0 and 1.
     """
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
@@ -82,6 +85,9 @@ def reliability(
         labels: (n,).
         probabilities: (n, classes), that sum to one.
         bins: of equal width over [0, 1].
+
+    Returns:
+        Mean confidence, accuracy and number of images of each bin that has images.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
@@ -111,6 +117,9 @@ def regression_metrics(true: FloatArray, predicted: FloatArray) -> RegressionMet
 
     Args:
         true, predicted: log10(m / eV), (n,), at least one.
+
+    Returns:
+        Errors in dex; R^2 is 1 for perfect predictions.
     """
     error = np.asarray(predicted, np.float64) - true
     spread = float(np.var(true))
@@ -197,6 +206,9 @@ def coverage(true: FloatArray, predicted: FloatArray, sigma: FloatArray) -> Cove
     Args:
         true, predicted: log10(m / eV), (n,).
         sigma: predicted standard deviation, dex, (n,), positive.
+
+    Returns:
+        Nominal coverage, actual coverage, and the RMS of the pulls.
     """
     pulls = (np.asarray(predicted, np.float64) - true) / sigma
     nominal = np.array(COVERAGE_LEVELS)

@@ -160,6 +160,9 @@ def run_test(
         guard: that looks at the images; a new one if not given.
         cache_dir: folder for copies of what a remote archive sends; that of the run's settings if
             not given.
+
+    Returns:
+        Predictions, one row an image, and what they are scored by.
     """
     classes = tuple(name for name in model.task.classes if manifest.group(f"test/{name}"))
     data = inference.open_data(

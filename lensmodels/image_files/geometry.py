@@ -64,6 +64,9 @@ def cutout_of_model(num_pix: int, pixel_scale: float | None) -> str:
     Args:
         num_pix: side of the images that the model takes, pixels.
         pixel_scale: of the training images, arcsec; None if it is not known.
+
+    Returns:
+        A clause with the width in pixels.
     """
     scale = "the pixel scale of the training images"
     if pixel_scale is not None:

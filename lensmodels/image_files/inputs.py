@@ -66,6 +66,9 @@ def classify_input(given: str | os.PathLike[str]) -> Input:
     Args:
         given: path or URL.
 
+    Returns:
+        The input, not opened yet.
+
     Raises:
         UsageError: if the name is empty, or its suffix is of a format that is not read.
         DataError: if it is a path at which there is nothing.

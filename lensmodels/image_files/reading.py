@@ -87,6 +87,9 @@ def read_images(
         contract: of the run, which headers are held against; None if the run keeps none.
         hdu: of a FITS file, as in `choose_extension`.
 
+    Returns:
+        Images in e-/s per pixel, shape (n, y, x), with what the header says of them.
+
     Raises:
         DataError: naming the file, what is wrong with it, and what to do.
         UsageError: if the file's format is not read, or `hdu` names none of its images.

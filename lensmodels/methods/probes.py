@@ -120,6 +120,9 @@ def embedding_rank(features: Tensor) -> float:
 
     Args:
         features: (n, d).
+
+    Returns:
+        Between 1 and d.
     """
     values = torch.linalg.svdvals((features - features.mean(0)).float().cpu())
     share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)

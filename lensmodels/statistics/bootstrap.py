@@ -55,6 +55,9 @@ def weighted_auc(positive: NDArray[np.bool_], scores: FloatArray) -> Statistic:
     Args:
         positive: which images are of the class, (n,).
         scores: (n,).
+
+    Returns:
+        A function of counts, (resamples, n), that gives AUCs, (resamples,).
     """
     order = np.argsort(scores, kind="stable")
     ranked, is_positive = scores[order], positive[order]
@@ -101,6 +104,9 @@ def resamples(
         strata: each image's class, (n,): from each, as many are drawn as there are.
         seed: the same seed draws the same, so that two runs on the same images are paired.
         count: resamples.
+
+    Returns:
+        An iterator of counts, (resamples of a block, n).
     """
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
@@ -131,6 +137,9 @@ def intervals(
         strata: each image's class, (n,).
         seed: of the resamples.
         count: resamples.
+
+    Returns:
+        One interval a score, in their order.
     """
     resampled: list[list[FloatArray]] = [[] for _ in statistics]
     for counts in resamples(strata, seed=seed, count=count):

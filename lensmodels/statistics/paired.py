@@ -159,6 +159,9 @@ def mean_interval(trainings: Trainings, low: float = -np.inf, high: float = np.i
     Args:
         trainings: of one kind.
         low, high: smallest and largest value of the score.
+
+    Returns:
+        The two ends of the interval.
     """
     tail = 0.5 * (1 - LEVEL)
     mean = float(trainings.by_draw(trainings.values).mean())

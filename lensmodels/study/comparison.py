@@ -289,6 +289,9 @@ def compare_rows(
         results: of the whole grid.
         model, task, labels: of the cells.
         by: name of the score by which they are compared; the task's first where None.
+
+    Returns:
+        One row for each kind of training in the grid.
     """
     return [
         compare_row(

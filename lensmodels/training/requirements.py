@@ -93,6 +93,9 @@ def images_in_step(config: RunConfig, count: int) -> int:
     Args:
         config: of the run.
         count: images in an epoch.
+
+    Returns:
+        Images of all GPUs, or of one process on CPUs.
     """
     together = min(config.data.batch_size, count)
     # on GPUs these are collected from all devices

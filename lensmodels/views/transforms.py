@@ -141,6 +141,9 @@ class Views(nn.Module):
         Args:
             images: e-/s, (n, 1, height, width).
             draws: the step's random numbers.
+
+        Returns:
+            One view for each that the recipe names.
         """
         with torch.autocast(images.device.type, enabled=False):  # pixels keep all their digits
             return [
@@ -235,6 +238,9 @@ def rotate(images: Tensor, angle: Tensor) -> Tensor:
         images: e-/s, (n, 1, size, size).
         angle: radians, (n,), from the first axis of the sky, x along columns, to the second, y
             along rows.
+
+    Returns:
+        Images of the same shape.
     """
     quarter = (angle / (math.pi / 2)).round()
     rest = angle - quarter * (math.pi / 2)
@@ -305,6 +311,9 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     Args:
         images: (n, 1, height, width).
         sigma: standard deviations in pixels, (n,).
+
+    Returns:
+        Images of the same shape.
 
     Raises:
         UsageError: if three of them are wider than the image.

@@ -39,6 +39,9 @@ def scalar_blocks(
         archive: opened.
         group: which it holds.
         names: of the columns, or `INDEX`.
+
+    Returns:
+        An iterator of columns by name, each of shape (images of the block,).
     """
     if "zarr" in group.formats:
         dataset = archive.dataset(group.split, group.substructure_class)[list(names)]

@@ -133,6 +133,9 @@ def group_problems(archive: Archive, record: GroupRecord) -> list[Problem]:
     Args:
         archive: opened.
         record: of the group.
+
+    Returns:
+        The problems, none if the group is sound.
     """
     problems = []
     if "webdataset" in record.formats:

@@ -90,6 +90,9 @@ def group_sizes(count: int, num_pix: int = SIMULATED_PIX) -> tuple[int, int]:
     Args:
         count: images of the group.
         num_pix: pixels on a side.
+
+    Returns:
+        Images in a file, and images in a chunk.
     """
     alike = SHARD_SIZE * SIMULATED_PIX**2 // num_pix**2
     shard_size = max(min(alike, SHARD_SIZE) // CHUNK_SIZE, 1) * CHUNK_SIZE

@@ -89,6 +89,9 @@ class Archive:
             allow_whole_files: whether to read from a server that sends whole files only: slow, as
                 each chunk costs the transfer of its file.
 
+        Returns:
+            The group as a lazy xarray data set.
+
         Raises:
             ArchiveError: where the archive does not hold that group complete and in Zarr, or its
                 metadata is not what the manifest says.
@@ -206,6 +209,9 @@ class Archive:
             folder: of the store that holds the group.
             columns: that it should have there; those of the record if not given.
 
+        Returns:
+            A store that zarr and xarray open.
+
         Raises:
             ArchiveError: where that metadata is not what the manifest says.
         """
@@ -227,6 +233,9 @@ def open_archive(url: str | os.PathLike[str]) -> Archive:
 
     Args:
         url: folder or URL that `generate` wrote.
+
+    Returns:
+        The archive; its images are not read yet.
 
     Raises:
         ArchiveError: where there is no archive, or one that cannot be read.

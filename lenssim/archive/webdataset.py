@@ -102,6 +102,9 @@ def parse_shard(
         samples: sample indices that the shard should hold.
         num_pix: pixels on a side.
 
+    Returns:
+        Where the pixels of each sample lie, and its scalars.
+
     Raises:
         ArchiveError: where the content is anything else than what `encode_shard` writes.
     """
@@ -133,6 +136,9 @@ def pixels_of(
         parts: of their shard.
         count: samples.
         num_pix: pixels on a side.
+
+    Returns:
+        A view of the same memory.
     """
     return np.ndarray(
         (count, num_pix, num_pix),

@@ -110,6 +110,9 @@ def read_features(
         workers: threads.
         seed: of the noise that is added to the images of a specification without noise.
         progress: called as images are rendered.
+
+    Returns:
+        Columns, statistics and labels, one row an image.
     """
     imported = archive.manifest.imported is not None
     measure = partial(_measured_import) if imported else partial(_measured, archive, seed)
@@ -136,6 +139,9 @@ def audited_columns(names: Sequence[str]) -> tuple[str, ...]:
 
     Args:
         names: of the columns that hold one number an image.
+
+    Returns:
+        Names of columns, in the order of the archive.
     """
     return tuple(
         name
@@ -155,6 +161,9 @@ def systems_of(
     Args:
         archive, record, indices: where the images are.
         columns: of these images; those of subhalos have shape (n, k), NaN-padded.
+
+    Returns:
+        One system for each row.
     """
     spec, manifest = archive.spec, archive.manifest
     streams = GroupStreams(manifest.seed, spec.name, record.split, record.substructure_class)

@@ -143,6 +143,9 @@ def single_features(features: Features, measured: FloatArray) -> list[AuditedFea
     Args:
         features: of an archive.
         measured: its columns with their measurement errors, shape (n, columns).
+
+    Returns:
+        The clearest test of each feature, in their order.
     """
     names = [*features.columns, *features.statistics]
     values = np.concatenate([measured, features.image_values], axis=1)

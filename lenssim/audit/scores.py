@@ -52,6 +52,9 @@ def macro_auc(labels: NDArray[np.integer], scores: FloatArray) -> Auc:
     Args:
         labels: class of each image, 0 to classes - 1, each of which has at least two, shape (n,).
         scores: for each class, shape (n, classes).
+
+    Returns:
+        The AUC with its standard error.
     """
     classes = scores.shape[1]
     areas, influence = [], np.zeros(len(labels))
@@ -69,6 +72,9 @@ def class_auc(labels: NDArray[np.integer], label: int, scores: FloatArray) -> Au
         labels: class of each image, shape (n,).
         label: of the class.
         scores: shape (n,).
+
+    Returns:
+        The AUC with its standard error.
     """
     area, influence = _placements(labels == label, scores)
     return Auc(area, _standard_error(labels, influence))
@@ -165,6 +171,9 @@ def cross_validated_auc(
         features: shape (n, features).
         seed: of the folds.
         learner: trains on some images and scores others.
+
+    Returns:
+        The AUC with its standard error, a mean over folds.
     """
     from sklearn.model_selection import StratifiedKFold
 

@@ -65,6 +65,9 @@ def simulate_samples(
         spec, manifest: of the archive, whose images are simulated and not imported.
         record: of the group.
         indices: of the samples.
+
+    Returns:
+        Simulations, in the order of the indices.
     """
     from lenssim.simulation import simulate_many
 
@@ -88,6 +91,9 @@ def empty_columns(
         spec: of the samples.
         schema: columns of the class.
         count: samples.
+
+    Returns:
+        Arrays by column, the first axis of length `count`.
     """
     sizes = {
         "y": spec.instrument.num_pix,

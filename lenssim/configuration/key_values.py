@@ -162,6 +162,9 @@ def differences(first: Any, second: Any, prefix: str = "") -> Iterator[tuple[str
     Args:
         first, second: mappings and lists of any depth; a key that one side lacks is None there.
         prefix: of every key.
+
+    Returns:
+        An iterator of key, first value and second value; a missing one is None.
     """
     first, second = (
         dict(enumerate(value)) if isinstance(value, list) else value for value in (first, second)
@@ -181,6 +184,9 @@ def merged(values: Any, changes: Any) -> Any:
     Args:
         values: mapping; unchanged.
         changes: mapping of any depth.
+
+    Returns:
+        A new mapping; the arguments stay as they are.
     """
     if not (isinstance(values, dict) and isinstance(changes, dict)):
         return changes

@@ -152,6 +152,9 @@ def format_yaml(values: Any, *, ascii_only: bool = True) -> str:
         values: null, booleans, numbers, texts, lists and mappings.
         ascii_only: whether other characters are written as escapes, as a file needs that is read
             under any locale; False for a page that a person reads.
+
+    Returns:
+        Text that ends with a line break.
     """
     return yaml.dump(
         values, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=not ascii_only

@@ -94,6 +94,9 @@ class BatchMaker:
 
         Args:
             number: from 0 on.
+
+        Returns:
+            Images and columns, of two images a row if pairs are asked for.
         """
         settings = self._settings
         size, classes = settings.batch_size, len(settings.classes)

@@ -122,6 +122,9 @@ class Location:
             relative: path of the sub-folder.
             read_only: whether nothing is written.
             allow_whole_files: whether a server may send whole files in place of parts of them.
+
+        Returns:
+            A store that zarr opens.
         """
         if self.is_local:
             return LocalStore(self.path(relative), read_only=read_only)

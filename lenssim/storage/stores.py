@@ -49,6 +49,9 @@ def file_system_options(protocol: str, query: str) -> dict[str, Any]:
     Args:
         protocol: of the location; a web server that falls silent is given up.
         query: that every request to a web server carries.
+
+    Returns:
+        Keyword arguments of `fsspec.filesystem`.
     """
     if protocol not in WEB:
         return {}

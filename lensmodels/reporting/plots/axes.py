@@ -71,6 +71,9 @@ def dodged(x: ArrayLike, place: int, count: int) -> FloatArray:
         x: shared by the curves, (n,).
         place: of the curve among them, from 0.
         count: of the curves.
+
+    Returns:
+        Positions in the same unit, same shape.
     """
     return np.asarray(x) * np.exp(0.03 * (place - 0.5 * (count - 1)))
 

@@ -77,6 +77,9 @@ def find_source(
         class_folders: class of sub-folders with names of their own, as in {"no": "no_sub"}. A
             class that is named here has these sub-folders only.
 
+    Returns:
+        Which sub-folder is which class and split.
+
     Raises:
         UsageError: where it has no sub-folder of a class with .npy files in it, or it is not
             certain which sub-folder is which class.
