@@ -91,10 +91,10 @@ def measured(pool: ProcessPoolExecutor, model: str, name: str, systems: int) -> 
         if row["systems"] == systems:
             return row
     jobs = [(model, name, index) for index in range(systems)]
-    found = list(pool.map(errors, jobs, chunksize=4))
+    all_errors = list(pool.map(errors, jobs, chunksize=4))
     row = {"model": model, "class": name, "systems": systems}
-    for key in found[0]:
-        values = [each[key] for each in found]
+    for key in all_errors[0]:
+        values = [image_errors[key] for image_errors in all_errors]
         row[key] = {
             "median": float(np.median(values)),
             "p99": float(np.quantile(values, 0.99)),

@@ -22,7 +22,7 @@ FLAT_RADIUS = 1e-4
 CHUNK = 20_000
 """Cells that are traced together."""
 
-MAXIMUM_DEPTH = 24
+MAX_DEPTH = 24
 
 _SERIES_TERMS = 60
 
@@ -103,7 +103,7 @@ class BruteForce:
         places = (np.arange(num_pix) - 0.5 * (num_pix - 1)) * pixel_scale
         centres = (places[None, :] + 1j * places[:, None]).ravel()
         stack = [(np.full(centres.size, 0.5 * pixel_scale), centres, np.arange(centres.size))]
-        smallest = 0.5 * pixel_scale / 2**MAXIMUM_DEPTH
+        smallest = 0.5 * pixel_scale / 2**MAX_DEPTH
         while stack:
             half, z, pixel = stack.pop()
             if z.size > CHUNK:

@@ -77,9 +77,9 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.workers) as pool:
         for r_sersic, n_sersic in CORNERS:
             jobs = [(r_sersic, n_sersic, index) for index in range(arguments.systems)]
-            found = np.array(list(pool.map(error, jobs)))
-            values = [float(np.quantile(found[:, 0], share)) for share in (0.5, 0.99, 1.0)]
-            rows.append([r_sersic, n_sersic, *values, float(found[:, 1].max())])
+            all_errors = np.array(list(pool.map(error, jobs)))
+            values = [float(np.quantile(all_errors[:, 0], share)) for share in (0.5, 0.99, 1.0)]
+            rows.append([r_sersic, n_sersic, *values, float(all_errors[:, 1].max())])
             print(*rows[-1], flush=True)
     headings = ["r_sersic", "n_sersic", "median", "99th percentile", "largest", "flux"]
     write(

@@ -181,8 +181,8 @@ def caustics_peer(
     def image(radius, source, mass_x, mass_y, mass_radius):
         alpha_x, alpha_y = reduced_deflection_angle_sis(zero, zero, radius, x, y)
         if most:
-            each = torch.vmap(reduced_deflection_angle_point, in_dims=(0, 0, 0, None, None))
-            point_x, point_y = each(mass_x, mass_y, mass_radius, x, y)
+            item = torch.vmap(reduced_deflection_angle_point, in_dims=(0, 0, 0, None, None))
+            point_x, point_y = item(mass_x, mass_y, mass_radius, x, y)
             alpha_x, alpha_y = alpha_x + point_x.sum(0), alpha_y + point_y.sum(0)
         brightness = brightness_sersic(
             source[0], source[1], axis_ratio, angle, torch.tensor(1.0), torch.tensor(0.25),
@@ -196,7 +196,7 @@ def caustics_peer(
         with torch.no_grad():
             for first in range(0, len(systems), step):
                 part = slice(first, first + step)
-                torch.vmap(image)(theta_e[part], sources[part], *(each[part] for each in masses))
+                torch.vmap(image)(theta_e[part], sources[part], *(item[part] for item in masses))
 
     work()
     return work
@@ -207,7 +207,7 @@ def whole_command(
 ) -> dict[str, Any]:
     """Seconds of `generate`, of rendering its images, and of rendering also their smooth twins."""
     systems = [system for name in classes for system in draw(spec, name, images)]
-    twins = [smooth_system(each) for each in systems if each.substructure_class != "no_sub"]
+    twins = [smooth_system(item) for item in systems if item.substructure_class != "no_sub"]
 
     def rendered(batch: list[LensSystem]) -> None:
         parts = [

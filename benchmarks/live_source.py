@@ -91,7 +91,7 @@ def measure_live(model: str, batches: int) -> dict[str, Any]:
     return {
         "model": model,
         "plain_images_per_second": LIVE_BATCH / plain,
-        "live_images_per_second": {str(n): LIVE_BATCH / each for n, each in live.items()},
+        "live_images_per_second": {str(n): LIVE_BATCH / rate for n, rate in live.items()},
         "overhead": live[1] / plain - 1.0,
         "hand_over_seconds": hand,
         "training_step_seconds": step,
@@ -109,7 +109,7 @@ def run(models: list[str], batches: int) -> None:
         [
             row["model"],
             f"{row['plain_images_per_second']:,.0f}",
-            *(f"{each:,.0f}" for each in row["live_images_per_second"].values()),
+            *(f"{rate:,.0f}" for rate in row["live_images_per_second"].values()),
             f"{row['overhead']:+.1%}",
             f"{1e3 * row['hand_over_seconds']:.1f} ms",
             f"{LIVE_BATCH / row['training_step_seconds']:,.0f}",

@@ -89,10 +89,10 @@ def learning() -> str:
         ],
     ]
     records = read_records(EXPERIMENTS / "learning.parquet")
-    found = {name: record["figures"] for name, record in records.items()}
-    for name, each in found.items():
-        metrics = each.get("metrics", {})
-        how = f"{metrics.get('encoder')}, {each['epochs']} epochs"
+    figures_of = {name: record["figures"] for name, record in records.items()}
+    for name, run in figures_of.items():
+        metrics = run.get("metrics", {})
+        how = f"{metrics.get('encoder')}, {run['epochs']} epochs"
         if name.startswith("supervised") and "f-sub" not in name:
             score = (
                 f"{metrics['macro_auc']:.3f} ({format_interval(metrics['ci95']['macro_auc'], 3)})"
@@ -100,16 +100,16 @@ def learning() -> str:
             rows.append([f"macro AUC, 12,000 labelled images, {how}", score])
         if name.startswith("regression"):
             score = f"{metrics['rmse_dex']:.3f} ({format_interval(metrics['ci95']['rmse_dex'], 3)})"
-            augmented = describe_augmentation(each)
+            augmented = describe_augmentation(run)
             what = f"RMSE of the axion mass in dex, 10,000 images, {how}, {augmented}"
             rows.append([what, score])
     for family, title in {"resnet": "a small ResNet", "vit": "a small ViT"}.items():
         linear = [
-            each["probes"]["linear"] for each in found.values() if each.get("family") == family
+            run["probes"]["linear"] for run in figures_of.values() if run.get("family") == family
         ]
         if linear:
-            scores = [each["macro_auc"] for each in linear]
-            chance = [each["random_macro_auc"] for each in linear]
+            scores = [run["macro_auc"] for run in linear]
+            chance = [run["random_macro_auc"] for run in linear]
             rows.append(
                 [
                     f"linear probe of {title}, pretrained on 6,000 images without labels, "

@@ -56,7 +56,7 @@ RAYS = Sampling(subsamples=4)
 """Rays along each side of a pixel in the fit."""
 
 WITHIN = 0.10
-LEAST_SNR = 3.0
+MIN_SNR = 3.0
 
 
 def fitted_snr(image: FloatArray, twin: LensSystem, spec: Specification, seed: int) -> float:
@@ -143,17 +143,17 @@ def main() -> None:
         (model, name) for model in arguments.models for name in ("cdm", "axion")
     ]
     jobs = [(*groups[i % len(groups)], i // len(groups)) for i in range(arguments.images)]
-    found = []
+    fits = []
     with ProcessPoolExecutor(arguments.workers) as pool:
         for job, values in zip(jobs, pool.map(compare, jobs), strict=True):
             print(*job, *(f"{value:.2f}" for value in values), flush=True)
-            found.append(values)
+            fits.append(values)
     rows, records = [], []
     for group in groups:
         raw, estimate, fitted = np.array(
-            [values for job, values in zip(jobs, found, strict=True) if job[:2] == group]
+            [values for job, values in zip(jobs, fits, strict=True) if job[:2] == group]
         ).T
-        matters = fitted > LEAST_SNR
+        matters = fitted > MIN_SNR
         off = np.abs(estimate / fitted - 1.0)[matters]
         render_time, estimate_time = cost(*group)
         rows.append(
@@ -177,7 +177,7 @@ def main() -> None:
     records = [
         {"model": job[0], "class": job[1], "index": job[2], "raw": values[0],
          "estimate": values[1], "fit": values[2]}
-        for job, values in zip(jobs, found, strict=True)
+        for job, values in zip(jobs, fits, strict=True)
     ]  # fmt: skip
     write(
         "refit_snr",

@@ -73,11 +73,11 @@ def main() -> None:
         for chunk_size in CHUNK_SIZES:
             base = None
             for name, codecs in CODECS.items():
-                found = measure(values, codecs, chunk_size)
-                base = base or found
-                row = {"column": column, "chunk_size": chunk_size, "codec": name, **found}
-                row["read_relative"] = found["read"] / base["read"]
-                row["write_relative"] = found["write"] / base["write"]
+                measured_times = measure(values, codecs, chunk_size)
+                base = base or measured_times
+                row = {"column": column, "chunk_size": chunk_size, "codec": name, **measured_times}
+                row["read_relative"] = measured_times["read"] / base["read"]
+                row["write_relative"] = measured_times["write"] / base["write"]
                 figures.append(row)
     rows = [
         [

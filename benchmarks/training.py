@@ -261,12 +261,14 @@ def main(
         lenssim.generate("B", out=str(archive), train=count, test=count)
         for method in methods:
             settings = EncoderSettings(name=encoder)
-            found = Comparison(str(archive), method, settings, batch_size, device, precision, steps)
+            comparison = Comparison(
+                str(archive), method, settings, batch_size, device, precision, steps
+            )
             times: dict[str, list[float]] = {"ours": [], "recipe": [], "without": []}
             for _ in range(repeats):
-                times["recipe"].append(found.recipe())
-                times["ours"].append(found.ours())
-                times["without"].append(found.ours_without_data())
+                times["recipe"].append(comparison.recipe())
+                times["ours"].append(comparison.ours())
+                times["without"].append(comparison.ours_without_data())
             ours, recipe, without = (float(np.median(values)) for values in times.values())
             figures.append(
                 {
@@ -284,13 +286,13 @@ def main(
     headings = ["method", "steps/s", "steps/s of the recipe", "ratio", "waiting for data"]
     rows = [
         [
-            each["method"],
-            each["steps_per_second"],
-            each["recipe_steps_per_second"],
-            each["ratio"],
-            f"{each['share_waiting']:.1%}",  # type: ignore[str-format]
+            row["method"],
+            row["steps_per_second"],
+            row["recipe_steps_per_second"],
+            row["ratio"],
+            f"{row['share_waiting']:.1%}",  # type: ignore[str-format]
         ]
-        for each in figures
+        for row in figures
     ]
     write(
         f"training_{device}",

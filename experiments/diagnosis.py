@@ -206,8 +206,8 @@ def power_filter(images: Tensor, kind: str) -> Any:
 
 def optimiser_of(model: torch.nn.Module, settings: Any, steps: int) -> tuple[Any, Any]:
     """Optimiser, and a schedule that warms up in a tenth of the steps and falls as a cosine."""
-    weights = [each for each in model.parameters() if each.ndim > 1]
-    others = [each for each in model.parameters() if each.ndim <= 1]
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -100,13 +100,13 @@ def bounds(system: LensSystem, spec: Specification) -> dict[str, float]:
     up, down = np.array(images[::2]), np.array(images[1::2])
     slopes = ((up - down) / sigma).reshape(len(steps), -1) / (2 * steps[:, None])
     names = list(PARAMETERS)
-    found = {}
+    limits = {}
     for free, parameters in FREE.items():
         chosen = slopes[[names.index(name) for name in parameters]]
         scale = np.linalg.norm(chosen, axis=1)  # the matrix is inverted in units of its diagonal
         correlation = (chosen / scale[:, None]) @ (chosen / scale[:, None]).T
-        found[free] = float(np.sqrt(np.linalg.inv(correlation)[0, 0]) / scale[0])
-    return found
+        limits[free] = float(np.sqrt(np.linalg.inv(correlation)[0, 0]) / scale[0])
+    return limits
 
 
 @dataclass(frozen=True)
@@ -168,14 +168,14 @@ class Hypotheses:
         logarithm = self.products + noise - 0.5 * np.diag(self.products)
         likelihood = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
         masses, count = np.unique(self.log10_mass, return_counts=True)
-        found = []
+        limits = []
         for favour in favours:
             prior = _weights(masses, favour)
             posterior = likelihood * np.repeat(prior, count)
             estimate = (posterior @ self.log10_mass) / posterior.sum(axis=1)
             squared = (estimate - self.log10_mass) ** 2
-            found.append(squared.reshape(len(masses), count[0]).mean(axis=1))
-        return np.array(found)
+            limits.append(squared.reshape(len(masses), count[0]).mean(axis=1))
+        return np.array(limits)
 
 
 def _weights(masses: FloatArray, favour: float) -> FloatArray:
@@ -205,15 +205,15 @@ def measure(model: str, systems: int, limits: int) -> dict[str, object]:
     grid = np.arange(prior[0], prior[1] + 1e-9, STEP_OF_GRID)
     hard = grid[grid > HARD_FROM - 1e-9]
     angles = np.arange(ANGLES) * np.pi / ANGLES
-    found: dict[str, list[list[float]]] = {free: [] for free in FREE}
+    limits: dict[str, list[list[float]]] = {free: [] for free in FREE}
     errors: list[FloatArray] = []
     for index in range(systems):
         drawn = draw_system(
             spec, "axion", random_stream(1, model, "test", "axion", index, "population")
         )
-        each = [bounds(with_log_mass(drawn, log_mass), spec) for log_mass in grid]
+        entry = [bounds(with_log_mass(drawn, log_mass), spec) for log_mass in grid]
         for free in FREE:
-            found[free].append([values[free] for values in each])
+            limits[free].append([values[free] for values in entry])
         if index < limits:
             hypotheses = Hypotheses.of(drawn, spec, hard, angles)
             errors.append(hypotheses.squared_errors(np.random.default_rng(index), FAVOURS))
@@ -225,7 +225,7 @@ def measure(model: str, systems: int, limits: int) -> dict[str, object]:
         "systems_of_the_limit": limits,
         "log10_mass": grid.tolist(),
     }
-    medians = {free: np.median(np.array(values), axis=0) for free, values in found.items()}
+    medians = {free: np.median(np.array(values), axis=0) for free, values in limits.items()}
     for free, median in medians.items():
         result[free] = {"bound": median.tolist()}
     bound = medians["data_set"]
@@ -250,11 +250,11 @@ def main() -> None:
     figures = [measure(model, arguments.systems, arguments.limits) for model in MODELS]
     SHIPPED.write_text(json.dumps(figures, indent=1) + "\n")
     rows, favoured = [], []
-    for each in figures:
+    for entry in figures:
         for free in FREE:
-            at = np.interp(TABLED, each["log10_mass"], each[free]["bound"])
-            rows.append([each["model"], ", ".join(FREE[free][1:]), *map(float, at)])
-        favoured += [[each["model"], *map(float, it.values())] for it in each["limit"]["favours"]]
+            at = np.interp(TABLED, entry["log10_mass"], entry[free]["bound"])
+            rows.append([entry["model"], ", ".join(FREE[free][1:]), *map(float, at)])
+        favoured += [[entry["model"], *map(float, it.values())] for it in entry["limit"]["favours"]]
     text = [
         markdown_table(["model", "also unknown", *map(str, TABLED)], rows),
         f"The best estimates over the prior, {arguments.limits} systems: root-mean-square errors, "

@@ -300,7 +300,7 @@ def _pretrained(setting: Setting, run: Path, method: str, family: str) -> dict[s
     labels = ours["labels"]
     probed = {}
     for probe in PROBES:
-        paired = [weighted_macro_auc(labels, each[probe]) for each in (ours, theirs)]
+        paired = [weighted_macro_auc(labels, item[probe]) for item in (ours, theirs)]
         probed[probe] = {
             "macro_auc": macro_auc(labels, ours[probe]),
             "random_macro_auc": macro_auc(labels, theirs[probe]),
@@ -344,7 +344,7 @@ def _probes(encoder: nn.Module, scaling: InputScaling, data: LensDataModule) -> 
     """Test scores of classifiers on frozen features, which learn the labels of the train images."""
 
     def embedded(stream: Any) -> tuple[Tensor, Tensor]:
-        pairs = [(encoder(scaling(each["image"])), each["label"].clone()) for each in stream]
+        pairs = [(encoder(scaling(item["image"])), item["label"].clone()) for item in stream]
         features, labels = (torch.cat(values) for values in zip(*pairs, strict=True))
         return features.float(), labels
 
@@ -390,7 +390,7 @@ def page(records: dict[str, dict[str, Any]]) -> str:
         if name.startswith("regression"):
             parts += _regression_part(measured)
     parts.append(f"![RMSE by mass, with the Cramér-Rao bound]({PICTURE.name})")
-    pretrained = [each for name, each in figures.items() if name.startswith("ssl-")]
+    pretrained = [item for name, item in figures.items() if name.startswith("ssl-")]
     if pretrained:
         parts += _ssl_part(pretrained)
     environments = dict.fromkeys(json.dumps(record["environment"]) for record in records.values())
@@ -431,12 +431,12 @@ def _regression_part(figures: dict[str, Any]) -> list[str]:
     limit = information_limit(metrics["data"]["spec_sha256"])
     rows = [
         [
-            f"{each['low']:.2f} to {each['high']:.2f}",
-            each["rmse_dex"],
-            each["bias_dex"],
-            limit.rms_limit(each["low"], each["high"]) if limit else "",
+            f"{item['low']:.2f} to {item['high']:.2f}",
+            item["rmse_dex"],
+            item["bias_dex"],
+            limit.rms_limit(item["low"], item["high"]) if limit else "",
         ]
-        for each in metrics["by_mass"]
+        for item in metrics["by_mass"]
     ]
     return [
         f"**Axion mass from labels.** RMSE {metrics['rmse_dex']:.3f} dex ({low:.3f} to "
@@ -462,20 +462,20 @@ def _ssl_part(pretrained: list[dict[str, Any]]) -> list[str]:
         headings = ["method", "encoder", "epochs", "minutes", title, "random weights"]
         headings += ["difference, 95%", "spread", "rank"]
         rows = []
-        for each in pretrained:
-            found = each["probes"][probe]
-            low, high = found["difference_ci95"]
+        for item in pretrained:
+            score_of_probe = item["probes"][probe]
+            low, high = score_of_probe["difference_ci95"]
             rows.append(
                 [
-                    each["method"],
-                    each["family"],
-                    each["epochs"],
-                    f"{each['minutes']:.1f}",
-                    f"{found['macro_auc']:.3f}",
-                    f"{found['random_macro_auc']:.3f}",
+                    item["method"],
+                    item["family"],
+                    item["epochs"],
+                    f"{item['minutes']:.1f}",
+                    f"{score_of_probe['macro_auc']:.3f}",
+                    f"{score_of_probe['random_macro_auc']:.3f}",
                     f"{low:+.3f} to {high:+.3f}",
-                    f"{each['embedding_std']:.2f}",
-                    f"{each['embedding_rank']:.0f}",
+                    f"{item['embedding_std']:.2f}",
+                    f"{item['embedding_rank']:.0f}",
                 ]
             )
         parts.append(markdown_table(headings, rows))

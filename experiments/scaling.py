@@ -30,13 +30,13 @@ def scalings(model: str, train: int) -> dict[int, InputScaling]:
     """Scalings that keep so many components, measured on `train` images of each class."""
     with tempfile.TemporaryDirectory() as folder:
         lenssim.generate(model, CLASSES, train=train, test=0, out=folder)
-        found = {}
+        losses = {}
         for count in COUNTS:
             settings = DataSettings(url=folder, validation_fraction=0.0, components=count)
             data = LensDataModule(settings)
             data.setup()
-            found[count] = data.scaling
-    return found
+            losses[count] = data.scaling
+    return losses
 
 
 def slopes(system: LensSystem, spec: Specification) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -72,17 +72,17 @@ def measure(model: str, systems: int, train: int) -> list[dict[str, float | str]
     spec, kept = load_spec(model), scalings(model, train)
     rows: list[dict[str, float | str]] = []
     for log_mass in MASSES:
-        found: dict[str, list[float]] = {}
+        losses: dict[str, list[float]] = {}
         for index in range(systems):
             stream = random_stream(1, model, "test", "axion", index, "population")
             lens = with_log_mass(draw_system(spec, "axion", stream), log_mass)
             image, sigma, by_parameter = slopes(lens, spec)
             relative = by_parameter / sigma
-            found.setdefault("image", []).append(bound(relative @ relative.T))
+            losses.setdefault("image", []).append(bound(relative @ relative.T))
             for count, scaling in kept.items():
                 of_scaled = scaled_bound(scaling, image, sigma, by_parameter)
-                found.setdefault(str(count), []).append(of_scaled)
-        medians = {name: float(np.median(values)) for name, values in found.items()}
+                losses.setdefault(str(count), []).append(of_scaled)
+        medians = {name: float(np.median(values)) for name, values in losses.items()}
         rows.append({"model": model, "log10_mass": log_mass, **medians})
     return rows
 

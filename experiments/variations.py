@@ -94,7 +94,7 @@ class Variation(BaseModel):
 def variations() -> dict[str, Variation]:
     """What variations.yaml lists, by name."""
     values = read_yaml(Path(__file__).with_suffix(".yaml"))
-    return {name: Variation.model_validate(each) for name, each in values.items()}
+    return {name: Variation.model_validate(entry) for name, entry in values.items()}
 
 
 @click.group()
@@ -145,7 +145,7 @@ def report() -> None:
 def page() -> str:
     """The page of all variations, Markdown."""
     unchanged = read_results(UNCHANGED)
-    methods = dict.fromkeys(method for each in variations().values() for method in each.methods)
+    methods = dict.fromkeys(method for entry in variations().values() for method in entry.methods)
     usual = {method: _cells(unchanged, method, LABELS) for method in (BASELINE, *methods)}
     rows = [
         row
@@ -205,7 +205,7 @@ def _read(name: str, variation: Variation) -> list[CellResult]:
     if not results:
         return []
     grid = variation.of(load_grid("laptop"))
-    made_from = {each.cell: each.record["made_from"]["recipe"] for each in results}
+    made_from = {entry.cell: entry.record["made_from"]["recipe"] for entry in results}
     for cell in grid.all_cells():
         if made_from.get(cell) != json.loads(json.dumps(grid.recipe(cell))):
             raise click.ClickException(f"{name}: {cell.name} was not run like this; run it again.")

@@ -17,10 +17,15 @@ GIVEN_UP = {
     r"gone on with": "resumed",
     r"is nothing beside": "is negligible against",
     r"\bWRONG_WORDS\b": "EXIT_USAGE",
+    r"\b_may_pass\b": "is_transient",
+    r"the words were wrong": "usage error",
 }
 
 IN_ARCHIVES = 'f"{long_name} (NaN where there is none)",'
 """Written into every archive, whose bytes do not change."""
+
+OLD_KEY = 'validation_alias=AliasChoices("study_encoder", "stands_for")'
+"""Files of before have the old key."""
 
 
 def test_words_that_were_given_up_stay_out():
@@ -28,16 +33,20 @@ def test_words_that_were_given_up_stay_out():
         # an edit in rendering/ compiles all kernels again
         *(path for path in ROOT.glob("lenssim/**/*.py") if path.parent.name != "rendering"),
         *ROOT.glob("lenssim/**/*.yaml"),
+        *ROOT.glob("lensmodels/**/*.py"),
+        *ROOT.glob("lensmodels/**/*.html"),
+        *ROOT.glob("benchmarks/*.py"),
+        *ROOT.glob("experiments/*.py"),
         *ROOT.glob("examples/*.py"),
         *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("*.md"),
     ]
-    assert len(files) > 100
+    assert len(files) > 250
     held = [
         f"{path.relative_to(ROOT)}:{number}: write {better}: {line.strip()}"
         for path in files
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if line.strip() != IN_ARCHIVES
+        if line.strip() not in (IN_ARCHIVES, OLD_KEY)
         for pattern, better in GIVEN_UP.items()
         if re.search(pattern, line)
     ]

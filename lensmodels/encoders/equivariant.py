@@ -49,8 +49,8 @@ def quotients() -> Tensor:
     for first in range(ORDER):
         for second in range(ORDER):
             product = transformed(images[second], first)
-            found = int((images == product).flatten(1).all(1).nonzero())
-            table[first, found] = second
+            same = int((images == product).flatten(1).all(1).nonzero())
+            table[first, same] = second
     return table
 
 

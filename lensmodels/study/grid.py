@@ -69,8 +69,8 @@ class GridEncoder(_Strict):
     """An encoder of a grid.
 
     Attributes:
-        study_encoder: the study's encoder, whose published scores it is compared with; files of
-            before call it stands_for.
+        study_encoder: the study's encoder, whose published scores it is compared with; older
+            files have an older key.
         settings: what it is.
         set: settings of its runs, by dotted key.
     """

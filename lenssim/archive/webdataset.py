@@ -242,7 +242,7 @@ def _scalars_as_json(
 
     Tools that infer one table schema for all shards need the same keys in all of them.
     """
-    everywhere = (*BASE_COLUMNS, *(each for each in record.columns if each in OPTIONAL_COLUMNS))
+    everywhere = (*BASE_COLUMNS, *(named for named in record.columns if named in OPTIONAL_COLUMNS))
     names = [column.name for column in everywhere if column.is_scalar]
     own = {column.name for column in record.columns}
     nothing = [math.nan] * len(samples)

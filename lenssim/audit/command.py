@@ -47,7 +47,7 @@ def audit(
     not_recorded = "" if no_record else why_not_recorded(opened)
     total = sum(check_counts(opened, images).values())
     with progress_bar("auditing", total) as display:
-        found = audit_archive(
+        record = audit_archive(
             archive,
             images_per_class=images,
             seed=seed,
@@ -56,12 +56,12 @@ def audit(
             phase=display.phase,
         )
     if as_json:
-        click.echo(found.to_bytes().decode(), nl=False)
+        click.echo(record.to_bytes().decode(), nl=False)
     else:
-        print_audit(found, f"{archive}: what must not tell the class")
+        print_audit(record, f"{archive}: what must not tell the class")
     if not_recorded is None:
-        record_audit(archive, found)
+        record_audit(archive, record)
     elif not_recorded:
         click.echo(f"The audit is not recorded: {not_recorded}.", err=True)
-    if not found.passed:
-        raise ArchiveError(f"{archive} {failure(found)}")
+    if not record.passed:
+        raise ArchiveError(f"{archive} {failure(record)}")

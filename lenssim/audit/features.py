@@ -42,7 +42,7 @@ _OTHER_COLUMNS = ("psf_fwhm", "tries")
 _HALO_COLUMNS = ("lens_theta_e",)
 """Columns of the halo without its substructure, which differ by class so that the ring does not."""
 
-_SYSTEM_FIELDS = {each.name for each in fields(LensSystem)} - {"substructure_class"}
+_SYSTEM_FIELDS = {field.name for field in fields(LensSystem)} - {"substructure_class"}
 
 
 @dataclass(frozen=True)

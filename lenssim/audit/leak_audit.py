@@ -108,8 +108,10 @@ def result(features: Features, seed: int = 0) -> AuditRecord:
         others = features.image_values[:, len(NAMES) :]
         raw = np.concatenate([measured, features.raw_values, others], axis=1)
         with_substructure = cross_validated_auc(features.labels, raw, seed).value
-    each = single_features(features, measured)
-    passed = abs(together.deviation) <= LIMIT and not any(one.p_value < MAX_P for one in each)
+    singles = single_features(features, measured)
+    passed = abs(together.deviation) <= LIMIT and not any(
+        single.p_value < MAX_P for single in singles
+    )
     excess = np.abs(features.ring_excess)
     counts = np.bincount(features.labels)
     return AuditRecord(
@@ -119,7 +121,7 @@ def result(features: Features, seed: int = 0) -> AuditRecord:
         passed=passed,
         images={name: int(n) for name, n in zip(features.classes, counts, strict=True)},
         seed=seed,
-        features=each,
+        features=singles,
         ring_excess={
             name: float(excess[features.labels == label].max())
             for label, name in enumerate(features.classes)

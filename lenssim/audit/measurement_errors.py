@@ -73,7 +73,7 @@ def measurement_errors(
         For each parameter of `spreads` that an image depends on and that is free, in its unit.
     """
     free = [name for name in _PARAMETERS if name in _ALWAYS_FREE or spreads.get(name, 0.0) > 0.0]
-    errors = [_marginal_errors(smooth_system(each), spec, free) for each in systems]
+    errors = [_marginal_errors(smooth_system(system), spec, free) for system in systems]
     return dict(zip(free, np.median(errors, axis=0).tolist(), strict=True))
 
 

@@ -86,8 +86,8 @@ def mean_over_folds(areas: Sequence[Auc]) -> Auc:
     Scores of different models are not on one scale, so folds are scored one by one. Their errors
     are independent.
     """
-    errors = np.array([each.error for each in areas])
-    value = float(np.mean([each.value for each in areas]))
+    errors = np.array([area.error for area in areas])
+    value = float(np.mean([area.value for area in areas]))
     return Auc(value, float(np.sqrt((errors**2).sum()) / len(areas)))
 
 

@@ -46,8 +46,8 @@ def summary(record: AuditRecord) -> list[str]:
 def failure(record: AuditRecord) -> str:
     """What fails, in words that follow the name of the archive."""
     leaks = [
-        f"{each.name} ({each.tells}, AUC {each.auc:.3f})"
-        for each in sorted(record.leaks, key=lambda each: -abs(each.auc - 0.5))
+        f"{leak.name} ({leak.tells}, AUC {leak.auc:.3f})"
+        for leak in sorted(record.leaks, key=lambda leak: -abs(leak.auc - 0.5))
     ]
     what = f"; {', '.join(leaks)}" if leaks else ""
     return (

@@ -183,7 +183,7 @@ class BatchMaker:
 
 def _columns_of(classes: Sequence[SubstructureClass], optional: Sequence[str]) -> list[Column]:
     """All columns that any of the classes has."""
-    columns = {each.name: each for name in classes for each in columns_of(name, optional)}
+    columns = {column.name: column for name in classes for column in columns_of(name, optional)}
     return list(columns.values())
 
 

@@ -83,7 +83,7 @@ def _one_sentence(error: ValidationError, origin: str) -> str:
     """The first thing wrong; a misspelt key comes before the one that is then missing."""
     unknown = ("extra_forbidden", "invalid_key")  # the second: a number as a key
     errors = error.errors()
-    first = next((each for each in errors if each["type"] in unknown), errors[0])
+    first = next((error for error in errors if error["type"] in unknown), errors[0])
     path = [str(part) for part in first["loc"]]
     key = ".".join(path) or "the whole"
     if first["type"] in unknown:

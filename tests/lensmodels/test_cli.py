@@ -124,7 +124,7 @@ def test_a_traceback_is_shown_on_demand(tmp_path):
 
 
 def test_the_commands_name_every_method():
-    (option,) = [each for each in main.commands["train"].params if each.name == "method"]
+    (option,) = [option for option in main.commands["train"].params if option.name == "method"]
     assert tuple(option.type.choices) == METHODS
 
 

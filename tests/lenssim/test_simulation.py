@@ -67,7 +67,7 @@ def test_option_chooses_the_images(tmp_path, choice, splits):
     archive = lenssim.open_archive(tmp_path / "out")
     datasets = {split: archive.dataset(split, "cdm") for split in ("train", "test")}
     if splits is None:
-        assert all("substructure_snr_refit" not in each for each in datasets.values())
+        assert all("substructure_snr_refit" not in dataset for dataset in datasets.values())
         return
     known = {
         split
@@ -87,8 +87,8 @@ def test_short_vortex_disappears_in_a_refit():
     """At 1e-23 eV the vortex of B is a point mass in the middle, but for less than the noise."""
     spec = lenssim.load_spec("B", ["substructure.axion.axion_mass=1e-23"])
     simulations = [lenssim.simulate(spec, "axion", i, split="test") for i in range(8)]
-    assert np.median([each.substructure_snr for each in simulations]) > 25
-    assert np.median([each.substructure_snr_refit for each in simulations]) < 1.5
+    assert np.median([simulation.substructure_snr for simulation in simulations]) > 25
+    assert np.median([simulation.substructure_snr_refit for simulation in simulations]) < 1.5
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,11 @@ def home(tmp_path_factory):
 def statistics_that_depart(contract, images):
     """Statistics outside their limits in at least 9 of 10 images."""
     found = contract.departures(images)
-    named = [{departure.statistic for departure in each} for each in found]
+    named = [{departure.statistic for departure in departures} for departures in found]
     return {
-        name for name in contract.ranges if sum(name in each for each in named) >= 0.9 * len(images)
+        name
+        for name in contract.ranges
+        if sum(name in names for names in named) >= 0.9 * len(images)
     }
 
 

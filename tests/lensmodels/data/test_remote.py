@@ -170,7 +170,7 @@ def test_without_a_usable_cache_folder_a_remote_archive_is_read_without_copies(e
     expected = samples(opened(either))
     with served(either) as server, pytest.warns(LenssimWarning, match="--cache-dir") as caught:
         assert samples(opened(address(server), no_cache)) == expected
-    assert len([each for each in caught if each.category is LenssimWarning]) == 1
+    assert len([warning for warning in caught if warning.category is LenssimWarning]) == 1
 
 
 def test_a_copy_that_cannot_be_read_is_fetched_again(either, tmp_path):

@@ -64,11 +64,11 @@ def test_r2_of_a_single_mass_is_undefined():
 def test_mass_bins_hold_every_image_once_and_the_ends_of_the_prior():
     true = np.array([-24.0, -23.8, -23.75, -23.0, -22.1, -22.0])
     bins = metrics.mass_bins(true)
-    assert sorted(np.concatenate([each.members for each in bins])) == list(range(6))
+    assert sorted(np.concatenate([group.members for group in bins])) == list(range(6))
     assert (bins[0].low, bins[-1].high) == (-24.0, -22.0)
-    for each in bins:
-        assert (true[each.members] >= each.low).all()
-        assert (true[each.members] <= each.high).all()
+    for group in bins:
+        assert (true[group.members] >= group.low).all()
+        assert (true[group.members] <= group.high).all()
     assert list(bins[0].members) == [0, 1]
 
 
@@ -76,10 +76,10 @@ def test_snr_bins_are_of_equal_count_and_leave_the_empty_class_out():
     snr = np.concatenate([np.arange(100.0), np.zeros(50)])
     substructured = np.arange(150) < 100
     bins = metrics.snr_bins(snr, substructured, bins=4)
-    assert [len(each.members) for each in bins] == [25, 25, 25, 25]
+    assert [len(group.members) for group in bins] == [25, 25, 25, 25]
     assert (bins[0].low, bins[-1].high) == (0.0, 99.0)
     assert all(first.high == second.low for first, second in pairwise(bins))
-    assert substructured[np.concatenate([each.members for each in bins])].all()
+    assert substructured[np.concatenate([group.members for group in bins])].all()
 
 
 def test_too_few_images_make_no_snr_bin():

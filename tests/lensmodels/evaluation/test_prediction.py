@@ -56,7 +56,9 @@ def test_a_stack_and_a_single_image_in_numpy_s_format(run, images, tmp_path):
 
 def test_the_mean_over_symmetries_does_not_depend_on_how_a_lens_lies(run, images, tmp_path):
     eight = [
-        np.rot90(each, k, (1, 2)) for each in (images, images.transpose(0, 2, 1)) for k in range(4)
+        np.rot90(turned, k, (1, 2))
+        for turned in (images, images.transpose(0, 2, 1))
+        for k in range(4)
     ]
     np.save(tmp_path / "images.npy", np.concatenate(eight))
     for averaged in (True, False):
@@ -69,7 +71,7 @@ def test_the_mean_over_symmetries_does_not_depend_on_how_a_lens_lies(run, images
         found = table[PROBABILITIES].to_numpy().reshape(8, len(images), 3)
         assert np.allclose(found, found[0], atol=1e-5) == averaged
         if averaged:
-            logits = np.log(np.stack([expected(run, np.ascontiguousarray(each)) for each in eight]))
+            logits = np.log(np.stack([expected(run, np.ascontiguousarray(one)) for one in eight]))
             mean = np.exp(logits.mean(0))
             np.testing.assert_allclose(found[0], mean / mean.sum(1, keepdims=True), atol=1e-5)
 

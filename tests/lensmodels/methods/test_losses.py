@@ -82,7 +82,7 @@ def test_a_longer_training_averages_over_more_steps(make, steps, momentum):
 
 
 def test_settings_of_a_method_reach_it(make, views):
-    soft, sharp = (make("contrastive-noise", temperature=each).eval() for each in (1e3, 0.1))
+    soft, sharp = (make("contrastive-noise", temperature=value).eval() for value in (1e3, 0.1))
     guess = math.log(2 * len(views[0]) - 1)
     assert soft.loss(views).item() == pytest.approx(guess, rel=1e-3)
     assert sharp.loss(views).item() != pytest.approx(guess, rel=1e-2)

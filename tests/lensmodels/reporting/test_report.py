@@ -49,15 +49,15 @@ def test_the_page_loads_nothing_and_runs_nothing(run):
         assert not any(name.startswith("on") for name in attributes), tag
         for name in ("src", "href", "srcset", "data", "action"):
             assert attributes.get(name, "data:").startswith("data:")
-    policy = next(each["content"] for tag, each in elements if "content" in each)
+    policy = next(attributes["content"] for _, attributes in elements if "content" in attributes)
     assert "default-src 'none'" in policy
 
 
 def test_every_plot_is_in_the_page(run):
     elements = _Elements((run / "report.html").read_text()).found
-    shown = [each for tag, each in elements if tag == "img"]
+    shown = [attributes for tag, attributes in elements if tag == "img"]
     assert len(shown) == len(list((run / "plots").glob("*.png"))) == PLOTS
-    assert all(each["alt"] for each in shown)
+    assert all(image["alt"] for image in shown)
 
 
 def test_hostile_names_and_settings_are_shown_as_text(make_run, lenses):
@@ -132,9 +132,9 @@ def test_a_difference_beyond_its_interval_is_named_and_noise_is_not(make_run, tm
     assert "equal and base cannot be told apart" in page
     found = json.loads((tmp_path / "compared" / "comparison.json").read_text())
     pair = next(
-        each for each in found["differences"] if (each["run"], each["less"]) == ("better", "base")
+        row for row in found["differences"] if (row["run"], row["less"]) == ("better", "base")
     )
-    rmse = {name: each["rmse_dex"] for name, each in found["runs"].items()}
+    rmse = {name: metrics["rmse_dex"] for name, metrics in found["runs"].items()}
     assert pair["difference"] == pytest.approx(rmse["better"] - rmse["base"])
     assert pair["excludes_zero"]
 

@@ -78,10 +78,10 @@ def test_metrics_and_report_are_written_without_any_plot(
     for name in dir(plots):
         if name.startswith("draw_"):
             monkeypatch.setattr(plots, name, lambda *_, **__: error())
-    for each in runs:
-        evaluate(each)
-        assert {path.name for path in each.iterdir()} >= {"metrics.json", "predictions.csv"}
-        page = (each / "report.html").read_text()
+    for run in runs:
+        evaluate(run)
+        assert {path.name for path in run.iterdir()} >= {"metrics.json", "predictions.csv"}
+        page = (run / "report.html").read_text()
         assert page.count("could not be drawn (RuntimeError") == count
     compared = compare(runs, tmp_path / "compared").read_text()
     assert "The plot scores could not be drawn (RuntimeError" in compared

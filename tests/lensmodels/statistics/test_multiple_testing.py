@@ -12,9 +12,9 @@ IMAGES, RESAMPLES = 200, 200
 def trainings(generator, draws, effect=0.0, pretrainings=None, shared=0.0):
     """Mean errors over images: each training has luck of its own, and so has each pretraining."""
     pretrainings = list(range(3)) if pretrainings is None else pretrainings
-    luck = {each: shared * generator.normal() for each in pretrainings}
+    luck = {name: shared * generator.normal() for name in pretrainings}
     images = generator.normal(size=(len(pretrainings), IMAGES))
-    own = np.array([luck[each] + 0.1 * generator.normal() for each in pretrainings])
+    own = np.array([luck[name] + 0.1 * generator.normal() for name in pretrainings])
     values = effect + own[:, None] + 0.3 * images
     return Trainings(
         list(range(len(pretrainings))), pretrainings, values.mean(axis=1), values @ draws.T / IMAGES

@@ -29,8 +29,8 @@ def run(*words):
 def outcome(folder):
     """What must not depend on how a grid was run: metrics and predictions."""
     return {
-        each.cell: (each.metrics, each.predicted.tolist())
-        for each in read_results(folder / "results")
+        cell_result.cell: (cell_result.metrics, cell_result.predicted.tolist())
+        for cell_result in read_results(folder / "results")
     }
 
 
@@ -45,15 +45,15 @@ def whole(lenses, tmp_path_factory):
 
 def test_every_cell_has_its_record(whole):
     results = read_results(whole / "results")
-    assert {each.cell for each in results} == set(load_grid("smoke").all_cells())
-    for each in results:
-        record = each.record
+    assert {cell_result.cell for cell_result in results} == set(load_grid("smoke").all_cells())
+    for cell_result in results:
+        record = cell_result.record
         assert record["versions"]["torch"] and record["hardware"]["device"]
         assert len(record["metrics"]["data"]["sha256"]) == 64
         assert record["minutes"]["finetune"] > 0
-        assert (record["minutes"]["pretrain"] is None) == each.cell.is_baseline
+        assert (record["minutes"]["pretrain"] is None) == cell_result.cell.is_baseline
         assert "url" not in json.dumps(record)
-        if each.cell.is_baseline:
+        if cell_result.cell.is_baseline:
             assert record["pretraining"] is None
         else:
             assert "embedding_std" in record["pretraining"]["figures"]
@@ -157,7 +157,9 @@ def test_a_cell_that_fails_does_not_keep_the_others_from_being_run(lenses, tmp_p
     result = run("--grid", file, "--data", f"B={lenses}", "--out", tmp_path, "--device", "cpu")
     assert result.exit_code == 1
     assert "1 of 2 cells failed: B_dino_vit" in result.output and "lower --lr" in result.output
-    assert [each.cell.method for each in read_results(tmp_path / "results")] == ["simsiam"]
+    assert [cell_result.cell.method for cell_result in read_results(tmp_path / "results")] == [
+        "simsiam"
+    ]
 
 
 def test_a_model_that_no_cell_has_is_refused(lenses, tmp_path):
@@ -239,12 +241,12 @@ def test_collected_cells_have_the_scores_of_their_predictions(whole, tmp_path):
     for _ in range(2):  # the second time, cells are added to those of the table
         result = run("collect", whole, "--out", table)
         assert result.exit_code == 0 and "18 cells" in result.output
-    collected = {each.cell: each for each in read_results(table)}
-    for each in read_results(whole / "results"):
-        mine = collected[each.cell]
-        assert mine.metrics == each.metrics and mine.images == each.images
+    collected = {cell_result.cell: cell_result for cell_result in read_results(table)}
+    for cell_result in read_results(whole / "results"):
+        mine = collected[cell_result.cell]
+        assert mine.metrics == cell_result.metrics and mine.images == cell_result.images
         assert (mine.truth is None) == (mine.cell.task == "classification" or mine.cell.seed > 0)
-        for name, score in each.scores.items():
+        for name, score in cell_result.scores.items():
             assert mine.scores[name].value == score.value
             np.testing.assert_array_equal(mine.scores[name].resamples, score.resamples)
     first, second = (

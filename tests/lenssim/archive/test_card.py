@@ -68,9 +68,9 @@ def test_a_card_has_every_section_and_is_plain_markdown(name):
     assert "None" not in card
     assert "\n\n\n" not in card
     tables = re.findall(r"(?:^\|.*\n)+", card, re.M)
-    for each in tables:
-        cells = {line.count("|") for line in each.splitlines()}
-        assert len(cells) == 1, each
+    for table in tables:
+        cells = {line.count("|") for line in table.splitlines()}
+        assert len(cells) == 1, table
     for column in BASE_COLUMNS:
         assert f"| {column.name} | " in card
 
@@ -140,8 +140,8 @@ def test_an_archives_facts_are_those_of_its_manifest(described):
     configs = {c["config_name"]: c["data_files"] for c in front_matter(card)["configs"]}
     assert list(configs) == ["columns-axion", "columns-cdm", "columns-no_sub"]
     for files in configs.values():
-        for each in files:
-            assert (Path(described.location.url) / each["path"]).exists()
+        for entry in files:
+            assert (Path(described.location.url) / entry["path"]).exists()
 
 
 def test_statistics_are_those_of_the_images(described):

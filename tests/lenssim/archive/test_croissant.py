@@ -25,7 +25,7 @@ import mlcroissant
 dataset = mlcroissant.Dataset(sys.argv[1])
 assert not dataset.metadata.ctx.issues.errors
 print(*dataset.metadata.ctx.issues.warnings, sep="\\n", file=sys.stderr)
-records = {each.uuid: list(dataset.records(each.uuid)) for each in dataset.metadata.record_sets}
+records = {entry.uuid: list(dataset.records(entry.uuid)) for entry in dataset.metadata.record_sets}
 for rows in records.values():
     for row in rows:
         for key, value in row.items():
@@ -65,15 +65,15 @@ def test_every_group_is_a_record_set_that_iterates(described, tmp_path):
 def test_every_file_has_its_checksum(described):
     root = Path(described.location.url)
     files = [
-        each
-        for each in json.loads((root / "croissant.json").read_text())["distribution"]
-        if each["@type"] == "cr:FileObject"
+        entry
+        for entry in json.loads((root / "croissant.json").read_text())["distribution"]
+        if entry["@type"] == "cr:FileObject"
     ]
     assert len(files) == len(described.manifest.groups)
-    for each in files:
-        content = (root / each["contentUrl"]).read_bytes()
-        assert each["sha256"] == hashlib.sha256(content).hexdigest()
-        assert each["contentSize"] == f"{len(content)} B"
+    for entry in files:
+        content = (root / entry["contentUrl"]).read_bytes()
+        assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+        assert entry["contentSize"] == f"{len(content)} B"
 
 
 def test_imported_images_have_record_sets_too(tmp_path):
@@ -126,11 +126,11 @@ def test_local_shards_are_files_with_checksums_but_no_record_set(copied):
     # mlcroissant would unpack the shards of any two archives into the same place
     archive = export(copied.location.url)
     described = croissant(archive)
-    shards = {each["@id"]: each for each in described["distribution"] if ".tar" in each["@id"]}
+    shards = {entry["@id"]: entry for entry in described["distribution"] if ".tar" in entry["@id"]}
     assert "shards/train/cdm-000000.tar" in shards
     for path, shard in shards.items():
         assert shard["sha256"] == archive.manifest.files[path].sha256
-    assert not [each for each in described["recordSet"] if each["@id"].endswith("/images")]
+    assert not [entry for entry in described["recordSet"] if entry["@id"].endswith("/images")]
 
 
 def test_a_changed_table_is_noticed_when_it_is_downloaded(copied, served, tmp_path):

@@ -41,7 +41,9 @@ def test_python_s_own_tar_reader_finds_every_value(samples):
             for ending in ("image.npy", "json")
         ]
         for row in range(len(samples)):
-            image, text = (tar.extractfile(each).read() for each in members[2 * row : 2 * row + 2])
+            image, text = (
+                tar.extractfile(member).read() for member in members[2 * row : 2 * row + 2]
+            )
             np.testing.assert_array_equal(
                 np.load(io.BytesIO(image), allow_pickle=False), made["image"][row]
             )
@@ -72,8 +74,8 @@ def test_decoding_gives_back_what_was_encoded():
     content = encode_shard("B", RECORD, samples, made).tobytes()
     parts = parse_shard(content, "B", RECORD, samples, 8)
     np.testing.assert_array_equal(pixels_of(content, parts, 5, 8), made["image"])
-    assert [each["sample"] for each in parts.scalars] == list(samples)
-    assert [each["lens_e1"] for each in parts.scalars] == made["lens_e1"].tolist()
+    assert [sample["sample"] for sample in parts.scalars] == list(samples)
+    assert [sample["lens_e1"] for sample in parts.scalars] == made["lens_e1"].tolist()
     last = content[4 * parts.stride :]
     np.testing.assert_array_equal(pixels_of(last, parts, 1, 8), made["image"][4:])
 
@@ -181,7 +183,7 @@ def test_shards_whose_samples_lack_other_classes_columns_are_read(monkeypatch):
     monkeypatch.undo()
     parts = parse_shard(content, "B", RECORD, range(3), 8)
     assert "vortex_length" not in parts.scalars[0]
-    assert [each["sample"] for each in parts.scalars] == [0, 1, 2]
+    assert [sample["sample"] for sample in parts.scalars] == [0, 1, 2]
 
 
 def test_no_path_user_or_time_leaks_into_a_shard(archive_folder):

@@ -60,7 +60,7 @@ def test_version_1_fails_by_its_rings_and_says_so_everywhere(copied):
     assert [leak.name for leak in found.leaks] == ["ring_radius"]
     assert found.ring_excess["axion"] == pytest.approx(0.005, rel=0.1)
     assert found.ring_excess["no_sub"] == 0.0
-    ring = next(each for each in found.features if each.name == "ring_radius")
+    ring = next(feature for feature in found.features if feature.name == "ring_radius")
     assert ring.measurement_error == pytest.approx(1.07e-4, rel=0.2)
     assert (copied / AUDIT).read_text() == audited.stdout
     card = (copied / "README.md").read_text()
@@ -154,6 +154,6 @@ def test_a_ring_neutral_archive_passes(tmp_path):
     found = AuditRecord.model_validate_json((tmp_path / AUDIT).read_bytes())
     assert found.passed
     assert found.ring_excess["axion"] < 1e-12
-    names = [each.name for each in found.features]
+    names = [feature.name for feature in found.features]
     assert names[:3] == ["ring_radius", "source_x", "source_y"]
     assert "the audit is passed" in " ".join((tmp_path / "README.md").read_text().split())

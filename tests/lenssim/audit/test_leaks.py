@@ -69,7 +69,7 @@ def features(count=400, *, shifts=None, cdm_pixels=None):
 def leaks(audited):
     """The features that alone tell a class, by name."""
     found = single_features(audited, with_errors(audited, 0))
-    return {each.name: each for each in found if each.p_value < MAX_P}
+    return {feature.name: feature for feature in found if feature.p_value < MAX_P}
 
 
 def test_classes_that_are_alike_pass():

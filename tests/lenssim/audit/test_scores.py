@@ -47,8 +47,8 @@ def test_the_error_is_the_scatter_of_the_auc(shift):
         scores[:, 2] += 0.5 * scores[:, 0]
         scores[np.arange(250), labels] += shift
         found.append(macro_auc(labels, scores))
-    scatter = np.std([each.value for each in found])
-    assert np.mean([each.error for each in found]) == pytest.approx(scatter, rel=0.15)
+    scatter = np.std([area.value for area in found])
+    assert np.mean([area.error for area in found]) == pytest.approx(scatter, rel=0.15)
 
 
 def test_equal_scores_are_chance_without_error():

@@ -136,7 +136,9 @@ def test_a_killed_process_is_named(quick):
 
 
 def test_an_error_in_a_process_is_its_sentence():
-    heavy = [f"substructure.cdm.{each}" for each in ("count=9", "mass_min=1e11", "mass_max=1e15")]
+    heavy = [
+        f"substructure.cdm.{option}" for option in ("count=9", "mass_min=1e11", "mass_max=1e15")
+    ]
     heavy.append("substructure.cdm.slope=-1")
     live = live_source("B", ["cdm"], overrides=[*SMALL, *heavy], workers=1, batch_size=2)
     with pytest.raises(LiveError, match="outweighs its lens"):

@@ -54,8 +54,8 @@ def test_redshifts_follow_their_priors_and_their_order(lenses):
 
 def test_sources_are_uniform_in_the_disc_of_the_einstein_radius(lenses):
     fields = [lens.fields for lens in lenses]
-    x = np.array([each["source_x"] - each["lens_x"] for each in fields])
-    y = np.array([each["source_y"] - each["lens_y"] for each in fields])
+    x = np.array([system["source_x"] - system["lens_x"] for system in fields])
+    y = np.array([system["source_y"] - system["lens_y"] for system in fields])
     theta_0 = np.array([lens.theta_0 for lens in lenses])
     assert stats.kstest((x**2 + y**2) / theta_0**2, "uniform").pvalue > 0.01
     assert stats.kstest(np.arctan2(y, x) / (2 * np.pi) + 0.5, "uniform").pvalue > 0.01

@@ -78,11 +78,11 @@ def test_vortex_is_the_limit_of_many_point_masses():
             }
             for t in along
         ]
-        beads = np.array(LensModel(["POINT_MASS"] * count).alpha(X, Y, parameters))
-        # away from the line, where each bead would be seen
+        point_masses = np.array(LensModel(["POINT_MASS"] * count).alpha(X, Y, parameters))
+        # away from the line, where each point mass would show
         distance = np.abs(half[0] * Y - half[1] * X) / (0.5 * length)
         far = distance > 0.2
-        errors.append(np.abs(beads - closed)[:, far].max())
+        errors.append(np.abs(point_masses - closed)[:, far].max())
     assert errors[0] > 30 * errors[1] > 900 * errors[2]  # second order in 1/N
     assert errors[2] < 1e-7
 

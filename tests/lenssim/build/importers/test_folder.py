@@ -45,7 +45,7 @@ def test_known_names_of_the_classes_are_understood(tmp_path, folders):
         assert source.files[name] == (f"{folder}/0.npy", f"{folder}/1.npy")
 
 
-def test_no_name_stands_for_two_classes():
+def test_no_name_is_of_two_classes():
     names = [*CLASSES, *(name for names in ALIASES.values() for name in names)]
     assert len(set(names)) == len(names)
 
@@ -192,7 +192,7 @@ def test_the_command_says_what_copies_did(tmp_path):
 def own_splits(root, tested="val", test_contents=(10, 11)):
     for folder, contents in (("no", (0, 1, 2)), ("vort", (3, 4, 5, 5))):
         save(root, f"train/{folder}", contents)
-        save(root, f"{tested}/{folder}", [each + len(folder) for each in test_contents])
+        save(root, f"{tested}/{folder}", [content + len(folder) for content in test_contents])
     return root
 
 
