@@ -13,6 +13,7 @@ from lenssim.lens_fit.parameters import ALL_NAMES, PARAMETER_NAMES, PICTURE_PARA
 from lenssim.lens_fit.power_law_derivatives import power_law
 from lenssim.lens_fit.ray_derivatives import add_derivatives, smooth_model
 from lenssim.lens_fit.ray_selection import select_rays
+from lenssim.lens_fit.subcell_interpolation import SubcellGrid
 from lenssim.population import LensSystem
 from lenssim.rendering.fast import ray_tracer
 from lenssim.rendering.optics import point_spreads, typical_fwhm
@@ -95,6 +96,7 @@ def smooth_derivatives(
         smooth_model(tracer),
         power_law(system.lens_theta_e, system.lens_slope, system.lens_e1, system.lens_e2),
         tracer.picture,
+        SubcellGrid(side, cells, pixel_scale, psf is not None),
         maps,
     )
     if system.source_galaxy >= 0:

@@ -19,6 +19,8 @@ from lenssim.lens_fit.power_law_derivatives import (
     SCRATCH_ROWS,
     deflection_derivatives,
 )
+from lenssim.lens_fit.ray_selection import DIVIDED
+from lenssim.lens_fit.subcell_interpolation import NODES, add_interpolated
 from lenssim.profiles.multipole import multipole, multipole_hessian
 from lenssim.rendering.elementary import exponential, logarithm
 from lenssim.rendering.picture_source import picture_derivatives
@@ -81,7 +83,7 @@ def _amplitude_slope(n_sersic: float, b: float) -> float:
 
 
 @kernel
-def add_derivatives(x, y, area, target, model, lens, picture, maps):
+def add_derivatives(x, y, area, target, model, lens, picture, grid, maps):
     """Adds the derivatives at rays to sub-cells.
 
     Args:
@@ -91,6 +93,7 @@ def add_derivatives(x, y, area, target, model, lens, picture, maps):
         picture: the `PictureSource` of the same. Where there is one, the row of source_r_sersic
             receives the derivative by the log of its size, that of source_e1 the one by its angle,
             and those of the Sersic index and of source_e2 are zero.
+        grid: the `SubcellGrid` of the maps.
         maps: e-/s a unit of each of `parameters.PARAMETERS`, of each sub-cell, shape (15, m), or
             of each of `parameters.ALL_NAMES`, shape (19, m); changed. The row of the magnitude
             receives the flux itself.
@@ -99,6 +102,8 @@ def add_derivatives(x, y, area, target, model, lens, picture, maps):
     relative = np.empty((2, BLOCK))
     deflections = np.empty((RESULTS, BLOCK))
     derivatives = np.empty((maps.shape[0], BLOCK))
+    # apart, because a ray off the centres adds to all parameters of a few sub-cells
+    divided = np.zeros((maps.shape[1], maps.shape[0]))
     for start in range(0, x.shape[0], BLOCK):
         end = min(start + BLOCK, x.shape[0])
         n = end - start
@@ -131,11 +136,37 @@ def add_derivatives(x, y, area, target, model, lens, picture, maps):
         _lens_derivatives(theta_x, theta_y, deflections, scratch, derivatives)
         if maps.shape[0] == _END:
             _multipole_derivatives(theta_x, theta_y, model, derivatives)
-        for row in range(maps.shape[0]):
-            light = maps[row]
-            values = derivatives[row]
-            for i in range(n):
-                light[target[start + i]] += area[start + i] * values[i]
+        _add_to_subcells(
+            theta_x, theta_y, area[start:end], target[start:end], derivatives, grid, maps, divided
+        )
+    for row in range(maps.shape[0]):
+        light = maps[row]
+        for i in range(divided.shape[0]):
+            light[i] += divided[i, row]
+
+
+@kernel
+def _add_to_subcells(x, y, area, target, derivatives, grid, maps, divided):
+    """Adds the derivatives at rays to the sub-cells that they lie in, or between.
+
+    Args:
+        x, y, area, target, grid, maps: as in `add_derivatives`.
+        derivatives: one row for each of the maps, shape (p, n or more).
+        divided: what rays off the centres of sub-cells add, shape (m, p), changed.
+    """
+    for row in range(maps.shape[0]):
+        light = maps[row]
+        values = derivatives[row]
+        for i in range(x.shape[0]):
+            if target[i] != DIVIDED:
+                light[target[i]] += area[i] * values[i]
+    found = np.empty(maps.shape[0])
+    weights = np.empty((2, NODES))
+    for i in range(x.shape[0]):
+        if target[i] == DIVIDED:
+            for row in range(found.shape[0]):
+                found[row] = area[i] * derivatives[row, i]
+            add_interpolated(x[i], y[i], found, grid, weights, divided)
 
 
 @kernel

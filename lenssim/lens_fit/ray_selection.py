@@ -1,5 +1,8 @@
-"""Where the rays of a derivative image are traced: one in each sub-cell that can be seen, more
-where the cusp of the source is near.
+"""Where the rays of a derivative image are traced.
+
+One ray lies at the centre of each sub-cell that can be seen. Sub-cells near the centre of the
+source are divided into squares that shrink with the distance from it, as the gradient of a cusp
+grows towards it, each with a ray of its own.
 """
 
 from __future__ import annotations
@@ -11,35 +14,31 @@ import numpy as np
 from lenssim.compilation import inlined, kernel
 from lenssim.rendering.ray_tracing import lens_field, surface_brightness
 from lenssim.rendering.source import (
-    elliptical_radius,
+    MINIMUM_RADIUS,
     sersic_exponent,
     squared_elliptical_length,
 )
 
-CUSP_DISTANCE = 4.0
-"""Distance from the source's centre, in sizes of the sub-cell in the source plane, within which a
-sub-cell is divided."""
+CUSP_DISTANCE, INNER_DISTANCE, INNER_LEVEL = 4.0, 2.5, 3
+"""Distance from the source's centre, in sizes of a ray's square in the source plane, within which
+the square is divided: of sub-cells and large squares, and of those halved more often, which hold
+less light."""
 
-MAX_DIVISION = 8
-"""Rays along each side of a sub-cell that holds the source's centre."""
+FINEST = 0.1
+"""Size of a square in the source plane, in units of the radius at which the source's brightness has
+fallen by a factor e, below which it is not divided."""
+
+MAX_LEVEL = 8
+"""Halvings of a sub-cell, at most."""
+
+DIVIDED = -1
+"""Target of a ray that lies in a divided sub-cell, off its centre."""
 
 
 @inlined
 def _length(x, y, e1, e2):
     """Norm of a vector in the source plane, as `elliptical_radius` without its least value."""
     return math.sqrt(squared_elliptical_length(x, y, e1, e2))
-
-
-@inlined
-def _division(distance, extent):
-    """Rays along each side of a sub-cell of a size, at a distance from the source's centre."""
-    if distance > CUSP_DISTANCE * extent:
-        return 1
-    if distance > 0.5 * CUSP_DISTANCE * extent:
-        return MAX_DIVISION // 4
-    if distance > 0.25 * CUSP_DISTANCE * extent:
-        return MAX_DIVISION // 2
-    return MAX_DIVISION
 
 
 @kernel
@@ -56,20 +55,23 @@ def select_rays(tracer, side, pixel_scale, cells, faintest):
     Returns:
         x, y: positions, arcsec, shape (n,).
         area: that each stands for, arcsec^2, shape (n,).
-        target: flat index of the sub-cell, of an array of shape (cells, cells, side, side) with
-            axes (sub-row, sub-column, row, column), shape (n,).
+        target: flat index of the sub-cell that a ray is at the centre of, of an array of shape
+            (cells, cells, side, side) with axes (sub-row, sub-column, row, column), or `DIVIDED`;
+            shape (n,).
     """
     field = lens_field(tracer, side, pixel_scale, 1)
     beta_x, beta_y = _centres(tracer, field, side + 2, pixel_scale)
-    division = np.zeros((cells, cells, side, side), dtype=np.int64)
     step = pixel_scale / cells
     # read once: each use of the tracer counts the references of its arrays
     e1, e2 = tracer.source_e1, tracer.source_e2
     source_x, source_y = tracer.source_x, tracer.source_y
     amplitude, b = tracer.amplitude, tracer.b
     r_sersic, n_sersic = tracer.r_sersic, tracer.n_sersic
+    finest = FINEST * max(MINIMUM_RADIUS, r_sersic / b**n_sersic)
     is_dark = tracer.light_amplitude == 0.0
-    buffers = np.empty((5, cells * cells))
+    rays = np.empty((3, cells * cells * side * side))
+    target = np.empty(rays.shape[1], dtype=np.int64)
+    count = 0
     for row in range(side):
         for column in range(side):
             i, j = row + 1, column + 1
@@ -90,26 +92,78 @@ def select_rays(tracer, side, pixel_scale, cells, faintest):
             )
             if is_dark and (brightest * pixel_scale * pixel_scale < faintest):
                 continue
-            division[:, :, row, column] = 1
-            if distance - 0.5 * extent > CUSP_DISTANCE * extent / cells:
-                continue
+            squares = np.empty((2, cells * cells))
             for cell in range(cells * cells):
-                buffers[0, cell] = (column - 0.5 * side) * pixel_scale + (cell % cells + 0.5) * step
-                buffers[1, cell] = (row - 0.5 * side) * pixel_scale + (cell // cells + 0.5) * step
-            surface_brightness(
-                buffers[0], buffers[1], tracer, field, buffers[2], buffers[3], buffers[4]
-            )
-            for cell in range(cells * cells):
-                radius = elliptical_radius(
-                    buffers[2, cell] - source_x,
-                    buffers[3, cell] - source_y,
-                    e1,
-                    e2,
-                )
-                division[cell // cells, cell % cells, row, column] = _division(
-                    radius, extent / cells
-                )
-    return _nodes(division, pixel_scale)
+                squares[0, cell] = (column - 0.5 * side) * pixel_scale + (cell % cells + 0.5) * step
+                squares[1, cell] = (row - 0.5 * side) * pixel_scale + (cell // cells + 0.5) * step
+            size, level = step, 0
+            extent /= cells
+            while squares.shape[1] > 0:
+                divided = np.zeros(squares.shape[1], dtype=np.bool_)
+                limit = extent * (CUSP_DISTANCE if level < INNER_LEVEL else INNER_DISTANCE)
+                is_near = level > 0 or distance - 0.5 * extent * cells <= limit
+                if is_near and extent > finest and level < MAX_LEVEL:
+                    _mark_divided(squares, tracer, field, limit, divided)
+                while count + squares.shape[1] > target.shape[0]:
+                    rays, target = _doubled(rays, target)
+                for k in range(squares.shape[1]):
+                    if divided[k]:
+                        continue
+                    rays[0, count] = squares[0, k]
+                    rays[1, count] = squares[1, k]
+                    rays[2, count] = size * size
+                    target[count] = DIVIDED if level > 0 else (k * side + row) * side + column
+                    count += 1
+                squares = _quarters(squares, divided, size)
+                size *= 0.5
+                extent *= 0.5
+                level += 1
+    return rays[0, :count], rays[1, :count], rays[2, :count], target[:count]
+
+
+@kernel
+def _mark_divided(squares, tracer, field, limit, divided):
+    """Marks squares that are nearer to the source's centre than a limit in arcsec.
+
+    Args:
+        squares: centres in the image plane, arcsec, shape (2, n).
+        tracer, field: as in `select_rays`.
+        limit: arcsec.
+        divided: shape (n,), changed.
+    """
+    n = squares.shape[1]
+    buffers = np.empty((3, n))
+    surface_brightness(squares[0], squares[1], tracer, field, buffers[0], buffers[1], buffers[2])
+    e1, e2 = tracer.source_e1, tracer.source_e2
+    source_x, source_y = tracer.source_x, tracer.source_y
+    for k in range(n):
+        x, y = buffers[0, k] - source_x, buffers[1, k] - source_y
+        divided[k] = _length(x, y, e1, e2) <= limit
+
+
+@kernel
+def _quarters(squares, divided, size):
+    """Centres of the quarters of the divided squares of a size, shape (2, 4 m)."""
+    quarters = np.empty((2, 4 * np.sum(divided)))
+    count = 0
+    for k in range(squares.shape[1]):
+        if divided[k]:
+            for quarter in range(4):
+                quarters[0, count] = squares[0, k] + (quarter % 2 - 0.5) * 0.5 * size
+                quarters[1, count] = squares[1, k] + (quarter // 2 - 0.5) * 0.5 * size
+                count += 1
+    return quarters
+
+
+@kernel
+def _doubled(rays, target):
+    """Arrays of rays and their targets with twice the room."""
+    n = target.shape[0]
+    more_rays = np.empty((3, 2 * n))
+    more_rays[:, :n] = rays
+    more_targets = np.empty(2 * n, dtype=np.int64)
+    more_targets[:n] = target
+    return more_rays, more_targets
 
 
 @kernel
@@ -124,32 +178,3 @@ def _centres(tracer, field, side, pixel_scale):
     beta_y = np.empty(side * side)
     surface_brightness(x, y, tracer, field, beta_x, beta_y, np.empty(side * side))
     return beta_x.reshape(side, side), beta_y.reshape(side, side)
-
-
-@kernel
-def _nodes(division, pixel_scale):
-    """The rays of `select_rays`, from how many lie along each side of the sub-cells."""
-    cells, side = division.shape[0], division.shape[2]
-    count = 0
-    for number in division.flat:
-        count += number * number
-    x = np.empty(count)
-    y = np.empty(count)
-    area = np.empty(count)
-    target = np.empty(count, dtype=np.int64)
-    step = pixel_scale / cells
-    node = 0
-    for row in range(side):
-        for sub_row in range(cells):
-            for sub_column in range(cells):
-                for column in range(side):
-                    number = division[sub_row, sub_column, row, column]
-                    left = (column - 0.5 * side) * pixel_scale + sub_column * step
-                    bottom = (row - 0.5 * side) * pixel_scale + sub_row * step
-                    for part in range(number * number):
-                        x[node] = left + (part % number + 0.5) * step / number
-                        y[node] = bottom + (part // number + 0.5) * step / number
-                        area[node] = (step / number) ** 2
-                        target[node] = ((sub_row * cells + sub_column) * side + row) * side + column
-                        node += 1
-    return x, y, area, target

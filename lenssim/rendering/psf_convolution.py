@@ -12,6 +12,7 @@ are needed, (dx, dy) the distance from its centre: where in the sub-cell the lig
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -49,32 +50,32 @@ MAX_SUBCELLS = 16
 
 
 MAX_THIRD_ORDER = 3e-4
-"""Largest third-order error, as a share of the source's flux: 0.3 sigma where its S/N is 1,000."""
+"""Largest third-order error, as a share of a galaxy's flux: 0.3 sigma where its S/N is 1,000."""
 
 
 def subcells(
-    psf: PointSpread, pixel_scale: float, r_sersic: float = math.inf, n_sersic: float = 1.0
+    psf: PointSpread, pixel_scale: float, profiles: Sequence[tuple[float, float]] = ()
 ) -> int:
     """Sub-cells along each side of a pixel that the expansion needs.
 
     The third order, which is left out, matters for light that is concentrated in one sub-cell: it
-    is (d / sigma)^3 / 6 of the light within half a sub-cell d of the centre of the source.
+    is (d / sigma)^3 / 6 of the light within half a sub-cell d of the centre of a galaxy.
 
     Args:
         psf: of the image.
         pixel_scale: arcsec.
-        r_sersic: half-light radius of the source, arcsec; infinite where nothing is compact.
-        n_sersic: Sersic index of the source.
+        profiles: half-light radius in arcsec and Sersic index of each galaxy, source or lens.
     """
     sigma = psf.fwhm / FWHM_PER_SIGMA
     needed = max(math.ceil(SIGMA_PER_CELL * pixel_scale / sigma - 1e-9), 1)
-    b = float(sersic_b(n_sersic))
-    while needed < MAX_SUBCELLS:
-        half = 0.5 * pixel_scale / needed
-        share = gammainc(2.0 * n_sersic, b * (half / r_sersic) ** (1.0 / n_sersic))
-        if share * (half / sigma) ** 3 / 6.0 <= MAX_THIRD_ORDER:
-            break
-        needed += 1
+    for r_sersic, n_sersic in profiles:
+        b = float(sersic_b(n_sersic))
+        while needed < MAX_SUBCELLS:
+            half = 0.5 * pixel_scale / needed
+            share = gammainc(2.0 * n_sersic, b * (half / r_sersic) ** (1.0 / n_sersic))
+            if share * (half / sigma) ** 3 / 6.0 <= MAX_THIRD_ORDER:
+                break
+            needed += 1
     return min(needed, MAX_SUBCELLS)
 
 
