@@ -15,6 +15,9 @@ Words = Callable[[Prior], str]
 _POPULATION = "LensPop (Collett 2015), paltas, SLACS: see the specification's comments"
 
 
+_RELATIONS = {"dutton_maccio_2014": "Dutton & Maccio 2014", "ludlow_2016": "Ludlow et al. 2016"}
+
+
 def varied_rows(spec: Specification, words: Words) -> list[Row]:
     """Rows on the lens, the source, the selection and the substructure.
 
@@ -134,8 +137,9 @@ def _substructure_rows(spec: Specification, words: Words) -> list[Row]:
     profile = "point masses"
     if cdm.profile == "tnfw" and cdm.truncation is not None and cdm.concentration is not None:
         profile = (
-            f"truncated NFW halos, r_t / r_s {words(cdm.truncation)}, concentrations of Dutton & "
-            f"Maccio 2014 with {cdm.concentration.scatter_dex:g} dex scatter"
+            f"truncated NFW halos, r_t / r_s {words(cdm.truncation)}, concentrations of "
+            f"{_RELATIONS[cdm.concentration.relation]} with {cdm.concentration.scatter_dex:g} dex "
+            "scatter"
         )
     outer = cdm.radius_max
     reach = f"{outer.value:g} {'Einstein radii' if outer.is_in_theta_0 else 'arcsec'}"

@@ -17,7 +17,7 @@ from lenssim.population.lens_system import FloatArray
 from lenssim.population.masses import draw_fraction, point_mass_radius
 from lenssim.profiles.tnfw import total_over_m200
 from lenssim.spec import Prior, Specification, Subhalos
-from lenssim.subhalo_structure import dutton_maccio_concentration, scale_radius, with_scatter
+from lenssim.subhalo_structure import median_concentration, scale_radius, with_scatter
 
 _MASS_NODES, _SCATTER_NODES, _TRUNCATION_VALUES = 12, 7, 101
 """Points at which the mean mass of truncated halos is taken: within 0.1%."""
@@ -41,14 +41,18 @@ def subhalo_masses(
 
 
 def mean_subhalo_mass(
-    subhalos: Subhalos, slope: float, z_lens: float = math.nan, h0: float = math.nan
+    subhalos: Subhalos,
+    slope: float,
+    z_lens: float = math.nan,
+    h0: float = math.nan,
+    om0: float = math.nan,
 ) -> float:
     """Mean lensing mass of a subhalo: that of a point, or the total mass of a truncated halo.
 
     Args:
         subhalos: mass function, concentrations and truncations.
         slope: of the mass function.
-        z_lens, h0: which concentrations depend on; for truncated halos alone.
+        z_lens, h0, om0: which concentrations depend on; for truncated halos alone.
 
     Returns:
         Solar masses.
@@ -64,7 +68,7 @@ def mean_subhalo_mass(
     mass = np.exp(middle + half * node)
     numbers = weight * mass ** (slope + 1)
     deviate, chance = hermegauss(_SCATTER_NODES)
-    median = dutton_maccio_concentration(mass, z_lens, h0)
+    median = median_concentration(subhalos.concentration.relation, mass, z_lens, h0, om0)
     concentration = with_scatter(median[:, np.newaxis], deviate, subhalos.concentration.scatter_dex)
     tau = _typical_values(subhalos.truncation)
     ratio = total_over_m200(concentration[..., np.newaxis], tau).mean(axis=-1)
@@ -94,9 +98,9 @@ def expected_count(
         SpecError: where those inside theta_0 count and there is no place for any.
     """
     subhalos = spec.substructure.cdm
-    z_lens, h0 = lens.fields["lens_redshift"], spec.cosmology.H0
+    z_lens, cosmology = lens.fields["lens_redshift"], spec.cosmology
     count = substructure_fraction * lens.total_mass
-    count /= mean_subhalo_mass(subhalos, slope, z_lens, h0)
+    count /= mean_subhalo_mass(subhalos, slope, z_lens, cosmology.H0, cosmology.Om0)
     if subhalos.f_sub_counts == "all":
         return count
     inner, outer = subhalos.radius_min, subhalos.radius_max.arcsec(lens.theta_0)
@@ -160,7 +164,8 @@ def _structure(
     assert subhalos.concentration is not None  # the specification is validated
     assert subhalos.truncation is not None
     z_lens = lens.fields["lens_redshift"]
-    median = dutton_maccio_concentration(mass, z_lens, cosmology.H0)
+    relation = subhalos.concentration.relation
+    median = median_concentration(relation, mass, z_lens, cosmology.H0, cosmology.Om0)
     deviates = generator.standard_normal(len(mass))
     concentration = with_scatter(median, deviates, subhalos.concentration.scatter_dex)
     density = critical_density(z_lens, cosmology.H0, cosmology.Om0)

@@ -67,8 +67,9 @@ class Radius(Frozen):
 class Concentration(Section):
     """How the concentration of subhalos depends on their mass."""
 
-    relation: Literal["dutton_maccio_2014"] = "dutton_maccio_2014"
-    """Median concentration at a mass and redshift."""
+    relation: Literal["dutton_maccio_2014", "ludlow_2016"] = "dutton_maccio_2014"
+    """Median concentration at a mass and redshift: Dutton & Maccio 2014, or Ludlow et al. 2016,
+    which pyHalo takes: 0.79 times the former at 1e7 Msun and z = 0.5, 1.02 at 1e10 Msun."""
     scatter_dex: Annotated[float, within(least=0.0, most=0.5)] = 0.2
     """Standard deviation of log10 of the concentration at fixed mass."""
 

@@ -7,7 +7,12 @@ from lenstronomy.Cosmo.lens_cosmo import LensCosmo
 
 from lenssim.cosmology import angular_diameter_distance, critical_density, critical_surface_density
 from lenssim.profiles.tnfw import alpha_rs, nfw_mass, tnfw_total_mass
-from lenssim.subhalo_structure import dutton_maccio_concentration, scale_radius, with_scatter
+from lenssim.subhalo_structure import (
+    dutton_maccio_concentration,
+    ludlow_concentration,
+    scale_radius,
+    with_scatter,
+)
 
 
 def test_concentration_at_the_pivot_is_the_published_intercept():
@@ -23,6 +28,22 @@ def test_concentration_falls_with_mass_and_redshift():
     assert values.shape == (4, 6)
     assert np.all(np.diff(values, axis=0) < 0)
     assert np.all(np.diff(values, axis=1) < 0)
+
+
+@pytest.mark.parametrize(
+    ("z", "expected"),
+    [
+        (0.0, [19.730, 17.972, 16.162, 14.303, 12.421, 8.645]),
+        (0.5, [16.491, 15.038, 13.545, 12.018, 10.474, 7.400]),
+        (1.0, [13.478, 12.303, 11.097, 9.870, 8.636, 6.198]),
+    ],
+)
+def test_concentrations_of_ludlow_2016_are_those_of_the_model_that_they_fit(z, expected):
+    # colossus 1.4.0: concentration(M h, "200c", z, model="ludlow16") in its cosmology "planck13",
+    # which integrates the power spectrum and solves for the collapse of the halo
+    masses = [1e6, 1e7, 1e8, 1e9, 1e10, 1e12]
+    values = ludlow_concentration(masses, z, 67.77, 0.3071)
+    np.testing.assert_allclose(values, expected, rtol=0.025)
 
 
 def test_scatter_is_lognormal():
