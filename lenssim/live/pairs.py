@@ -1,7 +1,8 @@
 """The second image of a pair, which shares something with the first and differs in the rest.
 
-source       shares lens and substructure; another source, other noise, and the whole scene shifted
-             by up to half a pixel each way, so that it falls on the pixels otherwise
+source       shares lens and substructure; another source, which passes the specification's
+             selection behind this lens, too; other noise, and the whole scene shifted by up to half
+             a pixel each way, so that it falls on the pixels otherwise
 smooth_twin  shares lens and source; no substructure, other noise
 
 To add a kind: name it in `Pairs`, and give it a function in `second_system`.
@@ -14,12 +15,18 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from lenssim.arcs import measure_arc
+from lenssim.errors import SpecError
 from lenssim.population import GroupStreams, LensSystem, replaced
+from lenssim.population.selection import failed_light_cut
 from lenssim.simulation import draw_system, smooth_system
 from lenssim.spec import Specification, SubstructureClass
 
 Pairs = Literal["source", "smooth_twin"]
 PAIRS: tuple[Pairs, ...] = get_args(Pairs)
+
+MAX_SOURCES = 1000
+"""Sources of which one must pass behind the lens of the first image."""
 
 WITHOUT_SUBSTRUCTURE: SubstructureClass = "no_sub"
 
@@ -35,15 +42,30 @@ def second_system(
         spec: its specification, from whose priors another source is drawn.
         streams: of the first image's group.
         index: of the first image; the second is a function of it, too.
+
+    Raises:
+        SpecError: where no other source behind the first image's lens passes the selection.
     """
     if kind == "smooth_twin":
         return _twin(first, spec)
     generator = streams.at(index, "pair")
     shift = (generator.random(2) - 0.5) * spec.instrument.pixel_scale
-    other = draw_system(spec, WITHOUT_SUBSTRUCTURE, generator, streams.split)
     in_disc = spec.source.position.disc is not None
-    second = with_source_of(first, other, in_disc=in_disc)
-    return shifted(second, float(shift[0]), float(shift[1]))
+    cut = None
+    for _ in range(MAX_SOURCES):
+        other = draw_system(spec, WITHOUT_SUBSTRUCTURE, generator, streams.split)
+        second = with_source_of(first, other, in_disc=in_disc)
+        second = shifted(second, float(shift[0]), float(shift[1]))
+        if spec.selection is None or not spec.selection.needs_light:
+            return second
+        magnification, arc_snr = measure_arc(smooth_system(second), spec)
+        cut = failed_light_cut(spec.selection, magnification, arc_snr)
+        if cut is None:
+            return replaced(second, magnification=magnification, arc_snr=arc_snr)
+    raise SpecError(
+        f"{spec.name}: none of {MAX_SOURCES} other sources behind the lens of image {index} passes "
+        f"selection.{cut}: widen it, or change the priors of the source."
+    )
 
 
 def _twin(first: LensSystem, spec: Specification) -> LensSystem:

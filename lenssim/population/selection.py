@@ -64,7 +64,7 @@ def select(
         if cut is None and selection.needs_light and measure_arc is not None:
             magnification, arc_snr = measure_arc(lens.system(), spec)
             lens.fields.update(magnification=magnification, arc_snr=arc_snr)
-            cut = _failed_light_cut(selection, magnification, arc_snr)
+            cut = failed_light_cut(selection, magnification, arc_snr)
         if cut is None:
             lens.fields["tries"] = tries
             return lens, f_sub
@@ -99,7 +99,7 @@ def _failed_cut(
     return None
 
 
-def _failed_light_cut(selection: Selection, magnification: float, arc_snr: float) -> str | None:
+def failed_light_cut(selection: Selection, magnification: float, arc_snr: float) -> str | None:
     """Name of the first cut that an arc fails; None where it passes."""
     if selection.magnification_min is not None and magnification < selection.magnification_min:
         return "magnification_min"

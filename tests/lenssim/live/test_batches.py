@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import lenssim
+from lenssim.arcs import measure_arc
 from lenssim.live import live_source
-from lenssim.live.pairs import shifted, with_source_of
-from lenssim.population import draw_system, random_stream, replaced
+from lenssim.live.pairs import second_system, shifted, with_source_of
+from lenssim.population import GroupStreams, random_stream, replaced
+from lenssim.simulation import draw_system
 
 SMALL = ("instrument.num_pix=24", "sampling.tolerance=null", "sampling.subsamples=1")
 CLASSES = ["axion", "cdm", "no_sub"]
@@ -83,6 +85,18 @@ def test_every_batch_has_the_same_columns():
     batches = taken(source(batch_size=2), 3)
     assert len({tuple(batch.columns) for batch in batches}) == 1
     assert "subhalo_x" in batches[0].columns
+
+
+def test_the_other_source_of_a_pair_passes_the_selection_behind_the_same_lens():
+    """Without a selection of its own, one in two would not."""
+    spec = lenssim.load_spec("B-wide", ["selection.magnification_min=6"])
+    streams = GroupStreams(1, spec.name, "train", "no_sub")
+    for index in range(3):
+        first = draw_system(spec, "no_sub", streams.at(index, "population"))
+        second = second_system("source", first, spec, streams, index)
+        assert second.magnification >= 6
+        assert second.arc_snr != first.arc_snr
+        assert (second.magnification, second.arc_snr) == measure_arc(second, spec)
 
 
 def test_pairs_share_lens_and_substructure_and_differ_in_source_and_phase():
