@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim import observation, population
+from lenssim.compilation.kernel_cache import COMPILATION_TIME
 from lenssim.lens_fit import refit_snr, smooth_derivatives
 from lenssim.observation import convolve, gaussian_kernel, pixel_noise
 from lenssim.population import GroupStreams, LensSystem, replaced
@@ -347,15 +348,15 @@ def compile_kernels(phase: Phase | None = None) -> None:
     if kernels_are_compiled():
         return
     if phase is not None:
-        phase("compiling kernels (once, about 40 s)")
+        phase(f"compiling kernels (once, {COMPILATION_TIME})")
     warm_up()
 
 
 def warm_up() -> None:
     """Compiles the kernels of the fast engine, or loads them from the cache, by small images.
 
-    Takes about 40 seconds where `rendering.kernels_are_compiled()` is False, and below one second
-    otherwise.
+    Takes `compilation.COMPILATION_TIME` where `rendering.kernels_are_compiled()` is False, and
+    below one second otherwise.
     """
     spec = load_spec("B", ["instrument.num_pix=8"])
     system = simulate(spec, "axion", 0).system

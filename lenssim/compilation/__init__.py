@@ -15,6 +15,7 @@ import numpy as np
 from llvmlite.binding import get_host_cpu_name
 from numba import njit
 
+from lenssim.compilation.kernel_cache import COMPILATION_TIME as COMPILATION_TIME
 from lenssim.compilation.kernel_cache import kernel_cache
 from lenssim.compilation.self_contained import KernelCompiler
 
@@ -44,16 +45,17 @@ def kernel(function: Callable[..., Any]) -> Any:
 def kernels_are_compiled() -> bool:
     """Whether images can be rendered at once, without waiting for the compiler.
 
-    False where the first image in this process will take about 40 seconds longer than the next,
+    False where the first image in this process will take `COMPILATION_TIME` longer than the next,
     because neither this process nor the cache on disk holds the machine code of every kernel that
     has been imported. `simulation.warm_up` compiles them; a command calls it before its progress
     bar starts, with a message if this function returns False:
 
+        from lenssim.compilation import COMPILATION_TIME
         from lenssim.rendering import kernels_are_compiled
         from lenssim.simulation import warm_up
 
         if not kernels_are_compiled():
-            click.echo("Compiling kernels (once, about 40 s)...", err=True)
+            click.echo(f"Compiling kernels (once, {COMPILATION_TIME})...", err=True)
         warm_up()
 
     On a cluster the kernels are compiled by the workers, so neither is of use there.

@@ -20,9 +20,12 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 from lenssim.errors import LenssimWarning
 
+COMPILATION_TIME = "about a minute"
+"""Of all kernels by one process."""
+
 _NO_CACHE = (
-    "Compiled kernels cannot be kept, so every process compiles them again, for about 40 seconds: "
-    "set NUMBA_CACHE_DIR to a folder that can be written."
+    "Compiled kernels cannot be kept, so every process compiles them again, for "
+    f"{COMPILATION_TIME}: set NUMBA_CACHE_DIR to a folder that can be written."
 )
 
 _DECORATORS = b"compilation import"
