@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from lenssim.arcs import measure_arc
+from lenssim.simulation import measure_arc
 from lenssim.errors import SpecError
 from lenssim.population import GroupStreams, LensSystem, replaced
 from lenssim.population.selection import failed_light_cut

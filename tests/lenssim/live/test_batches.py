@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lenssim
-from lenssim.arcs import measure_arc
+from lenssim.simulation import measure_arc
 from lenssim.live import live_source
 from lenssim.live.pairs import second_system, shifted, with_source_of
 from lenssim.population import GroupStreams, random_stream, replaced
