@@ -253,7 +253,7 @@ TASK_NOTES = {
         "plain mean over the classes, as in scikit-learn. Recall is the share of a class that is "
         "predicted to be of it, precision the share of what is predicted to be of a class that is "
         "of it. The S/N of the substructure is sqrt(sum((I - I_smooth)^2 / sigma^2)) over the "
-        "pixels, against the smooth lens of the same total mass. The expected calibration error is "
+        "pixels, against the same lens without substructure. The expected calibration error is "
         "that of Guo et al. 2017, with ten bins in the probability of the most probable class.",
     ),
     "axion-mass": (

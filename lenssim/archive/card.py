@@ -7,7 +7,7 @@ the manifest and statistics from the images. So a card says nothing that its dat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,16 +121,22 @@ def is_card(content: bytes) -> bool:
     return content.startswith(b"---\n") and b"\n    lenssim verify DIR" in content
 
 
-def model_card(spec: Specification, default_counts: Mapping[str, int]) -> str:
+def model_card(
+    spec: Specification,
+    default_counts: Mapping[str, int],
+    measured: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """The card of a model, without any archive's facts.
 
     Args:
         spec: the model.
         default_counts: images of each class, by split, that are made where nobody says more.
+        measured: records of benchmarks/bright_tiers.py, of which those of this specification count.
     """
     context = {
         "archive": None,
         "default_counts": default_counts,
+        "measured": [each for each in measured if each["spec_sha256"] == spec.sha256],
         "configs": _hub_configs(None),
         "size_category": _hub_size(len(CLASSES) * sum(default_counts.values())),
         "licence": LICENCE,
@@ -173,7 +179,7 @@ def _rendered(template: str, heading: str, context: dict[str, Any]) -> str:
     is_imported = "imported" in context
     extra = set(context.get("extra_columns", ()))
     columns = [column for column in COLUMNS if column in BASE_COLUMNS or column.name in extra]
-    values = {"imported": None, "title": heading, "classes": CLASSES, **context}
+    values = {"imported": None, "measured": [], "title": heading, "classes": CLASSES, **context}
     values["columns"] = [_column_facts(column, is_imported=is_imported) for column in columns]
     known = values["columns"][0]["units"]
     values["flux_units"] = "the source's own unit" if is_imported else f"{known} per pixel"

@@ -75,14 +75,15 @@ BASE_COLUMNS: tuple[Column, ...] = (
     Column(
         "substructure_snr",
         "float32",
-        "signal to noise of the substructure against the smooth lens of the same total mass",
+        "signal to noise of the substructure: its difference to the same lens without it",
         "1",
         least=0.0,
     ),
     Column(
         "einstein_mass",
         "float64",
-        "mass of the smooth halo in its Einstein radius",
+        "mass in the Einstein radius of the lens without substructure, less the substructure's "
+        "where the specification takes that out of the halo",
         "Msun",
         least=0.0,
     ),

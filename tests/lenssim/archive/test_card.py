@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import lenssim
-from lenssim.archive.card import archive_card, data_fingerprint
+from lenssim.archive.card import archive_card, data_fingerprint, model_card
 from lenssim.archive.column import BASE_COLUMNS
 from lenssim.archive.manifest import IMAGES
 from lenssim.spec import load_spec
@@ -57,6 +57,7 @@ def test_a_card_has_every_section_and_is_plain_markdown(name):
         "What it holds",
         "Columns",
         "How it is made",
+        *([] if name.endswith("deeplense") else ["What the images tell"]),
         "Known limits",
         "Intended use",
         "Loading it",
@@ -73,6 +74,32 @@ def test_a_card_has_every_section_and_is_plain_markdown(name):
         assert len(cells) == 1, table
     for column in BASE_COLUMNS:
         assert f"| {column.name} | " in card
+
+
+def test_a_card_tells_what_was_measured_of_its_specification_alone():
+    spec = load_spec("B-wide")
+    record = {
+        "spec_sha256": spec.sha256,
+        "class": "cdm",
+        "images": 250,
+        "refit_snr": [2.1, 4.4, 7.1, 11.6, 23.1],
+        "above_5": 0.684,
+        "f_sub_inside": [0.001, 0.003, 0.006, 0.01, 0.04],
+    }
+    other = {**record, "spec_sha256": "0", "images": 99}
+    card = model_card(spec, {"train": 3, "test": 1}, [record, other])
+    row = "| cdm | 250 | 2.1, 4.4, 7.1, 11.6, 23.1 | 68% | 0.001, 0.003, 0.006, 0.01, 0.04 |"
+    assert row in card.splitlines()
+    assert "| 99 |" not in card
+    assert "What the images tell" not in model_card(spec, {"train": 3, "test": 1}, [other])
+
+
+def test_what_crowds_and_what_is_not_weighted_is_said_of_the_models_where_it_is_so():
+    cards = {path.stem: path.read_text() for path in CARDS.glob("*.md")}
+    crowd = {name for name, card in cards.items() if "sizes crowd" in card}
+    lighter = {name for name, card in cards.items() if "Lenses are lighter" in card}
+    assert crowd == {"model-a-wide", "model-b-wide"}
+    assert lighter == {"model-b-wide", "model-b-faithful"}
 
 
 def test_numbers_are_those_of_the_specification():
