@@ -15,11 +15,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from lenssim.simulation import measure_arc
 from lenssim.errors import SpecError
 from lenssim.population import GroupStreams, LensSystem, replaced
 from lenssim.population.selection import failed_light_cut
-from lenssim.simulation import draw_system, smooth_system
+from lenssim.simulation import draw_system, measure_arc, smooth_system
 from lenssim.spec import Specification, SubstructureClass
 
 Pairs = Literal["source", "smooth_twin"]

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 import lenssim
-from lenssim.simulation import measure_arc
 from lenssim.live import live_source
 from lenssim.live.pairs import second_system, shifted, with_source_of
 from lenssim.population import GroupStreams, random_stream, replaced
-from lenssim.simulation import draw_system
+from lenssim.simulation import draw_system, measure_arc
 
 SMALL = ("instrument.num_pix=24", "sampling.tolerance=null", "sampling.subsamples=1")
 CLASSES = ["axion", "cdm", "no_sub"]
