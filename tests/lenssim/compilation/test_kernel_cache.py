@@ -142,18 +142,27 @@ def test_cached_kernel_that_cannot_be_loaded_is_compiled_again(unwarned, monkeyp
     assert compiled(2.0) == 4.0
 
 
+def functions_of(compiled):
+    """Names of the functions in a kernel's machine code that other code could call or replace."""
+    [overload] = compiled.overloads.values()
+    module = overload.library._final_module
+    return {each.name for each in module.functions if each.linkage == Linkage.linkonce_odr}
+
+
 def test_kernels_share_no_code_with_each_other():
     """Which copy of a function runs would depend on what the process has loaded before."""
     inner = kernel(double)
+    assert inner(1.0) == 2.0
 
     def twice(x):
         return inner(inner(x))
 
-    outer = kernel(twice)
-    assert outer(1.0) == 4.0
-    [compiled] = outer.overloads.values()
-    module = compiled.library._final_module
-    shared = [each.name for each in module.functions if each.linkage == Linkage.linkonce_odr]
+    def thrice(x):
+        return inner(inner(inner(x)))
+
+    first, second = kernel(twice), kernel(thrice)
+    assert (first(1.0), second(1.0)) == (4.0, 8.0)
+    shared = functions_of(first) & functions_of(second)
     assert not [name for name in shared if not name.startswith("NRT_")]
 
 
