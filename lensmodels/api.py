@@ -67,7 +67,7 @@ def open_stream(
         workers=workers,
         cache="none",
         cache_dir=cache_dir,
-        num_pix=manifest.frame.num_pix,
+        num_pix=manifest.model.num_pix,
     )
     data = LensDataModule(settings)
     data.setup()

@@ -173,7 +173,7 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
                 "data.classes cannot be set: the classes are the task's; choose a --task, or set "
                 "task.classes."
             )
-        data.setdefault("num_pix", archive.manifest.frame.num_pix)
+        data.setdefault("num_pix", archive.manifest.model.num_pix)
     if isinstance(task, dict) and task.get("name") == "classification" and len(classes) > 1:
         task.setdefault("classes", list(classes))
     config = _validated(values)

@@ -170,8 +170,8 @@ def info(archive: str, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    frame, source = manifest.frame, manifest.imported
-    kind = f"model {frame.name} {frame.version}" if source is None else f"{frame.name}, imported"
+    model, source = manifest.model, manifest.imported
+    kind = f"model {model.name} {model.version}" if source is None else f"{model.name}, imported"
     table = Table(title=f"{archive}: {kind}")
     for heading in ("split", "class", "label"):
         table.add_column(heading, overflow="fold")

@@ -61,6 +61,9 @@ def gaussian_kernel(fwhm: float, truncation: float = 5.0) -> FloatArray:
     Args:
         fwhm: pixels.
         truncation: standard deviations at which it is cut.
+
+    Returns:
+        weights, shape (2 * radius + 1,), whose sum is 1.
     """
     sigma = fwhm / _FWHM_PER_SIGMA
     radius = int(truncation * sigma + 0.5)

@@ -61,7 +61,7 @@ def check_image_size(url: str, manifest: Manifest, num_pix: int) -> None:
     Raises:
         DataError: if they are.
     """
-    held = manifest.frame.num_pix
+    held = manifest.model.num_pix
     if held != num_pix:
         raise DataError(
             f"{url} has images of {held} x {held} pixels, and the model takes {num_pix} x "

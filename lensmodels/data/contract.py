@@ -84,7 +84,7 @@ class InstrumentFacts(BaseModel):
             manifest: of the archive.
             pixels: what a model sees of an image.
         """
-        pixel_scale = manifest.frame.pixel_scale
+        pixel_scale = manifest.model.pixel_scale
         if manifest.imported is not None or pixels == "residual":
             return cls(pixel_scale=pixel_scale)
         instrument = manifest.specification().instrument

@@ -78,17 +78,17 @@ class LensDataModule(lightning.LightningDataModule):
         archive = read_archive(settings.url)
         self.manifest = archive.manifest
         self._facts = InstrumentFacts.of_archive(archive.manifest, settings.input)
-        frame = archive.manifest.frame
+        model = archive.manifest.model
         groups = _groups(archive, settings)
-        if frame.num_pix != settings.num_pix:
+        if model.num_pix != settings.num_pix:
             raise DataError(
-                f"{archive.location} has images of {frame.num_pix} pixels a side, where "
+                f"{archive.location} has images of {model.num_pix} pixels a side, where "
                 f"{settings.num_pix} are expected: use an archive of that size, or train a model "
                 "on this one."
             )
         self._source = _open_source(archive, groups, settings)
         self._ranges = _cut_into_parts(groups, self._source, settings)
-        self.num_pix, self.pixel_scale = frame.num_pix, frame.pixel_scale
+        self.num_pix, self.pixel_scale = model.num_pix, model.pixel_scale
         self.groups = groups
 
     @property

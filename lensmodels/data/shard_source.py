@@ -62,7 +62,7 @@ class ShardSource(Source):
             name: record for name in groups if (record := archive.manifest.group(name))
         }
         counts = {name: record.count for name, record in self._records.items()}
-        super().__init__(counts, archive.manifest.frame.num_pix)
+        super().__init__(counts, archive.manifest.model.num_pix)
         for name, record in self._records.items():
             if shard_path(record, 0) not in archive.manifest.files:
                 raise DataError(

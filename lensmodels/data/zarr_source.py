@@ -197,7 +197,7 @@ class ZarrSource(Source):
         pixels: InputKind = "image",
     ) -> None:
         counts = {name: record.count for name in groups if (record := archive.manifest.group(name))}
-        super().__init__(counts, archive.manifest.frame.num_pix)
+        super().__init__(counts, archive.manifest.model.num_pix)
         self._folder, self._pixels = (FITS if pixels == "residual" else IMAGES), pixels
         try:
             root = _root(archive, IMAGES, cache)

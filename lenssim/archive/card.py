@@ -80,7 +80,7 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
         Markdown; the same for the same archive and version of this software.
     """
     manifest = archive.manifest
-    frame = manifest.frame
+    model = manifest.model
     count = sum(group.count for group in manifest.groups)
     facts = {
         "groups": [_group_facts(group) for group in manifest.groups],
@@ -100,9 +100,9 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
         "archive": facts,
         "configs": _hub_configs(manifest),
         "size_category": _hub_size(count),
-        "licence": frame.licence,
-        "num_pix": frame.num_pix,
-        "pixel_scale": frame.pixel_scale,
+        "licence": model.licence,
+        "num_pix": model.num_pix,
+        "pixel_scale": model.pixel_scale,
         "example_group": manifest.groups[0].name if manifest.groups else "train/cdm",
         "zarr_group": next((g.name for g in manifest.groups if "zarr" in g.formats), None),
         "extra_columns": [name for group in manifest.groups for name in group.extra_columns],
@@ -111,7 +111,7 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
         context["imported"] = manifest.imported
         classes = {group.substructure_class for group in manifest.groups}
         context["source_folders"] = sorted(manifest.imported.folders or classes)
-        return _rendered("imported.md.jinja", f"{frame.name}, imported", context)
+        return _rendered("imported.md.jinja", f"{model.name}, imported", context)
     spec = manifest.specification()
     return _rendered("simulated.md.jinja", title(spec), {**context, **_spec_context(spec)})
 

@@ -74,7 +74,7 @@ def croissant(archive: Archive, *, base_url: str | None = None) -> dict[str, Any
         JSON-able; the same for the same archive, version and URL.
     """
     manifest = archive.manifest
-    frame = manifest.frame
+    model = manifest.model
     base = f"{base_url.rstrip('/')}/" if base_url else ""
     distribution = [_zarr_files()] if manifest.files_of(f"{IMAGES}/") else []
     record_sets = []
@@ -92,11 +92,11 @@ def croissant(archive: Archive, *, base_url: str | None = None) -> dict[str, Any
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
-        "name": f"lenssim-{frame.name}",
+        "name": f"lenssim-{model.name}",
         "description": _description(manifest),
-        "license": _LICENCE_URLS.get(frame.licence, frame.licence),
-        "version": frame.version or "1.0.0",
-        "citeAs": f"lenssim {frame.name}, data fingerprint {data_fingerprint(manifest)}",
+        "license": _LICENCE_URLS.get(model.licence, model.licence),
+        "version": model.version or "1.0.0",
+        "citeAs": f"lenssim {model.name}, data fingerprint {data_fingerprint(manifest)}",
         "creator": {"@type": "sc:Organization", "name": "The lenssim authors"},
         "keywords": ["strong lensing", "dark matter", "astronomy"],
         "distribution": distribution,
@@ -197,7 +197,7 @@ def _image_records(manifest: Manifest, group: GroupRecord) -> dict[str, Any]:
         "name": name,
         "description": (
             f"images of {group.name}: bytes of .npy files, "
-            f"{manifest.frame.num_pix} x {manifest.frame.num_pix} float32"
+            f"{manifest.model.num_pix} x {manifest.model.num_pix} float32"
         ),
         "field": [
             {

@@ -149,7 +149,7 @@ class ImportRecord(_Record):
 
 
 @dataclass(frozen=True)
-class Frame:
+class ModelInfo:
     """What every group of an archive shares: its name, and the grid of its images.
 
     `version` and `pixel_scale` (arcsec) are None where they are not known, as of imported images.
@@ -240,12 +240,12 @@ class Manifest(_Record):
 
     def _image_grid(self) -> str:
         try:
-            frame = self.frame
+            model = self.model
         except SpecError:
             return "the specification is damaged"
-        scale = "" if frame.pixel_scale is None else f" of {frame.pixel_scale:g} arcsec"
-        name = f"model {frame.name} {frame.version}" if self.imported is None else frame.name
-        return f"{name}, {frame.num_pix} x {frame.num_pix} pixels{scale}"
+        scale = "" if model.pixel_scale is None else f" of {model.pixel_scale:g} arcsec"
+        name = f"model {model.name} {model.version}" if self.imported is None else model.name
+        return f"{name}, {model.num_pix} x {model.num_pix} pixels{scale}"
 
     def specification(self) -> Specification:
         """The resolved specification, validated.
@@ -265,14 +265,16 @@ class Manifest(_Record):
         return self.imported.name if self.imported is not None else (self.spec or {})["name"]
 
     @property
-    def frame(self) -> Frame:
-        """Name and image grid."""
+    def model(self) -> ModelInfo:
+        """Name, version and image grid."""
         if self.imported is not None:
             source = self.imported
-            return Frame(source.name, None, source.num_pix, source.pixel_scale, source.licence)
+            return ModelInfo(source.name, None, source.num_pix, source.pixel_scale, source.licence)
         spec = self.specification()
         instrument = spec.instrument
-        return Frame(spec.name, spec.version, instrument.num_pix, instrument.pixel_scale, LICENCE)
+        return ModelInfo(
+            spec.name, spec.version, instrument.num_pix, instrument.pixel_scale, LICENCE
+        )
 
     def files_of(self, *prefixes: str) -> dict[str, FileRecord]:
         """Records of the files whose path begins with one of the prefixes."""

@@ -63,7 +63,7 @@ def publish(
         raise UsageError(f"{source} must be a folder of this machine, to be published from.")
     if not archive.manifest.groups:
         raise ArchiveError(f"{source} holds no complete group yet: run generate first.")
-    chosen = version or archive.manifest.frame.version
+    chosen = version or archive.manifest.model.version
     if chosen is None or not VERSION.match(chosen):
         raise UsageError(f"version = {chosen} must be three numbers, as in 1.0.0: --version.")
     home = Location(url)

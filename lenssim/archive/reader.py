@@ -174,7 +174,7 @@ class Archive:
         """
         path = shard_path(record, shard)
         content = self._read_whole(path)
-        samples, num_pix = record.samples(shard), self.manifest.frame.num_pix
+        samples, num_pix = record.samples(shard), self.manifest.model.num_pix
         try:
             parts = parse_shard(content, self.manifest.name, record, samples, num_pix)
         except ArchiveError as error:
@@ -283,8 +283,8 @@ def check_metadata(
     """
     try:
         arrays: dict[str, Any] = json.loads(content)["consolidated_metadata"]["metadata"]
-        frame = manifest.frame
-        sizes = {"sample": record.count, "y": frame.num_pix, "x": frame.num_pix}
+        model = manifest.model
+        sizes = {"sample": record.count, "y": model.num_pix, "x": model.num_pix}
         expected: dict[str, tuple[str, tuple[str, ...]]] = {
             column.name: (column.dtype, column.dimensions) for column in (columns or record.columns)
         }

@@ -119,15 +119,15 @@ def _create_arrays(
     subhalo_bound: int,
     parameters: int,
 ) -> None:
-    record, frame = layout.record, manifest.frame
+    record, model = layout.record, manifest.model
     location.remove(f"{layout.store}/{record.name}")
     store = _HidingStore(
         location.zarr_store(layout.store, read_only=False), hidden=f"{record.name}/zarr.json"
     )
     sizes = {
         "sample": record.count,
-        "y": frame.num_pix,
-        "x": frame.num_pix,
+        "y": model.num_pix,
+        "x": model.num_pix,
         "subhalo": subhalo_bound,
         "parameter": parameters,
     }
@@ -136,8 +136,8 @@ def _create_arrays(
         if column.name == "image" and manifest.imported is not None:
             attributes["units"] = UNKNOWN_UNITS
         _create_column(store, record.name, column, attributes, sizes, layout)
-    centres = np.arange(frame.num_pix) - 0.5 * (frame.num_pix - 1)
-    scale, units = (1.0, "pixel") if frame.pixel_scale is None else (frame.pixel_scale, "arcsec")
+    centres = np.arange(model.num_pix) - 0.5 * (model.num_pix - 1)
+    scale, units = (1.0, "pixel") if model.pixel_scale is None else (model.pixel_scale, "arcsec")
     for axis in ("x", "y"):
         _create_coordinate(
             store,
@@ -160,19 +160,19 @@ def _create_arrays(
 
 def group_attributes(record: GroupRecord, manifest: Manifest) -> dict[str, Any]:
     """Attributes of a group: what it is, and from what it was made."""
-    frame = manifest.frame
+    model = manifest.model
     return {
         "Conventions": "CF-1.11",
-        "title": f"lenssim {frame.name}: {record.name}",
-        "model": frame.name,
-        "spec_version": frame.version,
+        "title": f"lenssim {model.name}: {record.name}",
+        "model": model.name,
+        "spec_version": model.version,
         "spec_sha256": manifest.spec_sha256,
         "split": record.split,
         "class": record.substructure_class,
         "seed": manifest.seed,
-        "pixel_scale": frame.pixel_scale,
+        "pixel_scale": model.pixel_scale,
         "generator_version": manifest.generator_version,
-        "licence": frame.licence,
+        "licence": model.licence,
     }
 
 

@@ -134,7 +134,7 @@ def _instrument(
         spec = instrument
     else:
         spec = load_spec(os.fspath(instrument))
-    held = archive.manifest.frame.num_pix
+    held = archive.manifest.model.num_pix
     if spec.instrument.num_pix != held:
         raise UsageError(
             f"{archive.location} has images of {held} pixels a side, and the instrument of "

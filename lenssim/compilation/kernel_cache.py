@@ -20,7 +20,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 from lenssim.errors import LenssimWarning
 
-COMPILATION_TIME = "about a minute"
+COMPILATION_TIME = "about two minutes"
 """Of all kernels by one process."""
 
 _NO_CACHE = (

@@ -16,7 +16,7 @@ from lenssim.rendering.subcell_moments import add_weighted_nodes
 
 FloatArray = NDArray[np.float64]
 
-MAXIMUM_DEPTH = 12
+MAX_DEPTH = 12
 """Halvings of a pixel after which a cell is accepted as it is (a 4096th of a pixel)."""
 
 _GAUSS_NODE = math.sqrt(0.6)
@@ -104,7 +104,7 @@ def integrate_cells(
         How many rays were traced.
     """
     batch = BLOCK // _NODES
-    smallest = 0.5 * pixel_scale / 2.0**MAXIMUM_DEPTH
+    smallest = 0.5 * pixel_scale / 2.0**MAX_DEPTH
     if is_compact:
         smallest = min(smallest, FINEST)
     capacity = count + 4 * batch * (math.ceil(math.log2(0.5 * pixel_scale / smallest)) + 1)

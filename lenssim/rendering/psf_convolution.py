@@ -65,6 +65,9 @@ def subcells(
         psf: of the image.
         pixel_scale: arcsec.
         profiles: half-light radius in arcsec and Sersic index of each galaxy, source or lens.
+
+    Returns:
+        a number from 1 to `MAX_SUBCELLS`.
     """
     sigma = psf.fwhm / FWHM_PER_SIGMA
     needed = max(math.ceil(SIGMA_PER_CELL * pixel_scale / sigma - 1e-9), 1)
@@ -80,7 +83,15 @@ def subcells(
 
 
 def reach(psf: PointSpread, pixel_scale: float) -> int:
-    """Pixels around the image whose light falls into it."""
+    """Pixels around the image whose light falls into it.
+
+    Args:
+        psf: of the image.
+        pixel_scale: arcsec.
+
+    Returns:
+        the width of this border in whole pixels.
+    """
     return math.ceil(psf.radius / pixel_scale)
 
 

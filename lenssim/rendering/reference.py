@@ -250,8 +250,8 @@ def lenstronomy_image(
     Returns:
         e-/s, shape (num_pix, num_pix), axes (y, x).
     """
-    beads = vortex_point_masses or spec.substructure.axion.point_masses
-    models, lens_parameters, settings = lens_components(system, beads)
+    point_masses = vortex_point_masses or spec.substructure.axion.point_masses
+    models, lens_parameters, settings = lens_components(system, point_masses)
     lights = lens_light(system)
     is_sersic = system.source_galaxy < 0
     border = 0 if psf is None else reach(psf, spec.instrument.pixel_scale)

@@ -169,7 +169,7 @@ def _missing(
     location: Location, manifest: Manifest, part: Split, name: SubstructureClass, count: int
 ) -> list[tuple[GroupLayout, list[int]]]:
     """A group with its missing shards; empty if it is complete."""
-    shard_size, chunk_size = group_sizes(count, manifest.frame.num_pix)
+    shard_size, chunk_size = group_sizes(count, manifest.model.num_pix)
     record = GroupRecord(split=part, substructure_class=name, count=count, shard_size=shard_size)
     held = manifest.group(record.name)
     begun = read_layout(location, record.name)
@@ -250,7 +250,7 @@ def convert_shard(
         The number of images converted.
     """
     samples, name = layout.record.samples(shard), layout.record.substructure_class
-    num_pix = manifest.frame.num_pix
+    num_pix = manifest.model.num_pix
     sizes = {"y": num_pix, "x": num_pix, "subhalo": _SUBHALOS}
     columns: dict[str, NDArray[Any]] = {}
     for column in layout.record.columns:

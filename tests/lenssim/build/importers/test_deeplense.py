@@ -145,7 +145,7 @@ def test_the_layout_is_that_of_a_simulated_archive(folder, tmp_path):
     assert float(ours["x"][1] - ours["x"][0]) == pytest.approx(0.05)
     assert ours["x"].attrs["units"] == "arcsec"
     assert ours["image"].attrs["units"] == "unknown"
-    assert imported.manifest.frame.num_pix == SIZE
+    assert imported.manifest.model.num_pix == SIZE
 
 
 def test_without_a_pixel_scale_coordinates_are_in_pixels(folder, tmp_path):
