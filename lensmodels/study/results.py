@@ -270,7 +270,7 @@ def results_of(table: pa.Table) -> list[CellResult]:
 
 
 def _from_row(row: dict[str, Any]) -> CellResult:
-    row["pretrain_seed"] = row["pretrain_seed"] or 0  # tables of before have no such column
+    row["pretrain_seed"] = row.get("pretrain_seed") or 0  # tables of before have no such column
     cell = Cell(**{name: row[name] for name in Cell.__dataclass_fields__})
     record = json.loads(row["record"])
     record["made_from"]["archive"]  # what a comparison looks at

@@ -11,7 +11,6 @@ from lenssim.archive.schema import Format
 from lenssim.build.description import describe
 from lenssim.build.plan import DEFAULT_COUNTS, planned
 from lenssim.build.run import carry_out
-from lenssim.pictures import with_checksum
 from lenssim.progress import Phase, Progress, progress_callbacks
 from lenssim.spec import CLASSES, Specification, SubstructureClass, load_spec
 
@@ -69,7 +68,10 @@ def generate(
             later call goes on from there.
     """
     spec = model if isinstance(model, Specification) else load_spec(os.fspath(model), overrides)
-    spec = with_checksum(spec)
+    if spec.source.images is not None:
+        from lenssim.pictures import with_checksum  # imports scipy
+
+        spec = with_checksum(spec)
     with planned(
         spec,
         classes,
