@@ -31,7 +31,9 @@ check: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# kernels first: a test that waited for the compiler could run out of its time
 test: check
+	$(BIN)/python -c "from lenssim.simulation import warm_up; warm_up()"
 	$(BIN)/python -m pytest
 
 test-slow: $(READY)
