@@ -320,11 +320,11 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_completes(tmp_path, monkey
             raise OSError(28, "No space left on device")
         return await store(self, key, value, *rest)
 
-    monkeypatch.setattr(LocalStore, "set", full)
-    with pytest.raises(ArchiveError, match="No space left on device") as caught:
-        make(tmp_path / "cut", train=64)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "set", full)
+        with pytest.raises(ArchiveError, match="No space left on device") as caught:
+            make(tmp_path / "cut", train=64)
     assert str(caught.value).count("\n") == 0
-    monkeypatch.undo()
     make(tmp_path / "cut", train=64)
     assert file_hashes(tmp_path / "cut") == file_hashes(tmp_path / "whole")
 
