@@ -1,17 +1,17 @@
 """Speed of the fast engine, of the whole command, and its memory.
 
-Everything is a ratio against something else in the same run, interleaved with it.
+Everything is a ratio against something else in the same run, interleaved with it. PSFs are
+included in all images, unless said otherwise.
 
-1. Images a second on one core: the fast engine at the shipped tolerance, against lenstronomy's
-   `image()` with 8x8 sub-samples, whose error is several times larger (accuracy.md). The vortex is
-   given to lenstronomy in closed form, and as 100 point masses, the way it was published.
-2. At equal sub-samples, without adaptivity: the fast engine's kernel, lenstronomy, and caustics
-   (torch, float32, vmap over images), where caustics is installed.
-3. `generate` with two workers, against rendering the same noise-free images on two threads: each
-   class, and a whole archive of all three at its usual size, with the documents that end it.
-4. Peak memory of `generate` for two sizes of archive.
-5. Images a second on one core with the PSF within pixels, against lenstronomy with the sub-samples
-   that bring it as close to the truth as the fast engine is (equal_error.py).
+1. equal_error: images a second on one core, against lenstronomy with the sub-samples that bring it
+   as close to the truth as the fast engine is (equal_error.py).
+2. kernel: at equal sub-samples, without adaptivity: lenstronomy, with its vortex in closed form and
+   as 100 point masses, the way it was published; and, where it is installed, caustics (torch,
+   float32, vmap over images), without a PSF.
+3. archive: `generate` with two workers for all three classes, with the documents that end it,
+   against rendering the same noise-free images on two threads; and the minutes that a full-size
+   archive takes at that rate.
+4. memory: its peak in `generate`, for two sizes of archive.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from equal_error import fast_image, lenstronomy_with_psf, subsamples_of_equal_error
+from equal_error import (
+    LADDER,
+    fast_image,
+    lenstronomy_with_psf,
+    psf_of,
+    subsamples_of_equal_error,
+)
 
 import lenssim
 from lensmodels.reporting.measurements import results_folder, write
@@ -40,23 +46,21 @@ from lenssim.build.shard import SIMULATED_TOGETHER
 from lenssim.population import LensSystem, random_stream
 from lenssim.rendering.reference import lenstronomy_image
 from lenssim.rendering.source import sersic_b
-from lenssim.simulation import draw_system, render, smooth_system
+from lenssim.simulation import draw_system, render
 from lenssim.spec import Sampling, Specification
 
-MODELS = ("A", "B")
-ROUNDS = 5
-COMMAND_ROUNDS = 3
-USUAL = 35_000
-"""Images of each class in an archive: 30,000 to train and 5,000 to test."""
-WHOLE = "all three, with card, picture and tables"
-PARTS = ("engines", "equal_error", "classes", "archive")
-EQUAL_ERROR_SYSTEMS = 10
-"""Systems of a class whose errors decide the sub-samples of lenstronomy."""
+MODELS = ("A", "B", "A-wide", "B-wide")
+STUDY_MODELS = ("A", "B")
+ROUNDS = 3
+FULL = 105_000
+"""Images of a full-size archive: 30,000 to train and 5,000 to test, of each class."""
+PARTS = ("equal_error", "kernel", "archive", "memory")
 SUBSAMPLES = 8
 
 MEMORY = """
 import sys, lenssim
-lenssim.generate("B", train=int(sys.argv[2]), test=0, out=sys.argv[1], workers=2)
+model, count, out = sys.argv[1:]
+lenssim.generate(model, train=int(count), test=0, out=out, workers=2)
 [peak] = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(int(peak.split()[1]) / 1024)
 """
@@ -75,47 +79,21 @@ def draw(spec: Specification, name: str, count: int) -> list[LensSystem]:
     ]
 
 
-def engines(spec: Specification, name: str, images: int) -> dict[str, float]:
-    """Milliseconds an image of each engine, medians over interleaved rounds, one core."""
-    systems = draw(spec, name, images)
-    few = systems[: max(images // 50, 2)]
-    peers: dict[str, tuple[list[LensSystem], Callable[[list[LensSystem]], object]]] = {
-        "fast": (systems, lambda batch: render(batch, spec)),
-        "lenstronomy": (
-            few,
-            lambda batch: [lenstronomy_image(system, spec, SUBSAMPLES) for system in batch],
-        ),
-    }
-    if name == "axion":
-        peers["lenstronomy, 100 point masses"] = (
-            few,
-            lambda batch: [
-                lenstronomy_image(system, spec, SUBSAMPLES, vortex_point_masses=100)
-                for system in batch
-            ],
-        )
-    regular = spec.model_copy(update={"sampling": Sampling(subsamples=SUBSAMPLES)})
-    peers["fast kernel, 8x8"] = (few, lambda batch: render(batch, regular))
-    times: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
-        for peer, (batch, work) in peers.items():
-            taken = seconds(lambda batch=batch, work=work: work(batch))
-            times.setdefault(peer, []).append(1e3 * taken / len(batch))
-    return {peer: float(np.median(values)) for peer, values in times.items()}
-
-
-def equal_error(spec: Specification, name: str, count: int) -> dict[str, float]:
-    """Milliseconds an image at the same error, PSF included, one core."""
+def equal_error(model: str, name: str, count: int) -> dict[str, Any]:
+    """Milliseconds an image at the same error, one core."""
+    spec = lenssim.load_spec(model)
     systems = draw(spec, name, count)
     subsamples, theirs, ours = subsamples_of_equal_error(systems, spec)
-    few = systems[:3]
+    few = systems[:2]
     times: list[tuple[float, float]] = []
-    for _ in range(COMMAND_ROUNDS):
+    for _ in range(ROUNDS):
         fast = seconds(lambda: [fast_image(system, spec) for system in systems]) / len(systems)
         peer = seconds(lambda: [lenstronomy_with_psf(system, spec, subsamples) for system in few])
         times.append((1e3 * fast, 1e3 * peer / len(few)))
     fast_ms, peer_ms = np.median(times, axis=0)
     return {
+        "model": model,
+        "class": name,
         "subsamples": subsamples,
         "error of lenstronomy": theirs,
         "error": ours,
@@ -124,20 +102,42 @@ def equal_error(spec: Specification, name: str, count: int) -> dict[str, float]:
     }
 
 
-def equal_subsamples(spec: Specification, name: str) -> dict[str, float]:
-    """Milliseconds an image of caustics and of the fast engine's kernel, interleaved, one core.
-
-    Apart from the rest, and after it: importing torch changes how the process gets its memory, and
-    with that the speed of lenstronomy.
-    """
+def kernel(model: str, name: str) -> dict[str, Any]:
+    """Milliseconds an image of the peers and of the fast engine's kernel, at equal sub-samples."""
+    spec = lenssim.load_spec(model)
     systems = draw(spec, name, 2)
-    caustics = caustics_peer(spec, name, systems)
-    if caustics is None:
-        return {}
     regular = spec.model_copy(update={"sampling": Sampling(subsamples=SUBSAMPLES)})
-    times = [(seconds(caustics), seconds(lambda: render(systems, regular))) for _ in range(ROUNDS)]
-    theirs, ours = 1e3 * np.median(times, axis=0) / len(systems)
-    return {"caustics, 8x8": float(theirs), "fast kernel beside caustics, 8x8": float(ours)}
+    psf = psf_of(spec, systems[0])
+
+    def lenstronomy(**options: Any) -> list[np.ndarray]:
+        return [
+            lenstronomy_image(system, spec, SUBSAMPLES, psf=psf, **options) for system in systems
+        ]
+
+    peers: dict[str, Callable[[], object]] = {"fast": lambda: render(systems, regular)}
+    peers["lenstronomy"] = lenstronomy
+    if name == "axion":
+        peers["lenstronomy, 100 point masses"] = lambda: lenstronomy(vortex_point_masses=100)
+    found = medians(peers, len(systems))
+    # last: importing torch changes how the process gets its memory, and the speed of lenstronomy
+    caustics = caustics_peer(spec, name, systems)
+    if caustics is not None:
+        on_pixels = ["instrument.psf=null", "instrument.psf_sampling=pixel"]
+        bare = lenssim.load_spec(model, on_pixels).model_copy(
+            update={"sampling": Sampling(subsamples=SUBSAMPLES)}
+        )
+        alone = {"caustics": caustics, "fast beside caustics": lambda: render(systems, bare)}
+        found |= medians(alone, len(systems))
+    return {"model": model, "class": name, **found}
+
+
+def medians(peers: dict[str, Callable[[], object]], images: int) -> dict[str, float]:
+    """Milliseconds an image of each peer, medians over interleaved rounds."""
+    times: dict[str, list[float]] = {peer: [] for peer in peers}
+    for _ in range(ROUNDS):
+        for peer, work in peers.items():
+            times[peer].append(1e3 * seconds(work) / images)
+    return {peer: float(np.median(taken)) for peer, taken in times.items()}
 
 
 def caustics_peer(
@@ -181,8 +181,8 @@ def caustics_peer(
     def image(radius, source, mass_x, mass_y, mass_radius):
         alpha_x, alpha_y = reduced_deflection_angle_sis(zero, zero, radius, x, y)
         if most:
-            item = torch.vmap(reduced_deflection_angle_point, in_dims=(0, 0, 0, None, None))
-            point_x, point_y = item(mass_x, mass_y, mass_radius, x, y)
+            deflect = torch.vmap(reduced_deflection_angle_point, in_dims=(0, 0, 0, None, None))
+            point_x, point_y = deflect(mass_x, mass_y, mass_radius, x, y)
             alpha_x, alpha_y = alpha_x + point_x.sum(0), alpha_y + point_y.sum(0)
         brightness = brightness_sersic(
             source[0], source[1], axis_ratio, angle, torch.tensor(1.0), torch.tensor(0.25),
@@ -196,61 +196,50 @@ def caustics_peer(
         with torch.no_grad():
             for first in range(0, len(systems), step):
                 part = slice(first, first + step)
-                torch.vmap(image)(theta_e[part], sources[part], *(item[part] for item in masses))
+                torch.vmap(image)(
+                    theta_e[part], sources[part], *(values[part] for values in masses)
+                )
 
     work()
     return work
 
 
-def whole_command(
-    spec: Specification, classes: Sequence[str], images: int, rounds: int
-) -> dict[str, Any]:
-    """Seconds of `generate`, of rendering its images, and of rendering also their smooth twins."""
-    systems = [system for name in classes for system in draw(spec, name, images)]
-    twins = [smooth_system(item) for item in systems if item.substructure_class != "no_sub"]
+def archive(model: str, images: int) -> dict[str, Any]:
+    """Seconds of `generate` for so many images of each class, and of rendering them, two cores."""
+    spec = lenssim.load_spec(model)
+    systems = [system for name in lenssim.CLASSES for system in draw(spec, name, images)]
 
-    def rendered(batch: list[LensSystem]) -> None:
+    def rendered() -> None:
         parts = [
-            batch[start : start + SIMULATED_TOGETHER]
-            for start in range(0, len(batch), SIMULATED_TOGETHER)
+            systems[start : start + SIMULATED_TOGETHER]
+            for start in range(0, len(systems), SIMULATED_TOGETHER)
         ]
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda part: render(part, spec), parts))
 
-    def generated() -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            with planned(spec, classes, train=images, test=0, out=folder) as work:
-                carry_out(work, workers=2)
-                simulated = time.perf_counter() - start
-                if len(classes) > 1:
-                    describe(folder)
-                    return time.perf_counter() - start
-        return simulated
+    def generated() -> None:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            planned(spec, lenssim.CLASSES, train=images, test=0, out=folder) as work,
+        ):
+            carry_out(work, workers=2)
+            describe(folder)
 
-    generated()
-    times = [
-        (
-            generated(),
-            seconds(lambda: rendered(systems)),
-            seconds(lambda: rendered(systems + twins)),
-        )
-        for _ in range(rounds)
-    ]
-    command, images_alone, with_twins = np.median(times, axis=0)
+    times = [(seconds(generated), seconds(rendered)) for _ in range(2)]
+    generate, rendering = np.min(times, axis=0)
     return {
-        "images": images,
-        "generate": float(command),
-        "rendering": float(images_alone),
-        "rendering with smooth twins": float(with_twins),
+        "model": model,
+        "images": len(systems),
+        "generate": float(generate),
+        "rendering": float(rendering),
     }
 
 
-def peak_memory(images: int) -> float:
-    """Megabytes of a process that generates three classes of so many images."""
+def peak_memory(model: str, images: int) -> float:
+    """Megabytes of a process that generates so many images of each class."""
     with tempfile.TemporaryDirectory() as folder:
         run = subprocess.run(
-            [sys.executable, "-c", MEMORY, folder, str(images)],
+            [sys.executable, "-c", MEMORY, model, str(images), folder],
             capture_output=True,
             text=True,
             check=True,
@@ -258,148 +247,127 @@ def peak_memory(images: int) -> float:
     return float(run.stdout)
 
 
-def engines_and_memory(images: int) -> dict[str, Any]:
-    """What is measured on one core, and in processes of their own."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
-    speed = [
-        {"model": model, "class": name, **engines(lenssim.load_spec(model), name, images)}
-        for model in MODELS
-        for name in lenssim.CLASSES
-    ]
-    os.sched_setaffinity(0, cores)
-    memory = {str(count): peak_memory(count) for count in (2048, 8192)}
-    os.sched_setaffinity(0, {min(cores)})
-    for row in speed:
-        row.update(equal_subsamples(lenssim.load_spec(row["model"]), row["class"]))
-    os.sched_setaffinity(0, cores)
-    return {"engines_ms": speed, "peak_memory_mb": memory}
+def tables(figures: dict[str, Any]) -> str:
+    """The measured parts as Markdown."""
+
+    def ratio(row: dict[str, Any], peer: str, base: str = "fast") -> str:
+        return f"{row[peer] / row[base]:.0f}" if peer in row else ""
+
+    parts = []
+    if "equal_error" in figures:
+        rows = [
+            [
+                row["model"],
+                row["class"],
+                row["subsamples"],
+                f"{row['error']:.2f}",
+                f"{row['error of lenstronomy']:.2f}",
+                ratio(row, "lenstronomy"),
+            ]
+            for row in figures["equal_error"]
+        ]
+        headings = ["model", "class", "sub-samples", "error", "error of lenstronomy", "faster"]
+        parts += [
+            "## Equal error, one core\n\nSub-samples with which lenstronomy is as close to the "
+            f"truth as the fast engine, or {LADDER[-1]} where even those are not enough; and how "
+            "many times faster the fast engine is then. Errors in sigma, medians.",
+            markdown_table(headings, rows),
+        ]
+    if "kernel" in figures:
+        peers = ("lenstronomy", "lenstronomy, 100 point masses")
+        rows = [
+            [
+                row["model"],
+                row["class"],
+                *(ratio(row, peer) for peer in peers),
+                ratio(row, "caustics", "fast beside caustics"),
+            ]
+            for row in figures["kernel"]
+        ]
+        headings = ["model", "class", *peers, "caustics, without PSF"]
+        parts += [
+            f"## Equal sub-samples ({SUBSAMPLES}x{SUBSAMPLES}), one core\n\nHow many times slower "
+            "than the fast engine's kernel without adaptivity.",
+            markdown_table(headings, rows),
+        ]
+    if "archive" in figures:
+        rows = [
+            [
+                row["model"],
+                row["images"],
+                f"{row['rendering'] / row['generate']:.0%}",
+                f"{row['generate'] / 60 / row['images'] * FULL:.1f}",
+            ]
+            for row in figures["archive"]
+        ]
+        headings = ["model", "images", "of rendering alone", f"minutes for {FULL:,} images"]
+        parts += [
+            "## Whole command, two cores\n\nImages a second of `generate` (draw, render, noise, "
+            "S/N, write, describe) as a share of those of rendering alone; the wide models project "
+            "out every parameter of the lens and source from each image's S/N. The fixed cost "
+            "of an archive counts in full, so that few images give too many minutes.",
+            markdown_table(headings, rows),
+        ]
+    if "memory" in figures:
+        parts += [
+            "## Peak memory of `generate`, two workers",
+            markdown_table(
+                ["model", "images of each class", "MB"],
+                [
+                    [row["model"], row["images"], f"{row['megabytes']:.0f}"]
+                    for row in figures["memory"]
+                ],
+            ),
+        ]
+    return "\n\n".join(parts)
+
+
+def merged(stored: list[dict[str, Any]], measured: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of models that were measured now, and those of other models from before."""
+    models = {row["model"] for row in measured}
+    others = [row for row in stored if row["model"] not in models]
+    return sorted(others + measured, key=lambda row: MODELS.index(row["model"]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=200, help="for each class, on one core")
-    parser.add_argument("--archive", type=int, default=8192, help="for each class, whole command")
-    parser.add_argument("--usual", type=int, default=USUAL, help="for each class, all three")
     parser.add_argument(
-        "--error-systems",
-        type=int,
-        default=EQUAL_ERROR_SYSTEMS,
-        help="for each class, whose errors decide the sub-samples of lenstronomy",
+        "--systems", type=int, default=4, help="of each class, whose errors are made equal"
     )
+    parser.add_argument(
+        "--images", type=int, default=2048, help="of each class, for the whole command"
+    )
+    parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument(
         "--only", choices=PARTS, action="append", help="measure this part, and keep the others"
     )
     arguments = parser.parse_args()
     parts = arguments.only or PARTS
     stored = results_folder() / "generation.json"
-    figures = json.loads(stored.read_text())["figures"] if arguments.only else {}
-    spec = lenssim.load_spec("B")
-    if "engines" in parts:
-        figures.update(engines_and_memory(arguments.images))
+    figures = json.loads(stored.read_text())["figures"] if stored.exists() else {}
+    pairs = [(model, name) for model in arguments.models for name in lenssim.CLASSES]
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
     if "equal_error" in parts:
-        cores = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(cores)})
-        figures["equal_error"] = [
-            {
-                "model": model,
-                "class": name,
-                **equal_error(lenssim.load_spec(model), name, arguments.error_systems),
-            }
-            for model in MODELS
-            for name in lenssim.CLASSES
-        ]
-        os.sched_setaffinity(0, cores)
-    if "classes" in parts:
-        figures["classes_s"] = [
-            {"class": name, **whole_command(spec, [name], arguments.archive, COMMAND_ROUNDS)}
-            for name in lenssim.CLASSES
-        ]
+        measured = [equal_error(model, name, arguments.systems) for model, name in pairs]
+        figures["equal_error"] = merged(figures.get("equal_error", []), measured)
+    if "kernel" in parts:
+        figures["kernel"] = [kernel(model, name) for model, name in pairs if model in STUDY_MODELS]
+    os.sched_setaffinity(0, cores)
     if "archive" in parts:
-        figures["archive_s"] = [
-            {"class": WHOLE, **whole_command(spec, lenssim.CLASSES, arguments.usual, 2)}
+        measured = [archive(model, arguments.images) for model in arguments.models]
+        figures["archive"] = merged(figures.get("archive", []), measured)
+    if "memory" in parts:
+        figures["memory"] = [
+            {"model": model, "images": images, "megabytes": peak_memory(model, images)}
+            for model in arguments.models
+            for images in (arguments.images // 4, arguments.images)
         ]
-    command = figures["classes_s"] + figures["archive_s"]
-    speed, memory = figures["engines_ms"], figures["peak_memory_mb"]
-
-    def ratio(row: dict, peer: str, base: str = "fast") -> str:
-        return f"{row[peer] / row[base]:.0f}" if peer in row else ""
-
-    text = "\n\n".join(
-        [
-            "## Engine, one core\n\nHow many times faster than lenstronomy with 8x8 sub-samples.",
-            markdown_table(
-                ["model", "class", "against lenstronomy", "against it with 100 point masses"],
-                [
-                    [
-                        row["model"],
-                        row["class"],
-                        ratio(row, "lenstronomy"),
-                        ratio(row, "lenstronomy, 100 point masses"),
-                    ]
-                    for row in speed
-                ],
-            ),
-            "## Equal error, PSF included, one core\n\nSub-samples with which lenstronomy is as "
-            "close to the truth as the fast engine, and how many times faster the latter is then.",
-            markdown_table(
-                ["model", "class", "sub-samples", "error", "error of lenstronomy", "faster"],
-                [
-                    [
-                        row["model"],
-                        row["class"],
-                        str(row["subsamples"]),
-                        f"{row['error']:.2f}",
-                        f"{row['error of lenstronomy']:.2f}",
-                        ratio(row, "lenstronomy"),
-                    ]
-                    for row in figures.get("equal_error", [])
-                ],
-            ),
-            "## Equal sub-samples (8x8), one core\n\nHow many times slower than the fast engine's "
-            "kernel without adaptivity.",
-            markdown_table(
-                ["model", "class", "lenstronomy", "caustics"],
-                [
-                    [
-                        row["model"],
-                        row["class"],
-                        ratio(row, "lenstronomy", "fast kernel, 8x8"),
-                        ratio(row, "caustics, 8x8", "fast kernel beside caustics, 8x8"),
-                    ]
-                    for row in speed
-                ],
-            ),
-            "## Whole command, two cores\n\nImages a second of `generate` (draw, render, noise, "
-            "S/N, write) as a share of those of rendering alone.",
-            markdown_table(
-                [
-                    "class",
-                    "images of each",
-                    "of rendering the images",
-                    "of rendering them and their smooth twins",
-                ],
-                [
-                    [
-                        row["class"],
-                        row["images"],
-                        f"{row['rendering'] / row['generate']:.0%}",
-                        f"{row['rendering with smooth twins'] / row['generate']:.0%}",
-                    ]
-                    for row in command
-                ],
-            ),
-            "## Peak memory of `generate`, two workers\n",
-            markdown_table(
-                ["images of each class", "MB"], [[n, f"{mb:.0f}"] for n, mb in memory.items()]
-            ),
-        ]
-    )
     write(
         "generation",
         "Speed is given as ratios within one run, medians over interleaved rounds.",
-        figures,
-        text,
+        {part: figures[part] for part in PARTS if part in figures},
+        tables(figures),
         ["numpy", "numba", "lenstronomy", "zarr"],
     )
 

@@ -29,33 +29,40 @@ def figures(name: str) -> Any:
 
 
 def simulator() -> str:
-    """Error and speed of the fast engine, beside lenstronomy's."""
-    speed = {(row["model"], row["class"]): row for row in figures("generation")["engines_ms"]}
+    """Error of the fast engine, and its speed beside lenstronomy's at that error."""
+    speed = {(row["model"], row["class"]): row for row in figures("generation")["equal_error"]}
     rows = []
     for row in figures("accuracy"):
         key = row["model"], row["class"]
-        if row["model"] in MODELS:
-            errors = [
-                f"{row[what]['median']:.2f} / {row[what]['p99']:.2f}"
-                for what in ("fast against converged", "lenstronomy 8x8 against converged")
-            ]
+        if key in speed:
+            error = f"{row['fast']['median']:.2f} / {row['fast']['p99']:.2f}"
+            subsamples = speed[key]["subsamples"]
             ratio = speed[key]["lenstronomy"] / speed[key]["fast"]
-            rows.append([*key, *errors, f"{ratio:.0f}x"])
-    headings = ["model", "class", "error of lenssim", "of lenstronomy, 8x8", "speed against it"]
+            rows.append([*key, error, f"{subsamples}x{subsamples}", f"{ratio:.0f}x"])
+    headings = ["model", "class", "error of lenssim", "lenstronomy needs", "speed against it"]
     return markdown_table(headings, rows)
 
 
 def archives() -> str:
     """Cost of what surrounds the rendering."""
     made, stored = figures("generation"), figures("archives")
-    [whole] = made["archive_s"]
     shards, checked = stored["shard writing, images/s"], stored["checking, s"]
     rows = [
         [
-            "images/s of the whole `generate`, all three classes, against rendering alone",
+            "images/s of the whole `generate`, all three classes, against rendering alone, "
+            f"model {whole['model']}",
             f"{whole['rendering'] / whole['generate']:.0%}",
-        ],
-        ["peak memory of `generate`", f"{max(made['peak_memory_mb'].values()):.0f} MB"],
+        ]
+        for whole in made["archive"]
+    ]
+    rows += [
+        [
+            f"peak memory of `generate`, {row['images']} images of each class of {row['model']}",
+            f"{row['megabytes']:.0f} MB",
+        ]
+        for row in made.get("memory", [])
+    ]
+    rows += [
         [
             "writing shards, against webdataset's ShardWriter",
             f"{shards['ours'] / shards['ShardWriter']:.1f}x",
