@@ -263,10 +263,9 @@ def _carry_out(
 def _compile(spec: Specification, settings: FitSettings, phase: Phase | None) -> None:
     """Compiles the kernels of a fit before threads need them."""
     from lenssim.lens_fit.image_fit import fit_image
-    from lenssim.rendering import kernels_are_compiled
+    from lenssim.simulation import compile_kernels
 
-    if phase is not None and not kernels_are_compiled():
-        phase("compiling kernels (once, about 60 s)")
+    compile_kernels(phase)
     num_pix = spec.instrument.num_pix
     axis = np.arange(num_pix) - 0.5 * (num_pix - 1)
     ring = np.exp(-0.02 * (np.hypot(*np.meshgrid(axis, axis)) - 0.25 * num_pix) ** 2)

@@ -127,6 +127,9 @@ def fit_image(
         psf_fwhm: arcsec, of an instrument whose PSF varies; the middle of its range if not given.
         settings: those of `FitSettings` if not given.
 
+    Returns:
+        The best of the fits from some starts; values are NaN if there is nowhere to start from.
+
     Raises:
         UsageError: where the image is not one of that instrument, or the lens has light.
     """
