@@ -1,28 +1,23 @@
 """Archives: the data sets on disk, or behind a URL, that everything else reads.
 
-schema         the columns
-card           README.md
-croissant      croissant.json
-content        what groups hold, in Zarr or in shards, and as CSV
-documents      writes all that goes beside the data
-server_errors  what a failed request means
-remote         requests to servers
-location       files at a path or URL
-lock           holding a location for one writer
-ownership      which files in a folder are the archive's own
-manifest       archive.json
-webdataset     the bytes of a WebDataset shard
-writer         groups, shard by shard
-reader         open_archive, which checks what it reads
-verify         every file, the structure and the columns against the manifest
-versions       the versions of a published data set
-publish        immutable versions in a folder or bucket
+schema            the columns: base, those that only some specifications store, those of a fit
+manifest          archive.json
+layout            shape and shards of a group's arrays
+writer, reader    groups shard by shard; `open_archive`, which checks what it reads
+webdataset        the bytes of a WebDataset shard
+content           what groups hold, in Zarr or in shards, and as CSV
+documents         writes README.md (card), croissant.json (croissant) and columns/
+audit_record      audit.json
+ownership         which files in a folder are the archive's own
+integrity         every file, the structure and the columns against the manifest
+publish           immutable versions in a folder or bucket; versions finds them
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lenssim.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from lenssim.archive.manifest import GroupRecord, Manifest, read_manifest
@@ -52,9 +47,5 @@ _HOMES = {
     "read_manifest": "lenssim.archive.manifest",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: a command's help needs no zarr."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lenssim.archive' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
+"""Imports a public name when it is first used: a command's help needs no zarr."""

@@ -26,14 +26,18 @@ def draw_system(
 
     Args:
         spec: the priors.
-        substructure_class: "axion", "cdm" or "no_sub".
-        generator: the image's own stream, see `random_stream`.
+        substructure_class: what the lens holds besides its halo.
+        generator: random stream of the image alone, see `random_stream`.
         measure_arc: magnification and S/N of the arc, `lenssim.simulation.measure_arc`; needed
-            where the specification selects by them.
-        split: of the image: pictures of galaxies are of one split alone.
+            if the specification selects by them.
+        split: selects the galaxies whose pictures may be the source.
+
+    Returns:
+        The system, with the smooth halo made lighter by its substructure or ring-neutral, as the
+        specification says.
 
     Raises:
-        UsageError: where the substructure drawn outweighs the lens that contains it, or the
+        UsageError: if the substructure drawn outweighs the lens that contains it, or the
             selection keeps next to nothing.
     """
     if spec.selection is None:
