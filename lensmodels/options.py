@@ -242,6 +242,11 @@ def pretrained_options(run: Path, data: str | None) -> dict[str, Any]:
 def check_run(config: RunConfig, out: Path, resume: bool) -> None:
     """Refuse what is wrong with the folder of a run, before torch is imported.
 
+    Args:
+        config: settings of the run that is asked for.
+        out: folder of the run.
+        resume: whether a run that is there is to be continued.
+
     Raises:
         UsageError: if the folder cannot be written, or holds a run that cannot be resumed.
     """

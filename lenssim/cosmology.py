@@ -171,11 +171,14 @@ def lensing_geometry(
     """Distances in Mpc for the cosmology of a specification.
 
     Args:
-        spec: its own redshifts are taken, which must then be fixed, where none are given.
-        z_lens, z_source: of an image, where the specification draws them.
+        spec: its own redshifts are taken if they are fixed.
+        z_lens, z_source: of an image, if the specification draws them.
 
     Returns:
         Distances in Mpc to the lens, to the source, and between the two.
+
+    Raises:
+        UsageError: if the specification draws redshifts and none are given.
     """
     if spec.lens.redshift.is_fixed and spec.source.redshift.is_fixed:
         return _geometry(

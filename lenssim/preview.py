@@ -106,7 +106,11 @@ def is_preview(path: Path) -> bool:
 
 
 def preview_png(archive: str | os.PathLike[str] | Archive) -> bytes:
-    """The picture of `draw_preview` as the bytes of a PNG file, the same for the same archive."""
+    """The picture of `draw_preview` as the bytes of a PNG file, the same for the same archive.
+
+    Raises:
+        ArchiveError: if the archive holds no complete group.
+    """
     opened = archive if isinstance(archive, Archive) else open_archive(archive)
     groups = _groups_to_show(opened)
     if not groups:

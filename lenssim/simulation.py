@@ -271,7 +271,17 @@ def simulate_many(
 ) -> list[Simulation]:
     """Simulates images of one group together, which costs less than one by one.
 
-    Arguments are those of `simulate`, with several indices.
+    Args:
+        spec: what is simulated.
+        seed, split, substructure_class: key of the group's random streams.
+        indices: sample indices of the images, each with a stream of its own.
+        engine_name: what renders them.
+
+    Returns:
+        One simulation an index; image i has the same bits in any company.
+
+    Raises:
+        UsageError: as of `draw_system`.
     """
     streams = GroupStreams(seed, spec.name, split, substructure_class)
     systems = [

@@ -98,7 +98,18 @@ def _mass_variance(mass: FloatArray) -> FloatArray:
 def median_concentration(
     relation: ConcentrationRelation, m200: ArrayLike, z: ArrayLike, h0: float, om0: float
 ) -> FloatArray:
-    """Median concentration c_200 of halos by a named relation; arguments are those of each."""
+    """Median concentration c_200 of halos by a named relation.
+
+    Args:
+        relation: "dutton_maccio_2014" or "ludlow_2016".
+        m200: mass inside 200 times the critical density, Msun.
+        z: redshift.
+        h0: Hubble constant, km/s/Mpc.
+        om0: matter density; only Ludlow et al. need it.
+
+    Returns:
+        c_200, in the common shape of `m200` and `z`.
+    """
     if relation == "ludlow_2016":
         return ludlow_concentration(m200, z, h0, om0)
     return dutton_maccio_concentration(m200, z, h0)

@@ -111,7 +111,16 @@ def read_piece(
     columns: Columns,
     first: int,
 ) -> None:
-    """Reads a piece into arrays of a window, from place `first` on."""
+    """Reads a piece of a group into the arrays of a window.
+
+    Args:
+        source: of the images.
+        groups: names of its groups, by the index that pieces have.
+        piece: samples to read, n of them.
+        images: of the window, (size, y, x); places `first` to `first + n` are overwritten.
+        columns: of the window by name, (size,); the same places are overwritten.
+        first: place of the piece's first sample.
+    """
     place = slice(first, first + len(piece))
     stored = source.read(groups[piece.group], piece.start, piece.stop, images[place])
     for name, values in stored.items():

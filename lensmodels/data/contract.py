@@ -229,7 +229,14 @@ class ImageContract(InstrumentFacts):
 def differs(
     ours: float | None, theirs: float | None, *, relative: float = 0.0, absolute: float = 0.0
 ) -> bool:
-    """Whether two numbers, both known, differ by more than a tolerance."""
+    """Whether two numbers, both known, differ by more than a tolerance.
+
+    Args:
+        ours: of the training images; None if not known.
+        theirs: of the images compared with them; None if not known.
+        relative: tolerance as a share of `ours`.
+        absolute: tolerance that is added to it.
+    """
     if ours is None or theirs is None:
         return False
     return abs(theirs - ours) > absolute + relative * abs(ours)

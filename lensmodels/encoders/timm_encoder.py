@@ -94,7 +94,14 @@ class Encoder(nn.Module):
     def pooled_and_regions(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What `forward` and `regions` give, from one pass through the model.
 
-        Args and errors are those of `regions`.
+        Args:
+            images: scaled, (n, 1, height, width).
+
+        Returns:
+            Pooled features, (n, num_features), and features of regions.
+
+        Raises:
+            UsageError: if the model gives no features of single regions.
         """
         network: Any = self.network  # timm's models have no common type
         find = getattr(network, "forward_features", None)

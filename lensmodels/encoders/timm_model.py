@@ -46,7 +46,14 @@ class TimmModel(nn.Module):
         self.reset_classifier(num_classes)
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """Features of places: (n, c, h, w), (n, h, w, c) or (n, prefix tokens + places, c)."""
+        """Features of places: (n, c, h, w), (n, h, w, c) or (n, prefix tokens + places, c).
+
+        Args:
+            images: (n, channels, height, width).
+
+        Raises:
+            NotImplementedError: if a subclass does not define it.
+        """
         raise NotImplementedError
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:

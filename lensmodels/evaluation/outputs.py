@@ -65,7 +65,13 @@ def write_predictions(out: Path, table: pd.DataFrame) -> None:
 
 
 def write_embeddings(out: Path, table: pd.DataFrame, embeddings: NDArray[np.float32]) -> None:
-    """Writes embeddings, (n, features), with the columns of their images, by the suffix."""
+    """Writes embeddings with the columns of their images; no half-written file is ever seen.
+
+    Args:
+        out: .parquet or .zarr, which decides the format.
+        table: one row an image.
+        embeddings: (n, features).
+    """
     with written_whole(out) as part:
         (_write_parquet if out.suffix.lower() == ".parquet" else _write_zarr)(
             part, table, embeddings

@@ -70,6 +70,11 @@ def evaluation_folder(run: Path, data: str | None = None, out: Path | None = Non
 
     NAME is the model of the archive with the first digits of its data's fingerprint.
 
+    Args:
+        run: folder of the run.
+        data: folder or URL of the archive, if it is not the one that the run names.
+        out: folder that was asked for.
+
     Raises:
         UsageError: if there is no trained model, or `data` is an image file.
         DataError: if the archive cannot be read.

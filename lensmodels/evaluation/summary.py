@@ -124,15 +124,20 @@ def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str,
 def auc_by_snr(
     table: pd.DataFrame, *, seed: int = 0, resamples: int = bootstrap.RESAMPLES
 ) -> list[dict[str, Any]]:
-    """How well substructure is told from none, by how much of it there is to see.
+    """How well substructure is told from none, in bins of its S/N.
 
-    In each bin of S/N, the images with substructure against all without, ranked by 1 - p_no_sub:
-    all classes together ("all"), and each of several by itself where the bin has enough of it.
-    Images of unknown S/N are left out.
+    In each bin, the images with substructure against all without, ranked by 1 - p_no_sub: all
+    classes together ("all"), and each of several by itself if the bin has enough of it. Images of
+    unknown S/N are left out.
+
+    Args:
+        table: predictions, one row an image, with its label and S/N.
+        seed: of the bootstrap.
+        resamples: of the test images, for the intervals.
 
     Returns:
-        One entry a bin and class: low, high (S/N), class, count, auc, ci95; none where there are
-        no images without substructure, or no S/N is known.
+        One entry a bin and class: low, high (S/N), class, count, auc, ci95; none if no image is
+        without substructure, or no S/N is known.
     """
     names = [name for name in classes_of(table) if name != "no_sub"]
     labels = labels_of(table)

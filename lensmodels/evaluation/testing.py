@@ -163,6 +163,10 @@ def run_test(
 
     Returns:
         Predictions, one row an image, and what they are scored by.
+
+    Raises:
+        LensmodelsError: if a prediction is not finite.
+        UsageError, DataError: as of `open_data`.
     """
     classes = tuple(name for name in model.task.classes if manifest.group(f"test/{name}"))
     data = inference.open_data(

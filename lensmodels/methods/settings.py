@@ -51,7 +51,13 @@ class HeadSettings(StageSettings):
     encoder as in the paper, and no fewer than suits small encoders."""
 
     def width(self, features: int, *, per_feature: int, at_least: int) -> int:
-        """Hidden units for an encoder of so many features."""
+        """Hidden units of a head: those set, or in proportion to the encoder's features.
+
+        Args:
+            features: of the encoder.
+            per_feature: hidden units for each of them, as in the paper.
+            at_least: lower bound, for small encoders.
+        """
         return self.hidden_units or max(at_least, per_feature * features)
 
 

@@ -29,7 +29,13 @@ from lenssim.storage.atomic import replacing
 
 
 def write_measured(run: Path, config: RunConfig, scaling: InputScaling) -> None:
-    """Writes RUN/config.yaml of a run whose data were measured, and the tensors of its scaling."""
+    """Writes RUN/config.yaml of a run whose data were measured, and the tensors of its scaling.
+
+    Args:
+        run: folder of the run.
+        config: its settings, with what was measured.
+        scaling: of the input; has tensors only if it whitens.
+    """
     if scaling.whitening is not None:
         _save_tensors(run / SCALING, scaling.whitening.tensors())
     write_config(run, config)

@@ -161,6 +161,12 @@ def paired_interval(
     """95% interval of the difference, first less second, of two runs on the same images.
 
     Both see the same resamples, so what is easy or hard for both drops out.
+
+    Args:
+        first, second: statistics as of `intervals`, of either run.
+        strata: class of each image, (n,): resamples keep the size of every class.
+        seed: of the resamples.
+        count: number of resamples.
     """
     return intervals(
         [lambda counts: first(counts) - second(counts)], strata, seed=seed, count=count

@@ -86,7 +86,13 @@ def select(
     task: TaskName,
     labels: float = 1.0,
 ) -> list[CellResult]:
-    """Cells that differ in their pretraining and seed only, in the order of these."""
+    """Cells that differ in their pretraining and seed only, in the order of these.
+
+    Args:
+        results: cells of any kind.
+        model, method, encoder, task: that the cells must have.
+        labels: share of the labels that they must have been finetuned with.
+    """
     wanted = (model, method, encoder, task, labels)
     matching = [
         result
@@ -131,10 +137,14 @@ def score_of(cells: Sequence[CellResult], by: str) -> Score:
 
 
 def difference_of(first: Sequence[CellResult], second: Sequence[CellResult], by: str) -> Difference:
-    """First less second; over the seeds that both have, where there are any.
+    """First less second, over the seeds that both have if they share any.
+
+    Args:
+        first, second: cells of one kind each, as `select` gives them.
+        by: name of the score.
 
     Raises:
-        LensmodelsError: where they were not tested on the same images.
+        LensmodelsError: if they were not tested on the same images.
     """
     _check_images([*first, *second])
     return difference(_trainings(first, by), _trainings(second, by))

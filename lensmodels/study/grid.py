@@ -314,9 +314,15 @@ def cells_of_models(cells: Sequence[Cell], models: Collection[str]) -> list[Cell
 
 
 def share_of(grid: Grid, cells: Sequence[Cell], part: int, parts: int) -> list[Cell]:
-    """The cells for one machine of several, counted from 1; those of a family stay together.
+    """The cells for one machine of several; those of a family stay together.
 
     Families are dealt out by their work, the largest first, each to the machine that has least.
+
+    Args:
+        grid: that the cells are of.
+        cells: to deal out.
+        part: which machine, from 1.
+        parts: number of machines.
     """
     work = grid.work(cells)
     loads = [0.0] * parts

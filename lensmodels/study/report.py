@@ -100,7 +100,13 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
 
 
 def report_text(grid: Grid, results: Sequence[CellResult], sections: Iterable[Section]) -> str:
-    """The report as Markdown, without its plots."""
+    """The report as Markdown, without its plots.
+
+    Args:
+        grid: that was run.
+        results: of all cells that are done.
+        sections: made from them, in order.
+    """
     text = [f"{_HEADING}\n\n{_subtitle(grid, results)}"]
     text += [section.markdown for section in sections]
     text += ["## How the numbers are made", *_NOTES, *_scaling_notes(results)]

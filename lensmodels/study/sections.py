@@ -63,7 +63,13 @@ class Section:
         return "\n\n".join(parts)
 
     def add_plot(self, name: str, heading: str, caption: str, figure: Figure) -> None:
-        """Adds a plot under the name of its file."""
+        """Adds a plot to the section.
+
+        Args:
+            name: of its file, without a suffix.
+            heading, caption: above and below it.
+            figure: matplotlib's; drawn now.
+        """
         self.plots_by_name[name] = PagePlot(heading, caption, png_of(figure))
 
 

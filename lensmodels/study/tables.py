@@ -80,7 +80,15 @@ def baseline_table(
     sentence: str,
     more: dict[str, list[TableCell]] | None = None,
 ) -> Table:
-    """Scores and differences from the baselines; further columns by heading."""
+    """Scores of methods and their baselines, with the differences.
+
+    Args:
+        title: above the table.
+        task: decides the digits.
+        rows: one a method and encoder.
+        sentence: below the table.
+        more: further columns by heading, a cell for each row.
+    """
     digits, more = _DIGITS[task], more or {}
     headings = ["supervised", "equal compute", "pretrained"]
     headings += ["minus supervised", "minus equal compute"]
@@ -146,7 +154,14 @@ def significance_summary(rows: Sequence[ComparedRow]) -> str:
 def baselines_table(
     grid: Grid, results: Sequence[CellResult], model: str, task: TaskName
 ) -> Iterator[Table]:
-    """Scores of the baselines of every encoder, where there are others than those beside rows."""
+    """Scores of the baselines of every encoder; no table if all stand beside rows already.
+
+    Args:
+        grid: that was run.
+        results: of its cells.
+        model: whose images the cells were trained on.
+        task: of the cells.
+    """
     of_rows = {(name, row.encoder) for row in grid.rows for name in (BASELINE, LONG_BASELINE)}
     scores = {
         (name, encoder): score_of(cells[name], score_name(task))
@@ -173,7 +188,14 @@ def with_pooled_gain(
 ) -> str:
     """A sentence, with the gain over the supervised baseline that the rows have on average.
 
-    Without it where rows have one pretraining each, as its interval would not know their scatter.
+    It stays as it is if rows have one pretraining each: an interval would not know their scatter.
+
+    Args:
+        sentence: ends with a full stop, or is empty.
+        results: of the whole grid.
+        rows: of one table.
+        task: of the rows.
+        by: name of the score.
     """
     gain = pooled_gain(results, rows, task, by)
     if gain is None or gain.trainings < MIN_TRAININGS:
@@ -194,7 +216,13 @@ def cells_by_method(
     task: TaskName,
     labels: float = 1.0,
 ) -> dict[str, list[CellResult]]:
-    """Cells of each method with an encoder that has any, the baselines first."""
+    """Cells of each baseline and method, the baselines first; methods without cells are left out.
+
+    Args:
+        grid: that was run; its rows name the methods of an encoder.
+        results: of its cells.
+        model, encoder, task, labels: that the cells must have.
+    """
     methods = [*BASELINES, *(row.method for row in grid.rows if row.encoder == encoder)]
     cells = {
         method: select(

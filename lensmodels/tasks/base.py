@@ -48,7 +48,11 @@ class Task(ABC):
         """Mean loss of a batch; outputs are the head's, (n, output_size)."""
 
     def auxiliary_loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """What is added to the loss: of the second head's outputs, (n, auxiliary_size)."""
+        """What is added to the loss: of the second head's outputs, (n, auxiliary_size).
+
+        Raises:
+            NotImplementedError: if a task has a second head and does not define it.
+        """
         raise NotImplementedError
 
     @abstractmethod

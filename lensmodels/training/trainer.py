@@ -49,7 +49,19 @@ class InterruptedTrainingError(LensmodelsError):
 def fit_stage(
     stage: StageName, config: RunConfig, run: Path, module: Module, data: LensDataModule
 ) -> None:
-    """Trains a module for a stage, from its checkpoint where there is one."""
+    """Trains a module for a stage, from the stage's checkpoint if there is one.
+
+    Args:
+        stage: "pretrain" or "finetune".
+        config: settings of the run.
+        run: its folder, which gets checkpoints and logs.
+        module: that is trained, in place.
+        data: its batches.
+
+    Raises:
+        InterruptedTrainingError: if training was stopped by a signal; the checkpoint is kept.
+        LensmodelsError: if there is not enough memory, or the checkpoint does not fit the module.
+    """
     settings: Any = getattr(config, stage)
     every = max(1, settings.epochs // _LOOKS)
     checkpoint = KeepCheckpoint(run / CHECKPOINTS / f"{stage}.ckpt", every)

@@ -56,7 +56,12 @@ class Draws:
         self.device = device
 
     def uniform(self, low: float, high: float, columns: int = 1) -> Tensor:
-        """Uniform numbers, (n, columns)."""
+        """Uniform numbers for this process's part of the batch, (n, columns).
+
+        Args:
+            low, high: range of the numbers.
+            columns: numbers an image.
+        """
         numbers = torch.rand(self.total, columns, generator=self.generator, device=self.device)
         return low + (high - low) * numbers[self.part]
 

@@ -44,12 +44,23 @@ class Column:
 
 
 def vortex_column(name: str, long_name: str, units: str, least: float = -math.inf) -> Column:
-    """A column of the axion class."""
+    """A column that only the axion class has, float64.
+
+    Args:
+        name: of the variable in the archive, also a field of `LensSystem`.
+        long_name: what it is, for readers of the archive.
+        units: as CF writes them; "1" without dimension.
+        least: smallest value that verification accepts.
+    """
     return Column(name, "float64", long_name, units, classes=("axion",), least=least)
 
 
 def subhalo_column(name: str, long_name: str, units: str, least: float = -math.inf) -> Column:
-    """A column of the cdm class, one number a subhalo."""
+    """A column that only the cdm class has, float64, (sample, subhalo), padded with NaN.
+
+    Args:
+        name, long_name, units, least: as of `vortex_column`.
+    """
     return Column(
         name,
         "float64",

@@ -80,9 +80,15 @@ def snr_percentiles(archive: Archive, group: GroupRecord, name: str) -> NDArray[
 
 
 def first_images(archive: Archive, group: GroupRecord, count: int) -> NDArray[np.float32]:
-    """The first images of a group, shape (n, y, x).
+    """The first images of a group.
 
-    Fewer than `count` where the group, or its first WebDataset shard, has fewer.
+    Args:
+        archive: opened.
+        group: complete, in either format.
+        count: images wanted; fewer come if the group, or its first WebDataset shard, holds fewer.
+
+    Returns:
+        e-/s, shape (n, y, x).
     """
     if "zarr" in group.formats:
         dataset = archive.dataset(group.split, group.substructure_class)[["image"]]

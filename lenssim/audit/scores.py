@@ -151,7 +151,16 @@ Learner = Callable[[FloatArray, NDArray[np.int64], FloatArray], FloatArray]
 def gradient_boosting(
     features: FloatArray, labels: NDArray[np.int64], scored: FloatArray
 ) -> FloatArray:
-    """Probability of each class by scikit-learn's histogram-based gradient boosting."""
+    """Class probabilities by scikit-learn's histogram-based gradient boosting.
+
+    Args:
+        features: of the images to train on, shape (n, features); NaN counts as missing.
+        labels: classes of these images, shape (n,).
+        scored: features of the images to score, shape (m, features).
+
+    Returns:
+        Probabilities, shape (m, classes), in the order of the sorted labels.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(**_SETTINGS)

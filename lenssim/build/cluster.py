@@ -115,6 +115,10 @@ class Cluster:
 
         The wait is for a task, not for a worker: an adaptive cluster starts workers only when there
         is something to do.
+
+        Raises:
+            ClusterError: if no worker comes in time, none can run this version, or one does not see
+                the folder.
         """
         try:
             self._run([(check_machine, VERSION, self._folder)], lambda index, result: None)
@@ -248,13 +252,22 @@ def check_machine(version: str, folder: str | None) -> int:
 
 
 def run_task(version: str, folder: str | None, task: Callable[..., int], *arguments: Any) -> int:
-    """What a worker does for each task: `check_machine`, and then the task."""
+    """What a worker does for each task: `check_machine`, and then the task.
+
+    Args:
+        version: of lenssim on the machine that sends the task.
+        folder: local one that the task uses, absolute, or None.
+        task: returns the number of images that it made; takes `arguments`.
+
+    Raises:
+        LenssimError: of the same type as the task's, without the errors that led to it, not all of
+            which can be sent.
+    """
     try:
         check_machine(version, folder)
         return task(*arguments)
     except LenssimError as error:
         failure = type(error)(str(error))
-    # without the errors that led to it, not all of which can be sent
     raise failure
 
 

@@ -25,7 +25,11 @@ class _StoppedError(Exception):
 
 
 def thread_count(workers: int | None) -> int:
-    """Threads to use on this machine: as many as asked for, or all cores."""
+    """Threads to use on this machine: as many as asked for, or all cores that the process may use.
+
+    Raises:
+        UsageError: if `workers` is not between 1 and 4096.
+    """
     if workers is not None and not 1 <= workers <= 4096:
         raise UsageError(f"workers = {workers} must be between 1 and 4096.")
     return workers or len(os.sched_getaffinity(0))

@@ -112,7 +112,13 @@ def empty_columns(
 def fill_columns(
     columns: dict[str, NDArray[Any]], start: int, simulations: Sequence[Simulation]
 ) -> None:
-    """Writes simulations into the rows of every column that begin at `start`."""
+    """Writes simulations of one class into rows of a shard's columns.
+
+    Args:
+        columns: arrays by name of the column, (sample, ...); changed.
+        start: row of the first simulation.
+        simulations: of the samples from there on.
+    """
     systems = [simulation.system for simulation in simulations]
     rows = slice(start, start + len(simulations))
     for name, values in columns.items():

@@ -48,7 +48,16 @@ class SmoothLens:
 def draw_smooth_lens(
     spec: Specification, generator: np.random.Generator, split: Split = "train"
 ) -> SmoothLens:
-    """Draws a lens without substructure and its source, whatever the selection says of them."""
+    """Draws a lens without substructure, and its source, without applying the selection.
+
+    Args:
+        spec: the priors.
+        generator: random stream of the image alone.
+        split: selects the galaxies whose pictures may be the source.
+
+    Returns:
+        Fields of the system, distances, mass in Msun and theta_0 in arcsec.
+    """
     lens, source = spec.lens, spec.source
     z_lens = lens.redshift.draw(generator)
     z_source = source.redshift.draw(generator, {"lens_redshift": z_lens})

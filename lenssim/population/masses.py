@@ -13,7 +13,14 @@ from lenssim.spec import Prior
 def draw_fraction(
     mass: Prior | None, f_sub: Prior | None, total_mass: float, generator: np.random.Generator
 ) -> float:
-    """Mass in substructure: drawn itself, or as the fraction f_sub of the Einstein mass."""
+    """Draws the mass in substructure, Msun.
+
+    Args:
+        mass: prior of the mass itself, Msun, if the specification gives it.
+        f_sub: otherwise, prior of its fraction of the Einstein mass.
+        total_mass: Einstein mass, Msun.
+        generator: random stream of the image.
+    """
     if mass is not None:
         return mass.draw(generator)
     assert f_sub is not None  # the specification is validated

@@ -100,7 +100,13 @@ def _failed_cut(
 
 
 def failed_light_cut(selection: Selection, magnification: float, arc_snr: float) -> str | None:
-    """Name of the first cut that an arc fails; None where it passes."""
+    """Name of the first cut that an arc fails, None if it passes.
+
+    Args:
+        selection: the cuts of the specification.
+        magnification: flux of the lensed source over that of the source.
+        arc_snr: S/N of the brightest pixels of the lensed source.
+    """
     if selection.magnification_min is not None and magnification < selection.magnification_min:
         return "magnification_min"
     if selection.arc_snr_min is not None and arc_snr < selection.arc_snr_min:

@@ -156,6 +156,12 @@ def size_at_magnitude(p: Parameters, magnitude: float, generator: np.random.Gene
         p: intercept, slope, reference, scatter_dex, low, high.
         magnitude: of the galaxy.
         generator: of which one number is taken.
+
+    Returns:
+        The radius, arcsec.
+
+    Raises:
+        SpecError: if the range is more than `MAX_TAIL` times the scatter from the median radius.
     """
     intercept, slope, reference, scatter, low, high = p
     median = intercept + slope * (magnitude - reference)

@@ -198,9 +198,15 @@ def within(
     unit: str = "",
     dependent: str | None = None,
 ) -> AfterValidator:
-    """Validator that holds a number, or a prior's whole support, inside a range.
+    """A pydantic validator that holds a number, or a prior's whole support, inside a range.
 
-    `dependent` is the distribution that may depend on another value of the image here.
+    Its ValueError says what is allowed, which `loading` makes a sentence with the key and value.
+
+    Args:
+        above, below: bounds that are not allowed themselves.
+        least, most: bounds that are allowed themselves.
+        unit: of the numbers, for the sentence and the reference.
+        dependent: kind of distribution that may depend on another value of the image here.
     """
     bounds = [
         (above, lambda low, high: low > above, "greater than"),
@@ -231,7 +237,10 @@ def within(
 
 
 def matching(pattern: str, words: str) -> AfterValidator:
-    """Validator that holds a text to a pattern, which the words describe."""
+    """A pydantic validator that holds a text to a regular expression, which `words` describe.
+
+    Its ValueError says "must be ..." with these words.
+    """
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):

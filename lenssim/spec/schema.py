@@ -158,7 +158,12 @@ class Specification(Section):
 
     @property
     def subhalo_bound(self) -> int:
-        """The number of subhalos that no image of the cdm class exceeds."""
+        """The number of subhalos that no image of the cdm class exceeds.
+
+        Raises:
+            ValueError: if the number depends on redshifts, radii or profiles and the selection
+                does not limit it; validation refuses such a specification.
+        """
         subhalos = self.substructure.cdm
         if subhalos.count is not None:
             return round(subhalos.count.support[1])

@@ -65,7 +65,12 @@ def draw_predicted_mass(table: pd.DataFrame, limit: InformationLimit | None) -> 
 def predicted_mass_panel(
     axes: Axes, true: FloatArray, predicted: FloatArray, limit: InformationLimit | None
 ) -> QuadMesh | None:
-    """Draws predicted against true log10(m / eV), each (n,).
+    """Draws predicted against true log10(m / eV), as points or, if there are many, as a density.
+
+    Args:
+        axes: to draw on.
+        true, predicted: log10(m / eV), (n,) each.
+        limit: Cramér-Rao bound to draw about the diagonal; None draws none.
 
     Returns:
         The density; None if each prediction is a point.

@@ -248,6 +248,10 @@ def convert_shard(
 
     Returns:
         The number of images converted.
+
+    Raises:
+        ImportFileError: if a file cannot be read, has another size than the first image, or holds
+            an axion mass in a class without axions.
     """
     samples, name = layout.record.samples(shard), layout.record.substructure_class
     num_pix = manifest.model.num_pix

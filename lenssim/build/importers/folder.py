@@ -220,9 +220,21 @@ Files = Mapping[SubstructureClass, Sequence[SourceFile]]
 def split_counts(
     source: Source, split: float | None, train: int | None, test: int | None
 ) -> Counts:
-    """Images of each class in the two splits; arguments and errors are `import_deeplense`'s.
+    """Images of each class in the two splits.
 
     With copies of an image among the files, `chosen_files` may put fewer into the test split.
+
+    Args:
+        source: what `find_source` found.
+        split: share of each class that is tested; `TEST_FRACTION` without it and counts.
+        train, test: images of each class, in place of a share.
+
+    Returns:
+        The number of images by class and split; a folder with splits of its own keeps them.
+
+    Raises:
+        UsageError: if a folder with splits is to be split again, both a share and counts are
+            given, a share is not between 0 and 1, or a class has too few images.
     """
     if source.test_folder is not None:
         if (split, train, test) != (None, None, None):
