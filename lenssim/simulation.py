@@ -1,11 +1,4 @@
-"""One image from end to end: drawn, rendered, observed.
-
-A selection decides by a coarse estimate of how bright the lensed source is: two samples along each
-side of a pixel, by the fast engine whatever engine makes the images, and a Gaussian PSF of the
-image's width applied to pixel fluxes. Processors differ in the last digits of the result, by about
-1e-13 of it: both numbers are rounded to single precision before they are compared, so one image in
-some 1e8 could be decided otherwise on another platform.
-"""
+"""One image from end to end: drawn, rendered, observed."""
 
 from __future__ import annotations
 
@@ -38,11 +31,27 @@ from lenssim.spec import (
     load_spec,
 )
 
-_SAMPLING = Sampling(subsamples=2)
+FloatArray = NDArray[np.float64]
+
+SMOOTH_TOLERANCE = 4.0
+"""Tolerance of the smooth image that the S/N compares with, in units of the images' own.
+
+Its error adds to the S/N in quadrature: 0.3 is negligible against S/N >= 14 in models A and B.
+"""
+
+_ARC_SAMPLING = Sampling(subsamples=2)
+
+_NOTHING: FloatArray = np.empty(0)
 
 
 def measure_arc(system: LensSystem, spec: Specification) -> tuple[float, float]:
-    """Magnification and S/N of the lensed source of a lens.
+    """Magnification and S/N of the lensed source of a lens, as a selection estimates them.
+
+    The estimate is coarse: two samples along each side of a pixel, by the fast engine whatever
+    engine makes the images, and a Gaussian PSF of the image's width applied to pixel fluxes.
+    Processors differ in the last digits of the result, by about 1e-13 of it: both numbers are
+    rounded to single precision before they are compared, so one image in some 1e8 could be decided
+    otherwise on another platform.
 
     Args:
         system: its substructure is rendered, if it has any.
@@ -55,7 +64,7 @@ def measure_arc(system: LensSystem, spec: Specification) -> tuple[float, float]:
     instrument, noise = spec.instrument, pixel_noise(spec.instrument)
     dark = replaced(system, lens_light_magnitude=math.inf)
     systems = [dark] if system.lens_light_magnitude == math.inf else [dark, system]
-    fluxes = engine("fast")(systems, spec, _SAMPLING, noise)
+    fluxes = engine("fast")(systems, spec, _ARC_SAMPLING, noise)
     unlensed = 10 ** (-0.4 * (system.source_magnitude - instrument.zero_point))
     fwhm = typical_fwhm(instrument) if math.isnan(system.psf_fwhm) else system.psf_fwhm
     images = convolve(fluxes, gaussian_kernel(fwhm / instrument.pixel_scale))
@@ -63,35 +72,21 @@ def measure_arc(system: LensSystem, spec: Specification) -> tuple[float, float]:
     return float(np.float32(fluxes[0].sum() / unlensed)), float(np.float32(snr))
 
 
-def brightest_pixels_snr(
-    arc: NDArray[np.float64], image: NDArray[np.float64], noise: PixelNoise
-) -> float:
-    """S/N of the brightest pixels together, as many of them as make it most.
+def brightest_pixels_snr(arc: FloatArray, image: FloatArray, noise: PixelNoise) -> float:
+    """S/N of the brightest pixels together, as many of them as make it largest.
 
-    max over k of sum(flux) / sqrt(sum(variance)) of the k pixels with the greatest S/N each, as in
-    LensPop (Collett 2015, ApJ 811 20).
+    The maximum over k of sum(flux) / sqrt(sum(variance)) of the k pixels with the largest S/N, as
+    in LensPop (Collett 2015, ApJ 811 20).
 
     Args:
         arc: flux of the lensed source, e-/s, any shape.
-        image: flux of everything, e-/s, which the noise is that of.
+        image: flux of everything, e-/s, whose noise it is.
         noise: of the instrument.
     """
     variance = noise.background_variance + np.maximum(image, 0.0) / noise.exposure_time
     order = np.argsort(-(arc / np.sqrt(variance)), axis=None, kind="stable")
     flux, total = np.cumsum(arc.ravel()[order]), np.cumsum(variance.ravel()[order])
     return float((flux / np.sqrt(total)).max())
-
-
-FloatArray = NDArray[np.float64]
-
-SMOOTH_TOLERANCE = 4.0
-"""Tolerance of the smooth image that the S/N compares with, in units of the images' own.
-
-Its error adds to the S/N in quadrature: 0.3 is negligible against S/N >= 14 in models A and B.
-"""
-
-
-_NOTHING: FloatArray = np.empty(0)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ To add a task (`classification.py` is the shortest example):
 
 1. Write one file here: subclass `Task`, with the size of its head, its loss, its predictions and
    its score.
-2. Add its name and settings to `settings.py`, choose it in `choice.py`, and say in `needs.py` which
-   columns of an archive it learns from.
+2. Add its name, its settings and the columns that it learns from to `settings.py`, and choose it in
+   `choice.py`.
 3. Give its measurements and plots to `lensmodels/evaluation` and `lensmodels/reporting`.
 4. Test it in `tests/lensmodels/tasks/`, against a case computed by hand.
 """

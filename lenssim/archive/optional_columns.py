@@ -1,4 +1,13 @@
-"""Columns of the groups whose record names them: what their specification varies, or asks for."""
+"""Columns of the groups whose record names them: what their specification varies, or asks for.
+
+To add a column:
+
+1. Give `LensSystem` (lenssim/population) a field of its name, which is stored as it was rendered.
+2. Add it to `_NEEDED` with a function that says which specifications have it. `BASE_COLUMNS` are
+   those of format 1.0, which every archive has: they stay as they are.
+3. `verify --deep` compares it from then on; docs/reference/columns.md is made from this list. Test
+   its values in tests/lenssim/population.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 streams          the random stream of an image
 lens_system      what is drawn: the parameters that an image is rendered from
 lens_and_source  the lens without its substructure, and the source
+masses           mass in substructure; Einstein radii of masses
 selection        which lenses and sources become images
 draw             a system from the priors of a specification
 ring             the size of the Einstein ring, which must not tell the class
