@@ -54,7 +54,7 @@ def train(out: Path, resume: bool, **options: Any) -> None:
 @PRETRAINING_METHOD
 @with_options(ENCODER_OPTIONS, PRETRAIN_OPTIONS, RUN_OPTIONS)
 def pretrain(out: Path, resume: bool, **options: Any) -> None:
-    """Train an encoder without labels."""
+    """Train an encoder without labels of classes."""
     from lensmodels.options import check_run, run_config
 
     config = run_config(out, resume, options, method="byol")

@@ -92,6 +92,8 @@ RUN_OPTIONS: Sequence[Option] = (
     ),
     setting_option("data.input"),
     setting_option("data.train_size"),
+    setting_option("data.epoch_size"),
+    setting_option("data.test_archive", metavar="DIR_OR_URL"),
     setting_option("data.batch_size"),
     setting_option("data.workers"),
     setting_option("data.cache"),

@@ -10,6 +10,7 @@ from pydantic import ValidationError, create_model
 
 from lensmodels.data import CLASSES
 from lensmodels.data.archives import read_archive
+from lensmodels.data.live_archive import check_live
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import UsageError
 from lensmodels.methods.settings import (
@@ -55,6 +56,8 @@ OPTION_KEYS = {
         "data.components",
         "data.url",
         "data.train_size",
+        "data.epoch_size",
+        "data.test_archive",
         "data.batch_size",
         "data.labels",
         "data.workers",
@@ -177,6 +180,7 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
     if isinstance(task, dict) and task.get("name") == "classification" and len(classes) > 1:
         task.setdefault("classes", list(classes))
     config = _validated(values)
+    check_live(config.data)
     is_measured = config.pretrained is None  # else the scaling is the one of the pretraining
     if is_measured and config.data.scaling_images == "unlabelled" and config.data.labels == 1:
         raise UsageError(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lensmodels.data.live_archive import is_live, live_archive
 from lensmodels.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,15 +17,19 @@ def read_archive(url: str | os.PathLike[str]) -> Archive:
     """Opens an archive.
 
     Args:
-        url: its folder or URL.
+        url: its folder or URL, or live:MODEL.
 
     Returns:
         The archive, opened.
 
     Raises:
         DataError: if there is no archive, or it cannot be read.
+        UsageError: if there is no such model.
     """
     from lenssim.archive import ArchiveError, open_archive
+
+    if is_live(url):
+        return live_archive(os.fspath(url))
 
     try:
         return open_archive(url)

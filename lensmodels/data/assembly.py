@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -94,10 +94,12 @@ def executor(workers: int) -> Executor:
     return _CallingThread()
 
 
-def make_columns(pieces: Sequence[SampleRange]) -> Columns:
+def make_columns(
+    pieces: Sequence[SampleRange], types: Mapping[str, type[np.generic]] = COLUMN_TYPES
+) -> Columns:
     """The columns of pieces, one after another: index and group, and room for what is stored."""
     sizes = [len(piece) for piece in pieces]
-    stored = {name: np.empty(sum(sizes), dtype) for name, dtype in COLUMN_TYPES.items()}
+    stored = {name: np.empty(sum(sizes), dtype) for name, dtype in types.items()}
     sample = np.concatenate([np.arange(piece.start, piece.stop) for piece in pieces])
     group = np.repeat([piece.group for piece in pieces], sizes)
     return {**stored, "sample": sample.astype(np.int64), "group": group.astype(np.int64)}
@@ -133,7 +135,9 @@ Batch = dict[str, Tensor]
 image float32 (b, 1, num_pix, num_pix), e-/s; label int64 (b,); axion_mass float64 (b,), eV, NaN
 without an axion; substructure_snr float32 (b,); vortex_length float32 (b,), arcsec, and
 vortex_angle float32 (b,), radians from the x axis, both NaN without a vortex; sample int64 (b,),
-the index in its group; group int64 (b,), the index in the list of groups.
+the index in its group; group int64 (b,), the index in the list of groups. Further columns that
+were asked for are float32 (b,), NaN where a group has no such column. Batches of pairs have
+second_image, like image.
 """
 
 
@@ -260,7 +264,8 @@ class FreshWindows(WindowMemory):
         """What reads a piece into a window's buffer."""
         if number not in self._read:
             window = self._windows[number]
-            self._read[number] = self._buffers.take(len(window)), make_columns(window.pieces)
+            columns = make_columns(window.pieces, self._source.column_types)
+            self._read[number] = self._buffers.take(len(window)), columns
         images, columns = self._read[number]
 
         def read(piece: SampleRange, place: int) -> None:

@@ -42,7 +42,10 @@ class ImageCache:
         total = int(self._bases[-1])
         shape = (total, 1, source.num_pix, source.num_pix)
         self._images = torch.empty(shape, device=device)
-        self._columns = {name: values.to(device) for name, values in _tensors(total).items()}
+        columns = make_columns([SampleRange(0, 0, total)], source.column_types)
+        self._columns = {
+            name: torch.from_numpy(values).to(device) for name, values in columns.items()
+        }
         self._held = np.zeros(total, bool)
 
     def rows(self, pieces: Sequence[SampleRange]) -> Integers:
@@ -75,7 +78,7 @@ class ImageCache:
         count = len(piece)
         first = int(self._bases[piece.group]) + piece.start
         images = np.empty((count, self._source.num_pix, self._source.num_pix), np.float32)
-        columns = make_columns([piece])
+        columns = make_columns([piece], self._source.column_types)
         read_piece(self._source, self._groups, piece, images, columns, 0)
         place = slice(first, first + count)
         self._images[place, 0] = torch.from_numpy(images).to(self.device)
@@ -119,11 +122,6 @@ class CachedWindows(WindowMemory):
 
     def _gather(self, rows: Integers) -> Batch:
         return self._cache.batch(rows, self._batch_memory and self._batch_memory(len(rows)))
-
-
-def _tensors(count: int) -> dict[str, Tensor]:
-    columns = make_columns([SampleRange(0, 0, count)])
-    return {name: torch.from_numpy(values) for name, values in columns.items()}
 
 
 def free_host_memory() -> int:

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import lightning
 import torch
 from torch import Tensor
 
-from lensmodels.data.archives import check_fits, how_to_add, read_archive
+from lensmodels.data.archives import how_to_add, read_archive
+from lensmodels.data.assembly import Batch
 from lensmodels.data.cache import ImageCache, choose_cache
 from lensmodels.data.contract import ImageContract, InstrumentFacts
-from lensmodels.data.files import usable_cache_folder
-from lensmodels.data.order import SampleRange, labelled_ranges, other_ranges, split_range
+from lensmodels.data.live_archive import is_live
+from lensmodels.data.live_source import FIRST_SAMPLES, LiveStream, measured_batches
+from lensmodels.data.order import SampleRange, other_ranges
+from lensmodels.data.parts import (
+    Part,
+    TrainedPart,
+    cut_into_parts,
+    groups_to_read,
+    open_source,
+)
 from lensmodels.data.scaling import MEASURED_IMAGES, InputScaling
 from lensmodels.data.settings import DataSettings
-from lensmodels.data.shard_source import ShardSource
-from lensmodels.data.source import Source
-from lensmodels.data.stream import BatchStream, process_rank
-from lensmodels.data.zarr_source import ZarrSource
+from lensmodels.data.stream import BatchStream, EpochStream, process_rank
 from lensmodels.errors import DataError
-from lenssim.archive import Archive, Manifest
-from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS
+from lenssim.archive import Manifest
 
-Part = Literal["train", "labelled", "validation", "test"]
-
-TrainedPart = Literal["train", "labelled"]
+if TYPE_CHECKING:
+    from lenssim.live.pairs import Pairs
 
 FLOAT32_SIZE = 4
 
@@ -38,12 +41,15 @@ class LensDataModule(lightning.LightningDataModule):
     """Batches of an archive's images, to train on, to validate on and to test with.
 
     The train split is cut by index: its last images, of each class, are the validation images;
-    the test split is never trained or validated on.
+    the test split is never trained or validated on. Of a simulator, live:MODEL, these are small
+    splits that are measured, validated and tested; what is trained on are other images without end.
 
     Args:
         settings: which images, and how.
         trained_part: what a training takes its batches from: "labelled", the images whose labels
             are used, or "train", all of them, for a pretraining.
+        columns: names of scalar columns that a batch has besides the usual ones.
+        pairs: what the second image of each that is trained on shares with it, of a simulator.
 
     Attributes, once set up:
         groups: names of the groups, as in "train/cdm", that the "group" of a batch counts.
@@ -56,10 +62,21 @@ class LensDataModule(lightning.LightningDataModule):
 
     manifest: Manifest
 
-    def __init__(self, settings: DataSettings, trained_part: TrainedPart = "labelled") -> None:
+    def __init__(
+        self,
+        settings: DataSettings,
+        trained_part: TrainedPart = "labelled",
+        *,
+        columns: Sequence[str] = (),
+        pairs: Pairs | None = None,
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.trained_part = trained_part
+        self.columns = tuple(columns)
+        self.pairs = pairs
+        self._live: LiveStream | None = None
+        self._tested: LensDataModule | None = None
         self.groups: list[str] = []
         self.num_pix = 0
         self.pixel_scale: float | None = None
@@ -79,22 +96,37 @@ class LensDataModule(lightning.LightningDataModule):
         self.manifest = archive.manifest
         self._facts = InstrumentFacts.of_archive(archive.manifest, settings.input)
         model = archive.manifest.model
-        groups = _groups(archive, settings)
+        groups = groups_to_read(archive, settings)
         if model.num_pix != settings.num_pix:
             raise DataError(
                 f"{archive.location} has images of {model.num_pix} pixels a side, where "
                 f"{settings.num_pix} are expected: use an archive of that size, or train a model "
                 "on this one."
             )
-        self._source = _open_source(archive, groups, settings)
-        self._ranges = _cut_into_parts(groups, self._source, settings)
+        self._source = open_source(archive, groups, settings, self.columns)
+        self._ranges = cut_into_parts(groups, self._source, settings)
         self.num_pix, self.pixel_scale = model.num_pix, model.pixel_scale
         self.groups = groups
+        if settings.test_archive is not None:
+            tested = {"url": settings.test_archive, "test_archive": None}
+            self._tested = LensDataModule(settings.model_copy(update=tested), columns=self.columns)
+            self._tested.setup()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it trains on images that are simulated meanwhile."""
+        return is_live(self.settings.url)
 
     @property
     def sizes(self) -> dict[Part, int]:
-        """Images of each part."""
-        return {part: sum(map(len, ranges)) for part, ranges in self._ranges.items()}
+        """Images of each part; of a simulator, those of an epoch are the train images."""
+        sizes: dict[Part, int] = {part: sum(map(len, held)) for part, held in self._ranges.items()}
+        if self.is_live:
+            sizes |= dict.fromkeys(("train", "labelled"), self.settings.epoch_size)
+        if self._tested is not None:
+            held = self._tested.sizes
+            sizes |= {part: held.get(part, 0) for part in ("validation", "test")}
+        return sizes
 
     @cached_property
     def scaling(self) -> InputScaling:
@@ -124,14 +156,19 @@ class LensDataModule(lightning.LightningDataModule):
         classes = f"{', '.join(first)} and {last}" if first else last
         return f"{count:,} {'train' if kind == 'all' else kind} images of {classes}"
 
-    def measured_images(self) -> Iterator[Tensor]:
-        """Train images to measure, (n, 1, num_pix, num_pix), e-/s, the same for any seed."""
+    def measured_batches(self) -> Iterator[Batch]:
+        """Train images to measure, with their columns, the same for any seed."""
         count = 0
         for batch in self._sample(self._part("train")):
-            yield batch["image"]
+            yield batch
             count += len(batch["image"])
             if count >= MEASURED_IMAGES:
                 return
+
+    def measured_images(self) -> Iterator[Tensor]:
+        """Train images to measure, (n, 1, num_pix, num_pix), e-/s, the same for any seed."""
+        for batch in self.measured_batches():
+            yield batch["image"]
 
     def _scaling_ranges(self) -> list[SampleRange]:
         train, labelled = self._part("train"), self._part("labelled")
@@ -152,8 +189,17 @@ class LensDataModule(lightning.LightningDataModule):
             )
         return others
 
-    def _sample(self, ranges: list[SampleRange]) -> BatchStream:
+    def _sample(self, ranges: list[SampleRange]) -> Iterable[Batch]:
         """Images to measure: in the same order for any seed, batch size and devices."""
+        if self.is_live:
+            return measured_batches(
+                self.manifest.specification(),
+                self.groups,
+                seed=self.manifest.seed,
+                count=min(MEASURED_IMAGES, sum(map(len, self._part("train")))),
+                workers=self.settings.workers,
+                columns=self.columns,
+            )
         return BatchStream(
             self._source,
             self.groups,
@@ -166,7 +212,7 @@ class LensDataModule(lightning.LightningDataModule):
         )
 
     def stream(self, part: Part, *, shuffle: bool, drop_last: bool = False) -> BatchStream:
-        """Batches of a part.
+        """Batches of a part; of a simulator, of the images that are the same every time.
 
         Args:
             part: "train", "labelled", "validation" or "test".
@@ -180,6 +226,8 @@ class LensDataModule(lightning.LightningDataModule):
             DataError: if the archive does not hold that split.
         """
         settings = self.settings
+        if self._tested is not None and part in ("validation", "test"):
+            return self._tested.stream(part, shuffle=shuffle, drop_last=drop_last)
         return BatchStream(
             self._source,
             self.groups,
@@ -206,6 +254,8 @@ class LensDataModule(lightning.LightningDataModule):
         Raises:
             DataError: if the archive does not hold the train split.
         """
+        if self.is_live:
+            return len(self._live_stream())
         stream = BatchStream(
             self._source,
             self.groups,
@@ -215,9 +265,34 @@ class LensDataModule(lightning.LightningDataModule):
         )
         return len(stream)
 
-    def train_dataloader(self) -> BatchStream:
-        """The images to train on, shuffled."""
-        return self.stream(self.trained_part, shuffle=True, drop_last=True)
+    def train_dataloader(self) -> EpochStream:
+        """The images to train on, shuffled; of a simulator, new ones in every epoch."""
+        if not self.is_live:
+            return self.stream(self.trained_part, shuffle=True, drop_last=True)
+        self.close()
+        self._live = self._live_stream()
+        return self._live
+
+    def close(self) -> None:
+        """Ends the processes that simulate, if there are any."""
+        if self._live is not None:
+            self._live.close()
+            self._live = None
+
+    def _live_stream(self) -> LiveStream:
+        settings = self.settings
+        return LiveStream(
+            self.manifest.specification(),
+            self.groups,
+            batch_size=settings.batch_size,
+            epoch_size=settings.epoch_size,
+            seed=settings.seed,
+            workers=settings.workers,
+            pairs=self.pairs,
+            columns=self.columns,
+            pin=self._device.type == "cuda",
+            first_sample=FIRST_SAMPLES[self.trained_part],
+        )
 
     def val_dataloader(self) -> BatchStream:
         """The validation images, in order."""
@@ -249,7 +324,7 @@ class LensDataModule(lightning.LightningDataModule):
         counts = [0] * len(self.groups)
         for samples in [*self._ranges["train"], *self._ranges["validation"]]:
             counts[samples.group] = max(counts[samples.group], samples.stop)
-        match self.settings.cache:
+        match "none" if self.is_live else self.settings.cache:  # what was simulated is kept
             case "none":
                 return None
             case "memory":
@@ -261,76 +336,3 @@ class LensDataModule(lightning.LightningDataModule):
         if device is None:
             return None
         return ImageCache(self._source, self.groups, counts, device)
-
-
-def _groups(archive: Archive, settings: DataSettings) -> list[str]:
-    """Names of the groups to read: of each split that the archive has, every class asked for."""
-    groups: list[str] = []
-    for split in ("train", "test"):
-        names = {name: f"{split}/{name}" for name in settings.classes}
-        missing = [name for name, group in names.items() if archive.manifest.group(group) is None]
-        if not missing:
-            groups += names.values()
-        elif len(missing) < len(names):
-            raise DataError(
-                f"{archive.location} has no {split} images of class {' and '.join(missing)}; "
-                f"{how_to_add(archive.manifest, split, missing[0])}."
-            )
-    if not groups:
-        held = ", ".join(group.name for group in archive.manifest.groups) or "no complete group"
-        raise DataError(
-            f"{archive.location} holds {held}, and nothing of class "
-            f"{' or '.join(settings.classes)}; add it with `lenssim generate`."
-        )
-    return groups
-
-
-def _open_source(archive: Archive, groups: list[str], settings: DataSettings) -> Source:
-    """The groups in the format that is asked for, or else that the archive has."""
-    held = {
-        "zarr": any(name.startswith(f"{IMAGES}/") for name in archive.manifest.files),
-        "shards": any(name.startswith(f"{SHARDS}/") for name in archive.manifest.files),
-    }
-    wanted = settings.format
-    if settings.input == "residual":
-        check_fits(str(archive.location), archive.manifest, groups)
-        if wanted == "shards":
-            raise DataError("Residuals are in Zarr: leave out data.format, or set it to zarr.")
-        wanted = "zarr"
-    if wanted == "auto":
-        wanted = "zarr" if held["zarr"] else "shards"
-    if not held[wanted]:
-        raise DataError(
-            f"{archive.location} is not in the format {wanted}; leave out data.format, or convert "
-            "it with `lenssim export`."
-        )
-    cache = None
-    if not archive.location.is_local:
-        # an archive that changes at its URL has another manifest, and so another folder
-        identity = hashlib.sha256(archive.location.read(MANIFEST)).hexdigest()[:16]
-        folder = usable_cache_folder(settings.cache_dir)
-        cache = None if folder is None else folder / identity
-    if wanted == "zarr":
-        return ZarrSource(archive, groups, cache, settings.input)
-    return ShardSource(archive, groups, cache)
-
-
-def _cut_into_parts(
-    groups: list[str], source: Source, settings: DataSettings
-) -> dict[Part, list[SampleRange]]:
-    """The ranges of images of each part, for the splits that there are."""
-    parts: dict[Part, list[SampleRange]] = {}
-    for number, name in enumerate(groups):
-        count = source.counts[name]
-        if name.startswith("test/"):
-            tested = min(count, settings.test_size or count)
-            parts.setdefault("test", []).append(SampleRange(number, 0, tested))
-            continue
-        used = SampleRange(number, 0, min(count, settings.train_size or count))
-        train, validation = split_range(used, settings.validation_fraction)
-        parts.setdefault("train", []).append(train)
-        parts.setdefault("labelled", []).extend(
-            labelled_ranges(train, settings.labels, settings.seed)
-        )
-        parts.setdefault("validation", []).append(validation)
-    return parts

@@ -31,7 +31,8 @@ class DataSettings(Settings):
     """Which images of an archive are streamed, and how."""
 
     url: str
-    """Folder or URL of the archive to learn from."""
+    """Folder or URL of the archive to learn from; or live:MODEL, to learn from images that are
+    simulated meanwhile, none of which comes twice."""
     batch_size: int = Field(256, ge=1)
     """Images in a training step, over all devices together."""
     classes: tuple[ClassName, ...] = Field(CLASSES, min_length=1)
@@ -48,7 +49,13 @@ class DataSettings(Settings):
     seed: int = Field(0, ge=0)
     """Decides the order of every epoch and which images are labelled."""
     workers: int = Field(1, ge=0)
-    """Threads that read and assemble batches; 0 reads in the training thread."""
+    """Threads that read and assemble batches, or processes that simulate them for live:MODEL; 0
+    does it in the training thread."""
+    epoch_size: int = Field(30_000, ge=1)
+    """Images of an epoch of live:MODEL, of all classes together."""
+    test_archive: str | None = None
+    """Folder or URL of the archive that a training on live:MODEL is validated and tested on; if not
+    given, on simulated images that it does not learn from."""
     cache: Literal["none", "memory", "device", "auto"] = "auto"
     """Where train images stay once they are read: memory, of the host; device, which trains; none,
     read again every epoch; auto, the device or the host if a quarter of its free memory is
@@ -74,3 +81,8 @@ class DataSettings(Settings):
     to below the noise: priors wider than model A's and B's need more."""
     num_pix: int = Field(64, ge=1)
     """Side of the images, pixels: that of the archive; an archive of another size is refused."""
+
+    @property
+    def test_url(self) -> str:
+        """Folder or URL of the archive to test on, or live:MODEL."""
+        return self.test_archive or self.url

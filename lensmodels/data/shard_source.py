@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,17 +52,24 @@ class ShardSource(Source):
         groups: names, as in "train/cdm".
         cache: folder for copies of a remote archive's shards, which are fetched whole; without
             one, they are kept in memory.
+        columns: names of scalar columns that are read besides.
 
     Raises:
         DataError: if a group has no shards.
     """
 
-    def __init__(self, archive: Archive, groups: list[str], cache: Path | None) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        groups: list[str],
+        cache: Path | None,
+        columns: Sequence[str] = (),
+    ) -> None:
         self._records = {
             name: record for name in groups if (record := archive.manifest.group(name))
         }
         counts = {name: record.count for name, record in self._records.items()}
-        super().__init__(counts, archive.manifest.model.num_pix)
+        super().__init__(counts, archive.manifest.model.num_pix, columns)
         for name, record in self._records.items():
             if shard_path(record, 0) not in archive.manifest.files:
                 raise DataError(
@@ -107,7 +114,7 @@ class ShardSource(Source):
                 model = self._archive.manifest.name
                 parts = parse_shard(content, model, record, samples, self.num_pix)
                 held = np.frombuffer(content, np.uint8) if path is None else None
-                columns = stored_columns(parts.scalars, samples)
+                columns = stored_columns(parts.scalars, samples, self.column_types)
                 self._shards[name] = _Shard(path, held, parts, columns)
             return self._shards[name]
 
@@ -143,21 +150,30 @@ class ShardSource(Source):
         return shard_path(record, start // record.shard_size)
 
 
-def stored_columns(scalars: Sequence[dict[str, Any]], samples: range) -> Columns:
+def stored_columns(
+    scalars: Sequence[dict[str, Any]],
+    samples: range,
+    types: Mapping[str, type[np.generic]] = COLUMN_TYPES,
+) -> Columns:
     """The columns of a batch, each (n,), from those of a shard.
+
+    Args:
+        scalars: of each sample of the shard.
+        samples: indices that they must have.
+        types: of the columns, by name; those besides `COLUMN_TYPES` may be missing.
 
     Raises:
         DamagedShardError: where one is missing, or they are of other samples.
     """
     try:
         # null, which a class without a vortex has, becomes NaN
-        rows = [dict.fromkeys(VORTEX_COLUMNS) | row for row in scalars]
+        missing = dict.fromkeys([*VORTEX_COLUMNS, *(types.keys() - COLUMN_TYPES.keys())])
+        rows = [missing | row for row in scalars]
         table = {
-            name: np.array([row[name] for row in rows], np.float64)
-            for name in ("sample", *COLUMN_TYPES)
+            name: np.array([row[name] for row in rows], np.float64) for name in ("sample", *types)
         }
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedShardError(f"a json is damaged or lacks a column ({error})") from None
     if (table.pop("sample") != np.arange(samples.start, samples.stop)).any():
         raise DamagedShardError("a json is of another sample than its name says")
-    return {name: values.astype(COLUMN_TYPES[name]) for name, values in table.items()}
+    return {name: values.astype(types[name]) for name, values in table.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +27,31 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
 VORTEX_COLUMNS = ("vortex_length", "vortex_angle")
 """Those that only groups with a vortex have; NaN in a batch where a group has none."""
 
+EXTRA_TYPE = np.float32
+"""Type in a batch of further columns that are asked for; NaN where a group has no such column."""
+
 _ADVICE = "find what is damaged with `lenssim verify` and fetch or generate it again."
 
 
 class Source(ABC):
-    """Groups of an archive that can be read by ranges of images, from several threads at once."""
+    """Groups of an archive that can be read by ranges of images, from several threads at once.
 
-    def __init__(self, counts: Mapping[str, int], num_pix: int) -> None:
+    Args:
+        counts: images of each group.
+        num_pix: pixels a side.
+        columns: names of scalar columns that are read besides those of `COLUMN_TYPES`.
+    """
+
+    def __init__(
+        self, counts: Mapping[str, int], num_pix: int, columns: Sequence[str] = ()
+    ) -> None:
         self.counts = dict(counts)
         self.num_pix = num_pix
+        self.column_types = COLUMN_TYPES | dict.fromkeys(columns, EXTRA_TYPE)
+
+    def may_lack(self, column: str) -> bool:
+        """Whether a group may have no such column, whose values are NaN then."""
+        return column in VORTEX_COLUMNS or column not in COLUMN_TYPES
 
     @abstractmethod
     def edges(self, group: str) -> NDArray[np.int64]:
@@ -59,7 +75,7 @@ class Source(ABC):
             images: (stop - start, num_pix, num_pix), filled with e-/s.
 
         Returns:
-            The columns of `COLUMN_TYPES`, each (stop - start,).
+            The columns of `column_types`, each (stop - start,).
 
         Raises:
             DataError: if the file is damaged or missing, or a value cannot be.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -48,71 +49,33 @@ def process_rank() -> tuple[int, int]:
     return 0, 1
 
 
-class BatchStream:
-    """Batches of some images of an archive; one pass over it is one epoch.
-
-    The batches are the same for any number of `workers`, and those of a step, over all ranks, are
-    the same for any number of ranks. Workers are threads, not processes: reading, decoding and
-    gathering hold the interpreter's lock only briefly, and a thread assembles a batch in the
-    memory where the training finds it, with nothing to copy or send.
+class EpochStream(ABC):
+    """Epochs of batches, resumable at any batch; one pass over it is one epoch.
 
     The state, for a resume in the middle of an epoch, is the epoch and how many of its batches
-    were taken; a stream that loads it continues there, without reading again what was consumed.
-
-    Args:
-        source: that is read.
-        groups: names of the groups, which the "group" of a batch counts.
-        ranges: the images of an epoch.
-        batch_size: images in a step, over all ranks together.
-        seed: decides the order of every epoch; None keeps the archive's.
-        drop_last: leave out what does not fill a batch; see `batch_sizes`.
-        workers: threads; 0 reads and assembles in the calling thread, when a batch is asked for.
-        cache: images are put into it when they are read, and then taken from it.
-        pin: page-locked batches, for an accelerator.
-        rank, ranks: share of each batch that is taken; that of this process where not given.
+    were taken; a stream that loads it continues there.
     """
 
     batch_sampler = None
     """Lightning looks for it in what has a `sampler`."""
 
-    def __init__(
-        self,
-        source: Source,
-        groups: Sequence[str],
-        ranges: Sequence[SampleRange],
-        *,
-        batch_size: int,
-        seed: int | None = None,
-        drop_last: bool = False,
-        workers: int = 1,
-        cache: ImageCache | None = None,
-        pin: bool = False,
-        rank: int | None = None,
-        ranks: int | None = None,
-    ) -> None:
+    def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self.epoch = 0
-        self._source = source
-        self._groups = list(groups)
-        self._pieces = cut_at_chunks(ranges, [source.edges(name) for name in groups])
-        self._count = sum(len(piece) for piece in self._pieces)
-        self._seed = seed
-        self._drop_last = drop_last
-        self._workers = workers
-        self._cache = cache
-        self._pin = pin
-        self._given_rank = None if rank is None or ranks is None else (rank, ranks)
         self._taken = 0
         self._resumed = False
-        longest = sum(sorted(len(piece) for piece in self._pieces)[-PIECES_PER_WINDOW:])
-        self._longest_window = longest
-        self._window_buffers = ImageBuffers(longest, source.num_pix, kept=3)
-        self._batch_buffers = ImageBuffers(batch_size, source.num_pix, kept=2 * BATCHES_AHEAD)
 
+    @abstractmethod
     def __len__(self) -> int:
         """Batches in an epoch, for this rank."""
-        rank, ranks = self._rank()
-        return steps_of_rank(self._batch_sizes(ranks), rank)
+
+    @abstractmethod
+    def _batches(self, first: int) -> Iterator[Batch]:
+        """The batches of the current epoch from the `first` on."""
+
+    @abstractmethod
+    def _identity(self) -> dict[str, Any]:
+        """What a resumed stream must have in common with the one before."""
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of the epoch; of an epoch just resumed, those that were not taken yet.
@@ -139,7 +102,7 @@ class BatchStream:
             self.epoch, self._taken, self._resumed = epoch, 0, False
 
     @property
-    def sampler(self) -> BatchStream:
+    def sampler(self) -> Self:
         """Whose `set_epoch` Lightning calls."""
         return self
 
@@ -160,6 +123,66 @@ class BatchStream:
                     f"{value}; resume with the data, seed and batch size that it began with."
                 )
         self.epoch, self._taken, self._resumed = int(state["epoch"]), int(state["batches"]), True
+
+
+class BatchStream(EpochStream):
+    """Batches of some images of an archive; one pass over it is one epoch.
+
+    The batches are the same for any number of `workers`, and those of a step, over all ranks, are
+    the same for any number of ranks. Workers are threads, not processes: reading, decoding and
+    gathering hold the interpreter's lock only briefly, and a thread assembles a batch in the
+    memory where the training finds it, with nothing to copy or send.
+
+    A stream that is resumed does not read again what was consumed.
+
+    Args:
+        source: that is read.
+        groups: names of the groups, which the "group" of a batch counts.
+        ranges: the images of an epoch.
+        batch_size: images in a step, over all ranks together.
+        seed: decides the order of every epoch; None keeps the archive's.
+        drop_last: leave out what does not fill a batch; see `batch_sizes`.
+        workers: threads; 0 reads and assembles in the calling thread, when a batch is asked for.
+        cache: images are put into it when they are read, and then taken from it.
+        pin: page-locked batches, for an accelerator.
+        rank, ranks: share of each batch that is taken; that of this process where not given.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        groups: Sequence[str],
+        ranges: Sequence[SampleRange],
+        *,
+        batch_size: int,
+        seed: int | None = None,
+        drop_last: bool = False,
+        workers: int = 1,
+        cache: ImageCache | None = None,
+        pin: bool = False,
+        rank: int | None = None,
+        ranks: int | None = None,
+    ) -> None:
+        super().__init__(batch_size)
+        self._source = source
+        self._groups = list(groups)
+        self._pieces = cut_at_chunks(ranges, [source.edges(name) for name in groups])
+        self._count = sum(len(piece) for piece in self._pieces)
+        self._seed = seed
+        self._drop_last = drop_last
+        self._workers = workers
+        self._cache = cache
+        self._pin = pin
+        self._given_rank = None if rank is None or ranks is None else (rank, ranks)
+        longest = sum(sorted(len(piece) for piece in self._pieces)[-PIECES_PER_WINDOW:])
+        self._longest_window = longest
+        self._window_buffers = ImageBuffers(longest, source.num_pix, kept=3)
+        self._batch_buffers = ImageBuffers(batch_size, source.num_pix, kept=2 * BATCHES_AHEAD)
+
+    def __len__(self) -> int:
+        """Batches in an epoch, for this rank."""
+        rank, ranks = self._rank()
+        return steps_of_rank(self._batch_sizes(ranks), rank)
 
     def _identity(self) -> dict[str, Any]:
         return {"images": self._count, "batch_size": self.batch_size, "seed": self._seed}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,7 +34,7 @@ from zarr.storage import WrapperStore
 
 from lensmodels.data.files import keep_copy, read_copy, warn_without_cache
 from lensmodels.data.settings import InputKind
-from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images, Source
+from lensmodels.data.source import Columns, Images, Source
 from lensmodels.errors import DataError
 from lenssim.archive import Archive, ServerError
 from lenssim.archive.manifest import FITS, IMAGES
@@ -184,6 +185,7 @@ class ZarrSource(Source):
         groups: names, as in "train/cdm".
         cache: folder for copies of what a remote archive sends; without one, it is fetched again.
         pixels: what is read as the images: "image", or the "residual" of their fits.
+        columns: names of scalar columns that are read besides.
 
     Raises:
         DataError: if a group's arrays are missing or of another shape than the manifest says.
@@ -195,9 +197,10 @@ class ZarrSource(Source):
         groups: list[str],
         cache: Path | None,
         pixels: InputKind = "image",
+        columns: Sequence[str] = (),
     ) -> None:
         counts = {name: record.count for name in groups if (record := archive.manifest.group(name))}
-        super().__init__(counts, archive.manifest.model.num_pix)
+        super().__init__(counts, archive.manifest.model.num_pix, columns)
         self._folder, self._pixels = (FITS if pixels == "residual" else IMAGES), pixels
         try:
             root = _root(archive, IMAGES, cache)
@@ -205,8 +208,8 @@ class ZarrSource(Source):
             self._arrays = {
                 name: {
                     column: _array(root, name, column)
-                    for column in COLUMN_TYPES
-                    if column not in VORTEX_COLUMNS or f"{name}/{column}" in root
+                    for column in self.column_types
+                    if not self.may_lack(column) or f"{name}/{column}" in root
                 }
                 | {"image": _array(holder, name, pixels)}
                 for name in groups
@@ -258,7 +261,7 @@ class ZarrSource(Source):
                     name: np.asarray(arrays[name][:]).astype(dtype)
                     if name in arrays
                     else np.full(count, np.nan, dtype)
-                    for name, dtype in COLUMN_TYPES.items()
+                    for name, dtype in self.column_types.items()
                 }
             return self._columns[group]
 

@@ -54,7 +54,7 @@ def check_test(run: Path, data: str | None, out: Path | None = None) -> tuple[Ru
         check_is_archive(data)
     if out is not None and out.resolve() != run.resolve():
         _check_test_folder(out)
-    archive = read_archive(data or config.data.url)
+    archive = read_archive(data or config.data.test_url)
     check_needs(config.task, archive, ("test",))
     if not any(archive.manifest.group(f"test/{name}") for name in config.task.classes):
         raise DataError(
@@ -81,7 +81,7 @@ def evaluation_folder(run: Path, data: str | None = None, out: Path | None = Non
     """
     if out is not None:
         return Path(out)
-    own = require_model(run).data.url
+    own = require_model(run).data.test_url
     if data is None or _place(data) == _place(own):
         return Path(run)
     from lenssim.archive.card import data_fingerprint

@@ -109,7 +109,7 @@ def score(
     """
     run = Path(run)
     config, archive = check_test(run, data)
-    url, manifest = data or config.data.url, archive.manifest
+    url, manifest = data or config.data.test_url, archive.manifest
     model = load_model(run, choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
     tested = run_test(

@@ -1,7 +1,7 @@
 """Methods, one a file: how an encoder is trained.
 
 settings      which there are, how long and how fast each trains, and what it has to set besides
-registry      self-supervised methods by name
+registry      methods of pretraining by name
 base          what they share
 average       a teacher that is the moving average of its student
 probes        what frozen features say of the class, and whether they have collapsed
@@ -12,6 +12,7 @@ dino          a student and a teacher, and smaller views
 vicreg        two views alike, the outputs spread and uncorrelated
 esvit         DINO, and the same for every region
 mae           paint the patches that the encoder does not see
+macro         tell the parameters of lens and source, which a simulator knows
 supervised    the baseline, and finetuning
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lensmodels.methods.contrastive import Contrastive
     from lensmodels.methods.dino import DINO
     from lensmodels.methods.esvit import EsViT
+    from lensmodels.methods.macro import Macro
     from lensmodels.methods.mae import MAE
     from lensmodels.methods.registry import PRETRAINING
     from lensmodels.methods.simsiam import SimSiam
@@ -40,6 +42,7 @@ __all__ = [
     "PRETRAINING",
     "Contrastive",
     "EsViT",
+    "Macro",
     "Module",
     "Pretraining",
     "SimSiam",
@@ -56,6 +59,7 @@ __getattr__ = lazy_names(
         "DINO": "lensmodels.methods.dino",
         "EsViT": "lensmodels.methods.esvit",
         "MAE": "lensmodels.methods.mae",
+        "Macro": "lensmodels.methods.macro",
         "Module": "lensmodels.methods.base",
         "PRETRAINING": "lensmodels.methods.registry",
         "Pretraining": "lensmodels.methods.base",

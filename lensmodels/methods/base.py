@@ -129,7 +129,7 @@ class Module(lightning.LightningModule):
 
 
 class Pretraining(Module, ABC):
-    """A self-supervised method, and how one sees from outside that it learns.
+    """A method of pretraining, and how one sees from outside that it learns.
 
     After every epoch the validation images are embedded. The labels of these, and of no other
     image, are looked at, to show the scores of a nearest-neighbour and a linear classifier: they
@@ -149,11 +149,14 @@ class Pretraining(Module, ABC):
             pass is a third of one.
         is_probed: whether frozen features show what was learned. If they are only for finetuning,
             there is no online probe, and a collapse is one of their rank alone.
+        columns: of an archive that its loss needs in a batch, of a method that the simulator
+            supervises.
         collapsed: whether the features of the last validation had collapsed.
     """
 
     relative_cost: ClassVar[float] = 2.0
     is_probed: ClassVar[bool] = True
+    columns: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -187,21 +190,31 @@ class Pretraining(Module, ABC):
         """Features of scaled images, (n, features), that are watched for a collapse."""
         return self.trained_encoder(images)
 
-    def draw_views(self, images: Tensor, seed: int, **part: int) -> list[Tensor]:
-        """Scaled views of raw images, (n, 1, height, width), e-/s, for the loss.
+    def measure(self, batches: Iterable[Batch]) -> None:
+        """Measures on train images what the loss needs; nothing, if a method does not say so.
 
         Args:
-            images: of this process's part of the batch.
+            batches: of train images, with the columns of the method, the same in every run.
+
+        Raises:
+            DataError: if the images lack what the loss needs.
+        """
+
+    def draw_views(self, batch: Batch, seed: int, **part: int) -> list[Tensor]:
+        """Scaled views of the images of a batch, and what else the loss compares.
+
+        Args:
+            batch: this process's part of it.
             seed: of the step.
             part: `rank` and `world_size` of `Draws`.
         """
+        images = batch["image"]
         return self.views(images, Draws(seed, len(images), images.device, **part))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Draws the views of a batch and gives their loss."""
         part = {"rank": self.global_rank, "world_size": self.trainer.world_size}
-        seed = step_seed(self.seed, self.global_step)
-        loss = self.loss(self.draw_views(batch["image"], seed, **part))
+        loss = self.loss(self.draw_views(batch, step_seed(self.seed, self.global_step), **part))
         self.record("train_loss", loss)
         return loss
 

@@ -15,7 +15,7 @@ from timm.layers import PatchEmbed, build_sincos2d_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from lensmodels.data import InputScaling
+from lensmodels.data import Batch, InputScaling
 from lensmodels.data.scaling import SOFTENING
 from lensmodels.encoders import Encoder
 from lensmodels.errors import UsageError
@@ -53,10 +53,11 @@ class MAE(Pretraining):
         target, self.spread = in_noise_units(self.scaling)
         self.targets = Views(self.views.recipe, target)
 
-    def draw_views(self, images: Tensor, seed: int, **part: int) -> list[Tensor]:
+    def draw_views(self, batch: Batch, seed: int, **part: int) -> list[Tensor]:
         """The view of each image, and the same view in units of the noise."""
+        images = batch["image"]
         draws = Draws(seed, len(images), images.device, **part)
-        return super().draw_views(images, seed, **part) + self.targets(images, draws)
+        return super().draw_views(batch, seed, **part) + self.targets(images, draws)
 
     def loss(self, views: list[Tensor]) -> Tensor:
         """Mean square error over the masked patches, in units of the noise."""

@@ -1,4 +1,4 @@
-"""Self-supervised methods by name."""
+"""Methods of pretraining by name."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ def _load(place: str) -> type[Pretraining]:
 PRETRAINING: dict[str, type[Pretraining]] = {
     name: _load(entry.place) for name, entry in ENTRIES.items()
 }
-"""Self-supervised methods by name, as `settings.ENTRIES` registers them."""
+"""Methods of pretraining by name, as `settings.ENTRIES` registers them."""

@@ -125,9 +125,13 @@ class MAESettings(StageSettings):
 
 SUPERVISED_DEFAULTS = StageSettings(epochs=30, learning_rate=2e-3)
 
+Supervision = Literal["images", "simulator"]
+"""What a pretraining learns from: images alone, as there are of real lenses, or what only a
+simulator knows of them."""
+
 
 class Entry(NamedTuple):
-    """A self-supervised method, as it is registered.
+    """A method of pretraining, as it is registered.
 
     Attributes:
         title: its name in a sentence or a table.
@@ -135,6 +139,7 @@ class Entry(NamedTuple):
         defaults: its settings where the user gives none.
         views: of an image that it compares; of a method with local views, the global ones.
         takes_local_views: whether more may follow.
+        supervision: what it learns from.
     """
 
     title: str
@@ -142,6 +147,7 @@ class Entry(NamedTuple):
     defaults: StageSettings
     views: int = 2
     takes_local_views: bool = False
+    supervision: Supervision = "images"
 
 
 ENTRIES = {
@@ -157,8 +163,11 @@ ENTRIES = {
     "vicreg": Entry("VICReg", "vicreg:VICReg", VICRegSettings(epochs=100)),
     "esvit": Entry("EsViT", "esvit:EsViT", DINOSettings(epochs=100), takes_local_views=True),
     "mae": Entry("MAE", "mae:MAE", MAESettings(epochs=100), views=1),
+    "macro": Entry(
+        "Lens and source", "macro:Macro", StageSettings(epochs=30), 1, supervision="simulator"
+    ),
 }
-"""Self-supervised methods by name: one entry each."""
+"""Methods of pretraining by name: one entry each."""
 
 PRETRAINING_DEFAULTS = {name: entry.defaults for name, entry in ENTRIES.items()}
 """Settings of each self-supervised method where the user gives none."""

@@ -62,7 +62,7 @@ _INDIFFERENT = {
 }
 """Settings that may change when a run is resumed."""
 
-_PLACES = {"data.url", "pretrained"}
+_PLACES = {"data.url", "data.test_archive", "pretrained"}
 """Settings that may change when a run and its data were moved."""
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lensmodels.data import DataSettings, InputScaling, LensDataModule
+from lensmodels.data import Batch, DataSettings, InputScaling, LensDataModule
 from lensmodels.data.archives import how_to_add
-from lensmodels.data.datamodule import TrainedPart
 from lensmodels.data.order import check_shares
+from lensmodels.data.parts import TrainedPart
 from lensmodels.devices import choose_device, enough_memory
 from lensmodels.encoders import Encoder
 from lensmodels.encoders.timm_encoder import ANY_SIZE, explain
@@ -62,7 +62,7 @@ def probe_pretraining(config: RunConfig, data: LensDataModule) -> None:
             config,
             images_in_step(config, data.sizes["train"]),
             lambda count: method.loss(
-                method.draw_views(torch.randn(count, 1, data.num_pix, data.num_pix), seed=0)
+                method.draw_views(_blank_batch(count, data.num_pix, method.columns), seed=0)
             ),
             method_name,
         )
@@ -101,6 +101,12 @@ def images_in_step(config: RunConfig, count: int) -> int:
     # on GPUs these are collected from all devices
     device = choose_device(config.device, config.devices)
     return together if device.type == "cuda" else together // config.devices
+
+
+def _blank_batch(count: int, num_pix: int, columns: Sequence[str]) -> Batch:
+    """As many images as a step has, of noise alone, with the columns that a method needs."""
+    images = torch.randn(count, 1, num_pix, num_pix)
+    return {"image": images} | {name: torch.zeros(count) for name in columns}
 
 
 def _blank_views(recipe: Recipe, num_pix: int) -> Callable[[int], list[Tensor]]:
@@ -194,9 +200,9 @@ def check_requirements(
     if not finetuned:
         return
     data = open_task_data(config)
-    if tested and "test" not in data.sizes:
+    if tested and not data.sizes.get("test"):
         raise DataError(
-            f"{config.data.url} has no test images, and a run ends with a test: "
+            f"{config.data.test_url} has no test images, and a run ends with a test: "
             f"{how_to_add(data.manifest, 'test')}, or stop before it with `lensmodels pretrain`."
         )
     if (run / MODEL).exists():
@@ -219,7 +225,11 @@ def open_pretraining_data(config: RunConfig) -> LensDataModule:
     Raises:
         DataError: if the archive has no train split.
     """
-    return _open(config.data.model_copy(update={"classes": config.pretrain_classes}), "train")
+    return _open(
+        config.data.model_copy(update={"classes": config.pretrain_classes}),
+        "train",
+        PRETRAINING[config.method].columns if is_pretrained_here(config) else (),
+    )
 
 
 def open_task_data(config: RunConfig) -> LensDataModule:
@@ -254,6 +264,8 @@ def measure_task_of(config: RunConfig, data: LensDataModule) -> Task:
     """
     # not from the module that trains: a cache would be filled before its device is known
     uncached = _open(data.settings.model_copy(update={"cache": "none"}))
+    if uncached.is_live:
+        return measure_task(config.task, uncached.measured_batches())
     return measure_task(config.task, uncached.stream("labelled", shuffle=True))
 
 
@@ -269,8 +281,10 @@ def check_folder(run: Path) -> None:
         raise UsageError(f"{existing} may not be written: choose another --out.")
 
 
-def _open(settings: DataSettings, trained_part: TrainedPart = "labelled") -> LensDataModule:
-    data = LensDataModule(settings, trained_part)
+def _open(
+    settings: DataSettings, trained_part: TrainedPart = "labelled", columns: Sequence[str] = ()
+) -> LensDataModule:
+    data = LensDataModule(settings, trained_part, columns=columns)
     data.setup()
     data.steps()  # refuses an archive without a train split
     return data

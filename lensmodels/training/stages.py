@@ -122,6 +122,7 @@ def pretrain(config: RunConfig, run: Path) -> RunConfig:
         total_steps=config.pretrain.epochs * data.steps(),
         seed=config.seed,
     )
+    method.measure(data.measured_batches())
     fit_stage("pretrain", config, run, method, data)
     if rank_zero():
         if method.collapsed:

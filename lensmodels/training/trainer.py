@@ -98,7 +98,10 @@ def fit_stage(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
+        try:
+            trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
+        finally:
+            data.close()
     if checkpoint.interrupted:
         raise InterruptedTrainingError(
             f"Stopped {checkpoint.stopped} of {settings.epochs}; what is done is kept: continue by "

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 from lensmodels.data import InputScaling
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.methods import PRETRAINING, StageSettings, Supervised
+from lensmodels.methods.macro import COLUMNS
 from lensmodels.methods.probes import embedding_rank, embedding_std, has_collapsed
 from lensmodels.methods.settings import ENTRIES, PRETRAINING_DEFAULTS
 from lensmodels.model import LensModel
@@ -29,7 +30,8 @@ def batch():
     label = torch.arange(COUNT) % 3
     mass = 10 ** (-24 + 2 * torch.rand(COUNT, generator=generator, dtype=torch.float64))
     image = torch.randn(COUNT, 1, 32, 32, generator=generator)
-    return {"image": image, "label": label, "axion_mass": mass}
+    parameters = {name: torch.randn(COUNT, generator=generator) for name in COLUMNS}
+    return {"image": image, "label": label, "axion_mass": mass} | parameters
 
 
 def fit(module, batch, steps):

@@ -71,7 +71,7 @@ def test_the_target_has_unit_noise(mae):
 def test_the_target_is_the_view_itself(mae):
     method = mae()  # its input is stretched at 50 times the noise, as the target is
     images = torch.randn(6, 1, 64, 64)
-    view, target = method.draw_views(images, seed=3)
+    view, target = method.draw_views({"image": images}, seed=3)
     assert torch.allclose(target, 50 * view, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(view, method.scaling(images))  # turned or mirrored
 

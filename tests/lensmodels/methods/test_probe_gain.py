@@ -14,7 +14,7 @@ from lensmodels.methods.probes import (
     has_collapsed,
     linear_scores,
 )
-from lensmodels.methods.settings import PRETRAINING_DEFAULTS
+from lensmodels.methods.settings import ENTRIES, PRETRAINING_DEFAULTS
 from lensmodels.tasks import macro_auc
 from lensmodels.views import default_recipe
 
@@ -60,7 +60,7 @@ def pretrained(name, images):
         method.on_train_batch_start({}, step)
         batch = images[torch.randint(COUNT, (BATCH,))]
         made["optimizer"].zero_grad()
-        method.loss(method.draw_views(batch, seed=step)).backward()
+        method.loss(method.draw_views({"image": batch}, seed=step)).backward()
         made["optimizer"].step()
         made["lr_scheduler"]["scheduler"].step()
     yield features_of(method, images)
@@ -79,7 +79,9 @@ def features_of(method, images):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PRETRAINING)
+@pytest.mark.parametrize(
+    "name", [name for name, entry in ENTRIES.items() if entry.supervision == "images"]
+)
 def test_a_probe_is_better_than_that_of_random_weights(name, rings):
     images, label = rings
     before, after = pretrained(name, images)

@@ -1,0 +1,101 @@
+"""The groups of an archive that are read, their source, and the parts that they are cut into."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+from lensmodels.data.archives import check_fits, how_to_add
+from lensmodels.data.files import usable_cache_folder
+from lensmodels.data.live_archive import is_live
+from lensmodels.data.live_source import SimulatedSource
+from lensmodels.data.order import SampleRange, labelled_ranges, split_range
+from lensmodels.data.settings import DataSettings
+from lensmodels.data.shard_source import ShardSource
+from lensmodels.data.source import Source
+from lensmodels.data.zarr_source import ZarrSource
+from lensmodels.errors import DataError
+from lenssim.archive import Archive
+from lenssim.archive.manifest import IMAGES, MANIFEST, SHARDS
+
+Part = Literal["train", "labelled", "validation", "test"]
+
+TrainedPart = Literal["train", "labelled"]
+
+
+def groups_to_read(archive: Archive, settings: DataSettings) -> list[str]:
+    """Names of the groups to read: of each split that the archive has, every class asked for."""
+    groups: list[str] = []
+    for split in ("train", "test"):
+        names = {name: f"{split}/{name}" for name in settings.classes}
+        missing = [name for name, group in names.items() if archive.manifest.group(group) is None]
+        if not missing:
+            groups += names.values()
+        elif len(missing) < len(names):
+            raise DataError(
+                f"{archive.location} has no {split} images of class {' and '.join(missing)}; "
+                f"{how_to_add(archive.manifest, split, missing[0])}."
+            )
+    if not groups:
+        held = ", ".join(group.name for group in archive.manifest.groups) or "no complete group"
+        raise DataError(
+            f"{archive.location} holds {held}, and nothing of class "
+            f"{' or '.join(settings.classes)}; add it with `lenssim generate`."
+        )
+    return groups
+
+
+def open_source(
+    archive: Archive, groups: list[str], settings: DataSettings, columns: Sequence[str]
+) -> Source:
+    """The groups in the format that is asked for, or else that the archive has."""
+    if is_live(settings.url):
+        return SimulatedSource(archive.manifest, groups, columns)
+    held = {
+        "zarr": any(name.startswith(f"{IMAGES}/") for name in archive.manifest.files),
+        "shards": any(name.startswith(f"{SHARDS}/") for name in archive.manifest.files),
+    }
+    wanted = settings.format
+    if settings.input == "residual":
+        check_fits(str(archive.location), archive.manifest, groups)
+        if wanted == "shards":
+            raise DataError("Residuals are in Zarr: leave out data.format, or set it to zarr.")
+        wanted = "zarr"
+    if wanted == "auto":
+        wanted = "zarr" if held["zarr"] else "shards"
+    if not held[wanted]:
+        raise DataError(
+            f"{archive.location} is not in the format {wanted}; leave out data.format, or convert "
+            "it with `lenssim export`."
+        )
+    cache = None
+    if not archive.location.is_local:
+        # an archive that changes at its URL has another manifest, and so another folder
+        identity = hashlib.sha256(archive.location.read(MANIFEST)).hexdigest()[:16]
+        folder = usable_cache_folder(settings.cache_dir)
+        cache = None if folder is None else folder / identity
+    if wanted == "zarr":
+        return ZarrSource(archive, groups, cache, settings.input, columns)
+    return ShardSource(archive, groups, cache, columns)
+
+
+def cut_into_parts(
+    groups: list[str], source: Source, settings: DataSettings
+) -> dict[Part, list[SampleRange]]:
+    """The ranges of images of each part, for the splits that there are."""
+    parts: dict[Part, list[SampleRange]] = {}
+    for number, name in enumerate(groups):
+        count = source.counts[name]
+        if name.startswith("test/"):
+            tested = min(count, settings.test_size or count)
+            parts.setdefault("test", []).append(SampleRange(number, 0, tested))
+            continue
+        used = SampleRange(number, 0, min(count, settings.train_size or count))
+        train, validation = split_range(used, settings.validation_fraction)
+        parts.setdefault("train", []).append(train)
+        parts.setdefault("labelled", []).extend(
+            labelled_ranges(train, settings.labels, settings.seed)
+        )
+        parts.setdefault("validation", []).append(validation)
+    return parts
