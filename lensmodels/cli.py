@@ -132,6 +132,11 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
     metavar="NAME|N",
     help="Extension of FITS files to read.  [default: SCI, or the only image]",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Predict images outside what the model knows, too, as if it knew them.",
+)
 @OVERWRITE
 @with_options(TEST_OPTIONS)
 @SYMMETRIES
@@ -139,7 +144,8 @@ def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
     """Predict classes or masses of images in e-/s: FITS, .npy, .npz or an archive.
 
     FITS headers are held against the images that the run was trained on, and images far from them
-    are named in the column warnings.
+    are named in the column warnings. Those outside what the model knows (column in_distribution)
+    have no prediction.
     """
     from lensmodels.evaluation.requests import check_prediction
 

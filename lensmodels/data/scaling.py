@@ -138,8 +138,12 @@ class InputScaling(nn.Module):
         if self.kind == "min-max":
             low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
             return (images - low) / (high - low).clamp_min(torch.finfo(images.dtype).tiny)
-        stretched = (torch.asinh(images / self.softening) - self.mean) / self.standard_deviation
+        stretched = self.stretched(images)
         return stretched if self.whitening is None else self.whitening(stretched)
+
+    def stretched(self, images: Tensor) -> Tensor:
+        """The asinh of raw images, e-/s, standardised: what a whitening works on."""
+        return (torch.asinh(images.float() / self.softening) - self.mean) / self.standard_deviation
 
     @classmethod
     def measure(

@@ -62,6 +62,21 @@ class Whitening(nn.Module):
             strengths = (deviations @ self.components.T) * self.gain
             return (strengths @ self.components).reshape(images.shape)
 
+    def decompose(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images as what the components hold of them, and what they leave.
+
+        Args:
+            images: as those that were measured, (n, 1, num_pix, num_pix).
+
+        Returns:
+            Strength of each component, (n, count), and the mean square over the pixels of what
+            lies outside them, (n,).
+        """
+        with _full_precision(images.device):
+            deviations = (images.float() - self.mean).flatten(1)
+            strengths = deviations @ self.components.T
+            return strengths, (deviations - strengths @ self.components).square().mean(1)
+
     def tensors(self) -> dict[str, Tensor]:
         """All of it, for a file."""
         return dict(self.named_buffers())

@@ -3,6 +3,10 @@
 metrics       scores: pure functions of arrays
 summary       from a table of predictions to metrics.json
 information   what the images can tell at best
+held_out      what a run keeps of its validation images
+image_scores  numbers that tell images of another kind
+fit_scores    reduced chi-square of smooth fits
+out_of_distribution   novelty: whether an image is of the kind that was trained on
 inference     running a model over images
 requests      what the commands are asked for, checked before torch is imported
 testing       testing a run

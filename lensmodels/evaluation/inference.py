@@ -80,12 +80,16 @@ class ImageGuard:
 
     def check_archive(self, name: str, manifest: Manifest) -> list[str]:
         """How an archive's instrument differs from the contract; noted for the summary, too."""
-        if self.contract is None:
-            return []
-        differences = self.contract.differences(InstrumentFacts.of_archive(manifest))
+        differences = self.differences(manifest)
         for difference in differences:
             self._notes.setdefault(difference, []).append(name)
         return differences
+
+    def differences(self, manifest: Manifest) -> list[str]:
+        """How an archive's instrument differs from the contract."""
+        if self.contract is None:
+            return []
+        return self.contract.differences(InstrumentFacts.of_archive(manifest))
 
     def note(self, source: str, text: str) -> None:
         """Keeps for the summary what was assumed of an input."""

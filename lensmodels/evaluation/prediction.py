@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
+from lensmodels.data.archives import read_archive
 from lensmodels.devices import choose_device
 from lensmodels.evaluation import inference
+from lensmodels.evaluation.fit_scores import FitScores
+from lensmodels.evaluation.image_scores import Scores
 from lensmodels.evaluation.inference import ImageGuard
 from lensmodels.evaluation.metrics import local_scatter
+from lensmodels.evaluation.out_of_distribution import OUTSIDE, NoveltyCheck, load_home_scores
 from lensmodels.evaluation.outputs import write_predictions
 from lensmodels.evaluation.requests import check_prediction
 from lensmodels.evaluation.summary import classes_of, probabilities_of, true_log_mass
@@ -31,6 +38,7 @@ def predict(
     device: str = "auto",
     batch_size: int = 512,
     average_symmetries: bool = False,
+    force: bool = False,
     cache_dir: Path | None = None,
     overwrite: bool = False,
 ) -> pd.DataFrame:
@@ -38,7 +46,8 @@ def predict(
 
     Images are held against the contract that the run keeps: a FITS header that contradicts it is
     refused, and images whose noise, sky level or brightness is far from that of the training set
-    are named in the column `warnings` and counted on stderr.
+    are named in the column `warnings` and counted on stderr. An image that is farther from the
+    training images than all but a few validation images are has no prediction.
 
     Args:
         run: folder of a run that was trained.
@@ -49,12 +58,16 @@ def predict(
             for the axion mass `log10_mass`, in log10(m / eV), and `log10_mass_sigma`, dex: the
             uncertainty that the model predicts or, where it predicts none, the scatter of the
             test images with predictions about as large;
+            `in_distribution`, whether an image is of the kind that the model was trained on; its
+            `novelty`, which is above 1 if it is not; the percentile of each score that this is
+            judged by among the validation images, as in `percentile_noise`;
             and `warnings`, in which an image is unlike the training set, empty if in nothing.
         hdu: EXTNAME or number of the extension of FITS files to read; if not given, the one
             called SCI, or the only one that can be the image.
         device: "auto", "cpu" or "gpu".
         batch_size: images at a time.
         average_symmetries: whether to take the mean over the eight symmetries of each image.
+        force: whether images outside what the model knows have predictions, too.
         cache_dir: folder for copies of what a remote archive sends; that of the run's settings if
             not given.
         overwrite: whether an earlier output of `predict` may be replaced.
@@ -72,25 +85,62 @@ def predict(
     config, sources = check_prediction(run, inputs, out, hdu=hdu, overwrite=overwrite)
     model = load_model(run, choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
-    tables = []
+    check = NoveltyCheck(model, load_home_scores(run))
+    predictions, judgements = [], []
     with inference.enough_memory(batch_size), torch.inference_mode():
-        for known, images, warned in _batches(
+        for batch in _batches(
             sources, guard, config, model.encoder.num_pix, batch_size, hdu, cache_dir
         ):
-            outputs = model(images.to(_device_of(model), non_blocking=True))
-            for name, values in model.task.predictions(outputs).items():
-                known[name] = values.cpu().numpy()
-            tables.append(pd.DataFrame({**known, "warnings": warned}))
-    table = pd.concat(tables, ignore_index=True)
+            images = batch.images.to(_device_of(model), non_blocking=True)
+            features = model.embed(images)
+            outputs = model.task.predictions(model.head(features))
+            predicted = {name: values.cpu().numpy() for name, values in outputs.items()}
+            predictions.append(pd.DataFrame(batch.known | predicted))
+            judged = check.columns(images, features, batch.fits, contradicted=batch.contradicted)
+            judgements.append(pd.DataFrame(judged | {"warnings": batch.warnings}))
+    table = pd.concat(predictions, ignore_index=True)
     if config.task.name == "classification":
         probable = probabilities_of(table).argmax(axis=1)
         table.insert(2, "class", np.array(classes_of(table))[probable])
     elif "log10_mass_sigma" not in table:
         table = _with_tested_scatter(run, table)
-    table["warnings"] = table.pop("warnings")  # behind what was predicted
+    predicted_columns = [str(name) for name in table if name not in ("source", "index")]
+    table = table.join(pd.concat(judgements, ignore_index=True))
+    if not force and "in_distribution" in table:
+        table = _without_outside(table, predicted_columns)
     write_predictions(out, table)
     guard.report(str(run), str(out))
+    for line in check.sentences(str(run), forced=force):
+        tqdm.write(line, file=sys.stderr)
     return table
+
+
+def _without_outside(table: pd.DataFrame, predicted: Sequence[str]) -> pd.DataFrame:
+    """A table whose images outside what the model knows have no prediction."""
+    outside = ~table["in_distribution"]
+    emptied = {name: table[name].mask(outside) for name in predicted}
+    if "class" in emptied:
+        emptied["class"] = table["class"].mask(outside, OUTSIDE)
+    return table.assign(**emptied)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Images to predict.
+
+    Attributes:
+        known: where each is from: source and index.
+        images: raw, e-/s, (n, 1, height, width).
+        warnings: of each, (n,).
+        fits: scores of their smooth fits, each (n,), if there are any.
+        contradicted: whether what is stated of them contradicts the training images.
+    """
+
+    known: dict[str, Any]
+    images: Tensor
+    warnings: list[str]
+    fits: Scores
+    contradicted: bool = False
 
 
 def _batches(
@@ -101,17 +151,22 @@ def _batches(
     batch_size: int,
     hdu: str | int | None,
     cache_dir: Path | None,
-) -> Iterator[tuple[dict[str, Any], Tensor, list[str]]]:
-    """Where images come from, the images, (b, 1, h, w), and their warnings, of every source."""
+) -> Iterator[_Batch]:
+    """The images of every source."""
     for given in sources:
         name = given.name
         if given.kind is InputKind.ARCHIVE:
+            archive = read_archive(name)
+            fits = FitScores(archive)
+            contradicted = bool(guard.differences(archive.manifest))
             for group, batch, warned in inference.guarded_archive(
                 name, guard, config, num_pix, batch_size, cache_dir
             ):
                 source = f"{name.rstrip('/')}/{group}"
-                known = {"source": source, "index": batch["sample"].cpu().numpy()}
-                yield known, batch["image"], warned
+                index = batch["sample"].cpu().numpy()
+                fitted = fits.of([group] * len(warned), index.tolist())
+                known = {"source": source, "index": index}
+                yield _Batch(known, batch["image"], warned, fitted, contradicted)
             continue
         of_file = hdu if given.kind is InputKind.FITS else None
         file = read_images(given, num_pix, guard.contract, hdu=of_file)
@@ -121,7 +176,7 @@ def _batches(
             part = torch.from_numpy(file.images[start : start + batch_size])[:, None]
             index = np.arange(start, start + len(part))
             warned = guard.check(name, index.tolist(), part)
-            yield {"source": name, "index": index}, part, warned
+            yield _Batch({"source": name, "index": index}, part, warned, {})
 
 
 def _device_of(model: torch.nn.Module) -> torch.device:

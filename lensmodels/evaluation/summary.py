@@ -54,6 +54,14 @@ def unknown_columns(table: pd.DataFrame) -> list[str]:
     ]
 
 
+def flagged(table: pd.DataFrame) -> dict[str, Any] | None:
+    """How many test images are outside what the model knows; None where that is not known."""
+    if "in_distribution" not in table:
+        return None
+    outside = ~table["in_distribution"].to_numpy(bool)
+    return {"outside": int(outside.sum()), "share_outside": float(outside.mean())}
+
+
 def true_log_mass(table: pd.DataFrame) -> NDArray[np.float64]:
     """True log10(m / eV), (n,)."""
     return np.log10(table["axion_mass"].to_numpy(np.float64))

@@ -14,13 +14,18 @@ import torch
 from numpy.typing import NDArray
 
 from lensmodels.data import CLASSES, LensDataModule
+from lensmodels.data.archives import read_archive
 from lensmodels.devices import choose_device
 from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import inference
+from lensmodels.evaluation.fit_scores import FitScores
+from lensmodels.evaluation.held_out import keep_held_out
 from lensmodels.evaluation.inference import ImageGuard
+from lensmodels.evaluation.out_of_distribution import NoveltyCheck, load_home_scores
 from lensmodels.evaluation.requests import check_test
 from lensmodels.evaluation.summary import (
     classes_of,
+    flagged,
     log_mass_error,
     probabilities_of,
     summarise,
@@ -112,8 +117,17 @@ def score(
     url, manifest = data or config.data.test_url, archive.manifest
     model = load_model(run, choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
+    keep_held_out(run, config, model, batch_size)
+    novelty = NoveltyCheck(model, load_home_scores(run))
     tested = run_test(
-        model, config, url, manifest, batch_size=batch_size, guard=guard, cache_dir=cache_dir
+        model,
+        config,
+        url,
+        manifest,
+        batch_size=batch_size,
+        guard=guard,
+        novelty=novelty,
+        cache_dir=cache_dir,
     )
     announce("computing scores and their intervals")
     metrics = {
@@ -124,6 +138,7 @@ def score(
         "n_test": len(tested.table),
         "average_symmetries": average_symmetries,
         **summarise(config.task.name, tested.table, seed=seed),
+        "in_distribution": flagged(tested.table),
         "unknown": unknown_columns(tested.table),
         "data": describe_data(url, manifest),
         "version": config.version,
@@ -145,6 +160,7 @@ def run_test(
     *,
     batch_size: int,
     guard: ImageGuard | None = None,
+    novelty: NoveltyCheck | None = None,
     cache_dir: Path | None = None,
 ) -> Tested:
     """Runs a model over the test split of an archive.
@@ -158,6 +174,7 @@ def run_test(
         manifest: of the archive.
         batch_size: images at a time.
         guard: that looks at the images; a new one if not given.
+        novelty: that compares them with the validation images, if they are to be.
         cache_dir: folder for copies of what a remote archive sends; that of the run's settings if
             not given.
 
@@ -183,7 +200,7 @@ def run_test(
     guard = guard or ImageGuard(config)
     differences = guard.check_archive(url, manifest)
     with inference.enough_memory(batch_size):
-        tested = _run(model, data, guard, differences)
+        tested = _run(model, data, guard, differences, novelty or NoveltyCheck(model, None))
     predicted = tested.table[list(_predicted(config.task.name, tested.table))]
     if not np.isfinite(predicted.to_numpy()).all():
         raise LensmodelsError(
@@ -195,21 +212,29 @@ def run_test(
 
 @torch.inference_mode()
 def _run(
-    model: LensModel, data: LensDataModule, guard: ImageGuard, differences: list[str]
+    model: LensModel,
+    data: LensDataModule,
+    guard: ImageGuard,
+    differences: list[str],
+    novelty: NoveltyCheck,
 ) -> Tested:
     device = next(model.parameters()).device
     total = data.sizes["test"]
     every = max(1, -(-total // MAPPED))
     tables, embeddings, embedded = [], [], []
     keeper = _Worst(model.task.name)
+    fits = FitScores(read_archive(data.settings.url))
     start = 0
     with inference.progress(total, "testing") as bar:
         for batch in data.test_dataloader():
             images = batch["image"]
-            features = model.embed(images.to(device, non_blocking=True))
+            on_device = images.to(device, non_blocking=True)
+            features = model.embed(on_device)
             columns = _columns(batch, data.groups)
             for name, values in model.task.predictions(model.head(features)).items():
                 columns[name] = values.cpu().numpy()
+            fitted = fits.of(_groups(batch, data.groups), batch["sample"].tolist())
+            columns |= novelty.columns(on_device, features, fitted, contradicted=bool(differences))
             columns["warnings"] = _warnings(guard, data, batch, differences)
             tables.append(pd.DataFrame(columns))
             rows = np.arange(start, start + len(images))
@@ -261,11 +286,16 @@ def _badness(task: TaskName, table: pd.DataFrame) -> NDArray[np.float64]:
 
 def _columns(batch: Mapping[str, torch.Tensor], groups: list[str]) -> dict[str, Any]:
     """What is known of the images of a batch."""
-    names = np.array([name.split("/") for name in groups])[batch["group"].cpu().numpy()]
+    names = np.array([name.split("/") for name in _groups(batch, groups)])
     known = {"split": names[:, 0], "class": names[:, 1]}
     for key in ("sample", "label", "axion_mass", "substructure_snr"):
         known[key] = batch[key].cpu().numpy()
     return known
+
+
+def _groups(batch: Mapping[str, torch.Tensor], groups: list[str]) -> list[str]:
+    """Group of each image of a batch, as in "test/cdm"."""
+    return [groups[number] for number in batch["group"].tolist()]
 
 
 def _warnings(

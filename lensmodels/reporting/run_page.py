@@ -65,6 +65,7 @@ def write_report(run: Path) -> Path:
         sentences=[
             *sentences.sentences(metrics, limit),
             *sentences.unknown_sentences(metrics),
+            *sentences.novelty_sentences(metrics),
             *sentences.warning_sentences(evaluated.predictions),
             *_collapse_sentences(evaluated.folder),
             *missing,
@@ -74,7 +75,12 @@ def write_report(run: Path) -> Path:
         plots=[plot for name in CAPTIONS if name != main and (plot := evaluated.plot(name))],
         table=_class_table(metrics) if task == "classification" else _mass_table(metrics),
         run=evaluated,
-        methods=[*_scaling_notes(config), *sentences.METHOD_NOTES, *sentences.TASK_NOTES[task]],
+        methods=[
+            *_scaling_notes(config),
+            *sentences.METHOD_NOTES,
+            *sentences.TASK_NOTES[task],
+            *([] if metrics.get("in_distribution") is None else [sentences.NOVELTY_NOTE]),
+        ],
         version=config.version,
     )
     return write_text(evaluated.folder / REPORT, page)

@@ -214,6 +214,25 @@ def warning_sentences(predictions: pd.DataFrame) -> list[Sentence]:
     ]
 
 
+_MANY_OUTSIDE = 0.01
+"""Share of the test images outside what the model knows that is too many at home."""
+
+
+def novelty_sentences(metrics: Metrics) -> list[Sentence]:
+    """How many test images are outside what the model knows; nothing if that is not known."""
+    found = metrics.get("in_distribution")
+    if found is None:
+        return []
+    share = found["share_outside"]
+    return [
+        Sentence(
+            f"{found['outside']:,} of {metrics['n_test']:,} test images ({share:.1%}) are outside "
+            "what the model knows: `lensmodels predict` gives them no prediction.",
+            is_warning=share > _MANY_OUTSIDE,
+        )
+    ]
+
+
 def difference_sentence(
     task: str, name: str, reference: str, difference: float, interval: Interval
 ) -> Sentence:
@@ -271,4 +290,12 @@ PAIRING_NOTE = (
     "The paired bootstrap draws the same images for both runs, so that the difficulty of the "
     "images cancels in the difference. One training on each side cannot tell methods apart: for "
     "that, train each three times or more with other seeds, as `lensmodels study` does."
+)
+
+NOVELTY_NOTE = (
+    "An image is outside what the model knows if one of its scores (noise, sky level, flux, peak, "
+    "the part outside the principal components of the training images, the distances in these and "
+    "in the encoder's features, the reduced chi-square of a fit) deviates more from those of the "
+    "validation images than all but a quarter of a percent of them do, over all scores together. "
+    "Scores of this page are over all test images."
 )

@@ -4,6 +4,7 @@ config.yaml            every setting, and what was measured on the train split
 scaling.safetensors    the tensors of the input scaling, where it whitens
 encoder.safetensors    the encoder: as pretrained, or of the model where nothing was
 model.safetensors      encoder and head, finetuned
+out_of_distribution.safetensors      what validation images look like to the model
 checkpoints/           state of the training, to resume from
 logs/                  CSV and TensorBoard
 metrics.json, predictions.csv, plots/, report.html      of the evaluation
@@ -17,6 +18,7 @@ from lensmodels.runs.config import (
     ENCODER,
     LOGS,
     MODEL,
+    OUT_OF_DISTRIBUTION,
     SCALING,
     Measured,
     Precision,
@@ -46,6 +48,7 @@ __all__ = [
     "ENCODER",
     "LOGS",
     "MODEL",
+    "OUT_OF_DISTRIBUTION",
     "SCALING",
     "Measured",
     "Precision",

@@ -29,6 +29,7 @@ CONFIG = "config.yaml"
 SCALING = "scaling.safetensors"
 ENCODER = "encoder.safetensors"
 MODEL = "model.safetensors"
+OUT_OF_DISTRIBUTION = "out_of_distribution.safetensors"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 

@@ -13,6 +13,7 @@ from lensmodels.runs.config import (
     ENCODER,
     LOGS,
     MODEL,
+    OUT_OF_DISTRIBUTION,
     SCALING,
     RunConfig,
     read_config,
@@ -29,7 +30,14 @@ EVALUATIONS = "evaluations"
 EVALUATION = ("metrics.json", "predictions.csv", "plots", "report.html")
 """What an evaluation writes."""
 
-RUN_FILES = (CONFIG, SCALING, ENCODER, MODEL, CHECKPOINTS, LOGS, EVALUATIONS, *EVALUATION)
+HELD_OUT = (OUT_OF_DISTRIBUTION,)
+"""What is measured on the validation images once the model is trained."""
+
+RUN_FILES = (
+    *(CONFIG, SCALING, ENCODER, MODEL, CHECKPOINTS, LOGS, EVALUATIONS),
+    *HELD_OUT,
+    *EVALUATION,
+)
 """Files and folders at the top of a run."""
 
 
