@@ -143,7 +143,7 @@ def medians(peers: dict[str, Callable[[], object]], images: int) -> dict[str, fl
 def caustics_peer(
     spec: Specification, name: str, systems: list[LensSystem]
 ) -> Callable[[], object] | None:
-    """Renders systems with caustics' functions, vmapped; None where it is not installed."""
+    """Renders systems with caustics' functions, vmapped; None if it is not installed."""
     try:
         import torch
         from caustics.light.func import brightness_sersic

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +11,7 @@ from lenssim.archive.schema import FORMATS
 from lenssim.audit.command import audit
 from lenssim.build.fit_command import fit
 from lenssim.command_line.command_group import CommandGroup
-from lenssim.command_line.interruption import handle_signals
+from lenssim.command_line.interruption import handle_signals, resumable
 from lenssim.command_line.progress_bar import progress_bar
 from lenssim.errors import ArchiveError
 from lenssim.spec import CLASSES, load_spec, shipped_specs
@@ -95,7 +93,7 @@ def generate(
 ) -> None:
     """Simulate a data set and archive it.
 
-    A second run into the same archive adds the classes that are missing and goes on with what was
+    A second run into the same archive adds the classes that are missing and continues what was
     cut short.
     """
     if refit_snr is not None:
@@ -103,7 +101,7 @@ def generate(
     spec = load_spec(model, overrides)
     from lenssim.build.generate import generate as generate_archive
 
-    with _resumable():
+    with resumable():
         archive = generate_archive(
             spec,
             CLASSES if "all" in classes else classes,  # type: ignore[arg-type]
@@ -136,7 +134,7 @@ def export(archive: str, to: str, workers: int | None, scheduler: str | None) ->
     if not layouts_to_export(open_archive(archive)):
         click.echo(f"{archive} has its {to} shards already.")
         return
-    with _resumable():
+    with resumable():
         exported = export_archive(archive, workers=workers, scheduler=scheduler, progress=True)
     click.echo(f"{archive}: {_contents(exported)}")
 
@@ -247,7 +245,7 @@ def publish(archive: str, url: str, version: str | None) -> None:
     open_archive(archive)  # its errors come before the import of what publishing needs
     from lenssim.archive.publish import publish as publish_archive
 
-    with _resumable():
+    with resumable():
         published = publish_archive(archive, url, version=version, progress=True)
     click.echo(f"{published}: {_contents(open_archive(archive))}")
 
@@ -325,7 +323,7 @@ def import_deeplense(
     if licence is not None:
         options["licence"] = licence
     notes: list[str] = []
-    with _resumable():
+    with resumable():
         archive = deeplense.import_deeplense(
             source,
             out,
@@ -347,14 +345,3 @@ def _contents(archive: Archive) -> str:
     images = sum(group.count for group in groups)
     classes = [name for name in CLASSES if any(g.substructure_class == name for g in groups)]
     return f"{images:,} images ({', '.join(classes)}), {archive.manifest.size / 1e6:,.1f} MB"
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    """Says how to go on where the user stops a command that can."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "Stopped. What is done is kept: the same command goes on from there."
-        ) from None

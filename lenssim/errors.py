@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+KEPT = "what is done is kept: the same command continues from there."
+"""End of the message of a command that was cut short."""
+
 
 class LenssimError(Exception):
     """Something failed that the user can act on."""

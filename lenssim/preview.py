@@ -69,7 +69,7 @@ def draw_preview(
 
     Raises:
         UsageError: if `out` has another suffix, or exists and may not be replaced.
-        ArchiveError: where the archive holds no complete group, or the picture cannot be written.
+        ArchiveError: if the archive holds no complete group, or the picture cannot be written.
     """
     path = check_output(out, PICTURE_SUFFIXES, is_preview, overwrite)
     opened = archive if isinstance(archive, Archive) else open_archive(archive)

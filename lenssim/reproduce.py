@@ -60,8 +60,8 @@ def verify(
     Args:
         url: folder or URL.
         deep: images of each group, drawn at random, that are rendered again and compared.
-        seed: of that draw; another one each time where not given.
-        workers: files that are read at a time; as many as there are cores where not given.
+        seed: of that draw; another one each time if not given.
+        workers: files that are read at a time; as many as there are cores if not given.
         progress: True for a bar on stderr, or a function that is called as bytes are checked.
         phase: called with a short text that says what is being done now.
 
@@ -69,9 +69,9 @@ def verify(
         What was checked, and every problem.
 
     Raises:
-        ArchiveError: where there is no archive, or its manifest itself is damaged.
+        ArchiveError: if there is no archive, or its manifest itself is damaged.
         ServerError: if a server fails, so that its files cannot be judged.
-        UsageError: where `deep` is asked for images that were imported, or is negative, or the
+        UsageError: if `deep` is asked for images that were imported, or is negative, or the
             pictures of galaxies that images were made from are missing or have changed.
     """
     archive = open_archive(url)
@@ -210,7 +210,7 @@ def _rows_from_shards(archive: Archive, record: GroupRecord, indices: Sequence[i
 def _difference(
     row: Row, simulation: Simulation, record: GroupRecord, spec: Specification, is_same: bool
 ) -> str | None:
-    """How a stored sample differs from the same one made again; None where it does not."""
+    """How a stored sample differs from the same one made again; None if it does not."""
     made = simulation.image.astype(np.float32)
     if is_same:
         if not np.array_equal(row["image"], made):

@@ -102,7 +102,7 @@ class Simulation:
     noise_free: FloatArray
     substructure_snr: float
     substructure_snr_refit: float = math.nan
-    """NaN where the specification does not ask for it."""
+    """NaN if the specification does not ask for it."""
 
     def plot(self, spec: Specification | None = None) -> NDArray[Any]:
         """Draw the image with and without noise, and the residual against the smooth lens.
@@ -189,7 +189,7 @@ def draw_system(
         The system.
 
     Raises:
-        UsageError: where the substructure drawn outweighs the lens that contains it, or the
+        UsageError: if the substructure drawn outweighs the lens that contains it, or the
             selection keeps next to nothing.
     """
     return population.draw_system(spec, substructure_class, generator, measure_arc, split)
@@ -209,7 +209,7 @@ def render(
         systems: from `draw_system`, or made by hand; one, or a sequence of n.
         spec: its instrument, sampling and flux factor.
         engine_name: "fast" or "lenstronomy".
-        sampling: how to integrate over pixels; the specification's own where not given.
+        sampling: how to integrate over pixels; the specification's own if not given.
         psf: of all images, taken into the integral over pixels; the specification's own where not
             given.
 

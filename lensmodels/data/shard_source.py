@@ -163,7 +163,7 @@ def stored_columns(
         types: of the columns, by name; those besides `COLUMN_TYPES` may be missing.
 
     Raises:
-        DamagedShardError: where one is missing, or they are of other samples.
+        DamagedShardError: if one is missing, or they are of other samples.
     """
     try:
         # null, which a class without a vortex has, becomes NaN

@@ -96,7 +96,7 @@ class Source(ABC):
 
 def _check(where: str, group: str, images: Images, columns: Columns) -> None:
     if not np.isfinite(images).all():
-        problem = "pixels that are not finite (NaN where a file is missing)"
+        problem = "pixels that are not finite (NaN if a file is missing)"
     elif np.any(columns["label"] != LABELS[group.split("/")[1]]):
         problem = "labels of another class"
     else:

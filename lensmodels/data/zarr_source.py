@@ -63,7 +63,7 @@ class PlainChunks:
 
     @classmethod
     def of(cls, folder: Path, array: zarr.Array[Any]) -> Self | None:
-        """The chunks of an array, or None where zarr has to decode them."""
+        """The chunks of an array, or None if zarr has to decode them."""
         codecs: tuple[Any, ...] = getattr(array.metadata, "codecs", ())
         if len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec):
             return None

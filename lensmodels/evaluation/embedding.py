@@ -48,9 +48,9 @@ def embed(
         The path that was written.
 
     Raises:
-        UsageError: where there is no trained encoder, `out` has another suffix or holds something
+        UsageError: if there is no trained encoder, `out` has another suffix or holds something
             else, or `data` is an image file.
-        DataError: where the archive cannot be read, or has images of another size.
+        DataError: if the archive cannot be read, or has images of another size.
     """
     run, out = Path(run), Path(out)
     config = check_embedding(run, data, out, overwrite=overwrite)

@@ -167,7 +167,7 @@ def guarded_archive(
         The group, as in "train/cdm"; the batch; and the warnings of each of its images.
 
     Raises:
-        DataError: where the archive is of another image size, or cannot be read.
+        DataError: if the archive is of another image size, or cannot be read.
     """
     manifest = read_archive(url).manifest
     total = sum(group.count for group in manifest.groups)
@@ -208,12 +208,12 @@ def open_data(
         config: of the run, for how it reads.
         num_pix: side of the images that the model takes, pixels.
         batch_size: images at a time.
-        test_size: images of each class of the test split; all where None.
+        test_size: images of each class of the test split; all if None.
         cache_dir: folder for copies of what a remote archive sends; that of the run's settings if
             not given.
 
     Raises:
-        DataError: where the archive has images of another size.
+        DataError: if the archive has images of another size.
     """
     check_image_size(url, manifest, num_pix)
     data = LensDataModule(

@@ -54,7 +54,7 @@ class InformationLimit:
 
 
 def information_limit(spec_sha256: str) -> InformationLimit | None:
-    """The limit for a specification, by its hash; None where it was not computed."""
+    """The limit for a specification, by its hash; None if it was not computed."""
     for entry in _table():
         if entry["spec_sha256"] == spec_sha256:
             limit = entry["limit"]

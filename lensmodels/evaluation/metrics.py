@@ -103,7 +103,7 @@ def reliability(
 
 @dataclass(frozen=True)
 class RegressionMetrics:
-    """Errors of predicted log10 masses, dex; r2 is None where all true masses are the same."""
+    """Errors of predicted log10 masses, dex; r2 is None if all true masses are the same."""
 
     count: int
     rmse_dex: float

@@ -76,9 +76,9 @@ def predict(
         The table that was written.
 
     Raises:
-        UsageError: where there is no trained model, no input, or no such device, or `out` has
+        UsageError: if there is no trained model, no input, or no such device, or `out` has
             another suffix or holds something else.
-        DataError: where an input cannot be read, contradicts the contract, has another size, or
+        DataError: if an input cannot be read, contradicts the contract, has another size, or
             pixels that are no numbers.
     """
     run, out = Path(run), Path(out)

@@ -95,7 +95,7 @@ def score(
     Args:
         run: folder of a run that was trained.
         data: folder or URL of another archive than the one it was trained on.
-        out: folder, which exists, that the files are written to; the run itself where None.
+        out: folder, which exists, that the files are written to; the run itself if None.
         device: "auto", "cpu" or "gpu".
         batch_size: images at a time.
         average_symmetries: whether to take the mean over the eight symmetries of each image.
@@ -107,10 +107,10 @@ def score(
         The predictions, and the content of metrics.json.
 
     Raises:
-        UsageError: where there is no trained model, or no such device.
-        DataError: where the archive has no test images of the task, they cannot be read, or it does
+        UsageError: if there is no trained model, or no such device.
+        DataError: if the archive has no test images of the task, they cannot be read, or it does
             not state what the predictions are compared with.
-        LensmodelsError: where the model predicts nothing that is a number.
+        LensmodelsError: if the model predicts nothing that is a number.
     """
     run = Path(run)
     config, archive = check_test(run, data)

@@ -40,7 +40,7 @@ _COUNTS = re.compile(rf"(adu|dn|counts?|ct|cts)({_PER_SECOND})?")
 
 @dataclass(frozen=True)
 class HeaderFacts:
-    """What a header says; None where it says nothing.
+    """What a header says; None if it says nothing.
 
     Attributes:
         unit: BUNIT, as written.

@@ -210,7 +210,7 @@ def _separate_terms(sides: Sequence[tuple[float, Trainings]]) -> list[_Term]:
 def _nesting(sides: Sequence[tuple[float, Trainings]]) -> list[Hashable] | None:
     """The pretraining of each label draw, of the side that has fewest, where draws are not shared.
 
-    The draws of one pretraining are not independent of each other. None where each draw is.
+    The draws of one pretraining are not independent of each other. None if each draw is.
     """
     nested = [side for _, side in sides if not side.is_crossed]
     if not nested:

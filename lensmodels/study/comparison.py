@@ -41,7 +41,7 @@ class Published:
 
 @cache
 def published(model: str, method: str, encoder: str) -> Published | None:
-    """Macro AUC of a row in the study, or None where it has no such row.
+    """Macro AUC of a row in the study, or None if it has no such row.
 
     Args:
         model: "A" or "B".
@@ -162,10 +162,10 @@ def pooled_gain(
         by: name of the score.
 
     Returns:
-        The gain, or None where fewer than two rows have one.
+        The gain, or None if fewer than two rows have one.
 
     Raises:
-        LensmodelsError: where they were not tested on the same images.
+        LensmodelsError: if they were not tested on the same images.
     """
     sides: dict[tuple[str, str], Trainings] = {}
     chosen = [row for row in rows if row.gain]
@@ -226,7 +226,7 @@ class ComparedRow:
     Attributes:
         model, method, encoder: which row.
         labels: share of the labels.
-        ours: of the method; None where no cell of it was run.
+        ours: of the method; None if no cell of it was run.
         baseline, long_baseline: of the same encoder.
         gain, long_gain: method less baseline.
         study: the published row, if there is one.
@@ -261,7 +261,7 @@ def compare_row(
         results: of the whole grid.
         model, method, encoder, task, labels: which row.
         study_encoder: the study's encoder.
-        by: name of the score by which they are compared; the task's first where None.
+        by: name of the score by which they are compared; the task's first if None.
     """
     compared_by = by or score_name(task)
 
@@ -298,7 +298,7 @@ def compare_rows(
         grid: whose rows.
         results: of the whole grid.
         model, task, labels: of the cells.
-        by: name of the score by which they are compared; the task's first where None.
+        by: name of the score by which they are compared; the task's first if None.
 
     Returns:
         One row for each kind of training in the grid.

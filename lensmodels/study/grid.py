@@ -100,7 +100,7 @@ class CellBlock(_Strict):
         pretrain_seeds: of the pretraining; every one is finetuned with every seed above.
         baselines: which; from random weights, which the finetuning's seed draws.
         encoders: of the grid, whose baselines are run beside those of the rows' encoders.
-        rows: of the grid's, by "METHOD ENCODER"; all where None.
+        rows: of the grid's, by "METHOD ENCODER"; all if None.
     """
 
     models: tuple[str, ...] = ("A", "B")

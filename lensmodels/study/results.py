@@ -244,7 +244,7 @@ def read_results(path: Path) -> list[CellResult]:
     A cell that is in several of them counts once, as in the first by name of file.
 
     Raises:
-        LensmodelsError: where a file is damaged, naming it.
+        LensmodelsError: if a file is damaged, naming it.
     """
     files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
     by_name: dict[str, CellResult] = {}
@@ -299,7 +299,7 @@ def is_done(
         made_from: what decides its result, as its record holds it.
 
     Raises:
-        UsageError: where it has one that was made from something else.
+        UsageError: if it has one that was made from something else.
     """
     if cell not in results:
         return False

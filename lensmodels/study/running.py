@@ -68,9 +68,9 @@ def run_grid(
         The cells that are done, those of earlier runs among them.
 
     Raises:
-        DataError: where an archive is not of its model, or too small.
-        UsageError: where a folder holds what was made otherwise.
-        LensmodelsError: where cells failed, naming them; the others are run all the same.
+        DataError: if an archive is not of its model, or too small.
+        UsageError: if a folder holds what was made otherwise.
+        LensmodelsError: if cells failed, naming them; the others are run all the same.
     """
     return _GridRun(grid, data, out, device).run(cells, seconds)
 

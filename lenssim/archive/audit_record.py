@@ -50,7 +50,7 @@ class AuditRecord(_Record):
     ring_excess: dict[str, float] = Field(default_factory=dict)
     """For each class, the largest relative difference of an image's ring radius from its lens's."""
     with_substructure: float | None = None
-    """Macro AUC with image statistics that the substructure itself has changed; None where there
+    """Macro AUC with image statistics that the substructure itself has changed; None if there
     are no other."""
     not_rendered: bool = False
     """Whether the images were imported, so that the substructure's own signal is in them."""
@@ -78,10 +78,10 @@ MAX_P = 0.0027
 
 
 def read_audit(location: Location) -> AuditRecord | None:
-    """The audit of an archive; None where it was not audited.
+    """The audit of an archive; None if it was not audited.
 
     Raises:
-        ArchiveError: where there is an audit.json that is not ours.
+        ArchiveError: if there is an audit.json that is not ours.
     """
     try:
         content = location.read(AUDIT)

@@ -237,7 +237,7 @@ def _spec_context(spec: Specification) -> dict[str, Any]:
 
 
 def _halo_rule(spec: Specification) -> str:
-    """What happens to the main halo for the sake of its substructure, to go on a sentence."""
+    """What happens to the main halo for the sake of its substructure, to end a sentence."""
     if spec.substructure.ring_neutral:
         return ", the halo made weaker so that the Einstein ring keeps its size"
     return ", taken out of the halo" if spec.substructure.within_einstein_mass else ""

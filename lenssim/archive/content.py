@@ -63,7 +63,7 @@ def scalar_blocks(
 
 
 def snr_percentiles(archive: Archive, group: GroupRecord, name: str) -> NDArray[np.float64] | None:
-    """The `SNR_PERCENTILES` of a column, NaN left out; None where a group has no value to compare.
+    """The `SNR_PERCENTILES` of a column, NaN left out; None if a group has no value to compare.
 
     Args:
         archive: opened.

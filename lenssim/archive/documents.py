@@ -42,7 +42,7 @@ def write_documents(
 
     Args:
         archive: opened; only its complete groups are described.
-        picture: content of preview.png; where not given, one that is there stays. An audit.json
+        picture: content of preview.png; if not given, one that is there stays. An audit.json
             that the manifest lists stays.
         base_url: where the archive will be published, for croissant.json.
 

@@ -31,7 +31,7 @@ from lenssim.storage.atomic import is_scratch
 from lenssim.storage.location import Location
 
 _SERSIC_SHAPE = ("source_n_sersic", "source_e1", "source_e2")
-"""Columns of the source that are NaN where it is a picture."""
+"""Columns of the source that are NaN if it is a picture."""
 
 
 @dataclass(frozen=True)

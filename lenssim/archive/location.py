@@ -1,4 +1,4 @@
-"""The place where version 0.1.0 had `Location`: scripts written for it go on to work."""
+"""The place where version 0.1.0 had `Location`: scripts written for it still work."""
 
 from lenssim.storage.location import Location
 

@@ -130,7 +130,7 @@ class ImportRecord(_Record):
     source_files: int = Field(ge=1)
     num_pix: int = Field(ge=8, le=1024)
     pixel_scale: float | None = Field(default=None, gt=0, le=1)
-    """Arcsec; None where it is not known."""
+    """Arcsec; None if it is not known."""
     licence: str = Field(min_length=1, max_length=200)
     folders: dict[str, SubstructureClass] | None = None
     """Folders of the source and their classes, where their names are not those of the classes."""
@@ -152,7 +152,7 @@ class ImportRecord(_Record):
 class ModelInfo:
     """What every group of an archive shares: its name, and the grid of its images.
 
-    `version` and `pixel_scale` (arcsec) are None where they are not known, as of imported images.
+    `version` and `pixel_scale` (arcsec) are None if they are not known, as of imported images.
     """
 
     name: str
@@ -251,7 +251,7 @@ class Manifest(_Record):
         """The resolved specification, validated.
 
         Raises:
-            ArchiveError: where the images were imported, so that there is none.
+            ArchiveError: if the images were imported, so that there is none.
         """
         if self.spec is None:
             raise ArchiveError(
@@ -285,12 +285,12 @@ class Manifest(_Record):
         return f"{FITS}/{name}/zarr.json" in self.files
 
     def group(self, name: str) -> GroupRecord | None:
-        """The record of a group, as in "train/cdm"; None where it is not complete."""
+        """The record of a group, as in "train/cdm"; None if it is not complete."""
         return next((group for group in self.groups if group.name == name), None)
 
 
 def joined_platforms(platforms: Iterable[str | None]) -> str | None:
-    """Platforms, some of them joined or not known, as one text; None where none is known."""
+    """Platforms, some of them joined or not known, as one text; None if none is known."""
     known = {
         platform for joined in platforms if joined for platform in joined.split(_BETWEEN_PLATFORMS)
     }
@@ -307,7 +307,7 @@ def read_manifest(location: Location) -> Manifest | None:
     """The manifest of an archive; None if there is none.
 
     Raises:
-        ArchiveError: where there is one that cannot be read or understood, or was changed.
+        ArchiveError: if there is one that cannot be read or understood, or was changed.
     """
     try:
         content = location.read(MANIFEST)

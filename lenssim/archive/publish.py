@@ -46,7 +46,7 @@ def publish(
     Args:
         source: folder of the archive.
         url: folder or URL that holds all versions: file://, s3://, hf://, or a path.
-        version: as in "1.0.0"; that of the specification where not given.
+        version: as in "1.0.0"; that of the specification if not given.
         progress: True for a bar on stderr, or a function that is called as bytes are uploaded.
         phase: called with a short text that says what is being done now.
 
@@ -54,9 +54,9 @@ def publish(
         URL of the version, which `open_archive` opens.
 
     Raises:
-        UsageError: where the version is there already, or is no version, or where the files of
+        UsageError: if the version is there already, or is no version, or where the files of
             something else are in the way.
-        ArchiveError: where the archive is not sound, or cannot be written there.
+        ArchiveError: if the archive is not sound, or cannot be written there.
     """
     archive = open_archive(source)
     if not archive.location.is_local:

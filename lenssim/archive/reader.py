@@ -62,7 +62,7 @@ class Archive:
         """Record of a group.
 
         Raises:
-            ArchiveError: where the archive does not hold that group complete.
+            ArchiveError: if the archive does not hold that group complete.
         """
         name = f"{split}/{substructure_class}"
         record = self.manifest.group(name)
@@ -93,7 +93,7 @@ class Archive:
             The group as a lazy xarray data set.
 
         Raises:
-            ArchiveError: where the archive does not hold that group complete and in Zarr, or its
+            ArchiveError: if the archive does not hold that group complete and in Zarr, or its
                 metadata is not what the manifest says.
             ServerError: if its server fails or, when values are asked for, sends whole files only.
         """
@@ -120,7 +120,7 @@ class Archive:
             of the free parameters.
 
         Raises:
-            ArchiveError: where the group is not there, or was not fitted.
+            ArchiveError: if the group is not there, or was not fitted.
         """
         import xarray as xr
 
@@ -170,7 +170,7 @@ class Archive:
             scalars: for each sample, its index and the columns that hold one number an image.
 
         Raises:
-            ArchiveError: where it is not the file that the manifest describes, or no shard of ours.
+            ArchiveError: if it is not the file that the manifest describes, or no shard of ours.
         """
         path = shard_path(record, shard)
         content = self._read_whole(path)
@@ -213,7 +213,7 @@ class Archive:
             A store that zarr and xarray open.
 
         Raises:
-            ArchiveError: where that metadata is not what the manifest says.
+            ArchiveError: if that metadata is not what the manifest says.
         """
         path = f"{folder}/{record.name}/zarr.json"
         content = self._read_whole(path)
@@ -238,7 +238,7 @@ def open_archive(url: str | os.PathLike[str]) -> Archive:
         The archive; its images are not read yet.
 
     Raises:
-        ArchiveError: where there is no archive, or one that cannot be read.
+        ArchiveError: if there is no archive, or one that cannot be read.
     """
     location = Location(url)
     manifest = read_manifest(location)
@@ -278,7 +278,7 @@ def check_metadata(
         columns: that it should have; those of the record if not given.
 
     Raises:
-        ArchiveError: where an array is missing, has another shape or type than it should, or
+        ArchiveError: if an array is missing, has another shape or type than it should, or
             would be decoded by anything but plain codecs.
     """
     try:
@@ -347,7 +347,7 @@ class _CheckedStore(WrapperStore[Store]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Content of a file, or of a range of it; None where there should be no such file."""
+        """Content of a file, or of a range of it; None if there should be no such file."""
         if key in self._read and byte_range is None:
             return prototype.buffer.from_bytes(self._read[key])
         record = self._records.get(key)

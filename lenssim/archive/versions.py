@@ -19,7 +19,7 @@ def published_versions(home: Location) -> list[dict[str, Any]]:
     """Entries of the index of a published data set; none where there is no index yet.
 
     Raises:
-        ArchiveError: where there is one that cannot be understood.
+        ArchiveError: if there is one that cannot be understood.
     """
     try:
         content = home.read(INDEX)

@@ -82,7 +82,7 @@ class ShardParts:
     Attributes:
         stride: bytes from one sample to the next.
         pixel_offset: of the first sample's pixels, bytes from the beginning of the file.
-        scalars: one mapping a sample, None where a value is not a number.
+        scalars: one mapping a sample, None if a value is not a number.
     """
 
     stride: int
@@ -106,7 +106,7 @@ def parse_shard(
         Where the pixels of each sample lie, and its scalars.
 
     Raises:
-        ArchiveError: where the content is anything else than what `encode_shard` writes.
+        ArchiveError: if the content is anything else than what `encode_shard` writes.
     """
     shape = (num_pix, num_pix)
     width = _json_width(content, _ShardLayout(model, record, samples, shape, 0))

@@ -27,7 +27,7 @@ def image_statistics(images: FloatArray, border: FloatArray | None = None) -> Fl
 
     Args:
         images: shape (n, y, x), any unit.
-        border: images that the border is taken from, shape of `images`; `images` where not given.
+        border: images that the border is taken from, shape of `images`; `images` if not given.
 
     Returns:
         Sum and largest pixel; mean and standard deviation of the border; shape (n, 4).

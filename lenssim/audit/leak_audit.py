@@ -45,7 +45,7 @@ def audit(
         url: folder or URL of an archive with images in Zarr.
         images_per_class: that are looked at, at most.
         seed: of the folds and of the measurement errors.
-        workers: threads that render; as many as there are cores where not given.
+        workers: threads that render; as many as there are cores if not given.
         progress: called as images are rendered.
         phase: called with a short text that says what is being done now.
 
@@ -53,8 +53,8 @@ def audit(
         The result; nothing is written, see `record_audit`.
 
     Raises:
-        ArchiveError: where there is no archive, or it is damaged.
-        UsageError: where scikit-learn is not installed, or the archive holds fewer than two
+        ArchiveError: if there is no archive, or it is damaged.
+        UsageError: if scikit-learn is not installed, or the archive holds fewer than two
             classes, or too few images of one.
     """
     check_installed()
@@ -76,7 +76,7 @@ def check_counts(archive: Archive, images_per_class: int) -> dict[str, int]:
     """Images of each class that will be looked at.
 
     Raises:
-        UsageError: where they are too few.
+        UsageError: if they are too few.
     """
     counts = class_counts(archive, images_per_class)
     if len(counts) < 2:

@@ -18,7 +18,7 @@ def why_not_recorded(archive: Archive) -> str | None:
     """Why the result of an audit is not to be written into an archive; None if it is.
 
     Raises:
-        ArchiveError: where it would replace an audit.json that is not ours.
+        ArchiveError: if it would replace an audit.json that is not ours.
     """
     location = archive.location
     if not location.is_local:
@@ -40,7 +40,7 @@ def record_audit(url: str | os.PathLike[str], record: AuditRecord) -> None:
         record: from `audit`.
 
     Raises:
-        ArchiveError: where the archive cannot be written, or must not be.
+        ArchiveError: if the archive cannot be written, or must not be.
     """
     with open_archive(url).location.exclusive():
         archive = open_archive(url)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lenssim.command_line.interruption import is_interrupted
-from lenssim.errors import LenssimError, UsageError
+from lenssim.errors import KEPT, LenssimError, UsageError
 from lenssim.version import VERSION
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WORKER_TIMEOUT = 600.0
 """Seconds that a cluster may be without any worker before the run ends.
 
 Batch systems and adaptive clusters start workers within minutes. A longer wait in the queue should
-not hold the lock of the archive; the same command goes on once there are workers.
+not hold the lock of the archive; the same command continues once there are workers.
 """
 
 _POLL_INTERVAL = 0.1
@@ -39,8 +39,6 @@ _WORKER_CHECK_INTERVAL = 2.0
 
 _ADDRESS = re.compile(r"(?:tcp|tls|ws|wss)://(?:\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+):([0-9]{1,5})")
 """Address of a scheduler: scheme, host (or IPv6 address in brackets), and port."""
-
-_GOES_ON = "What is done is kept: the same command goes on from there."
 
 
 class ClusterError(LenssimError):
@@ -96,9 +94,9 @@ class Cluster:
     Args:
         client: connected.
         address: of the scheduler, for messages.
-        folder: local one that tasks read and write, absolute; None where they use a server.
+        folder: local one that tasks read and write, absolute; None if they use a server.
         doing: what its tasks do, in a word.
-        phase: told when workers are waited for, and when the tasks go on.
+        phase: told when workers are waited for, and when the tasks start again.
     """
 
     def __init__(
@@ -170,7 +168,7 @@ class Cluster:
                     raise ClusterError(
                         f"The scheduler at {self._address} has had no worker for "
                         f"{WORKER_TIMEOUT / 60:.3g} minutes: start workers there by `dask worker "
-                        f"{self._address}`. {_GOES_ON}"
+                        f"{self._address}`; {KEPT}"
                     )
                 if not batch:
                     time.sleep(_POLL_INTERVAL)
@@ -233,10 +231,10 @@ def check_machine(version: str, folder: str | None) -> int:
 
     Args:
         version: of lenssim, in the run.
-        folder: local one that the run writes; None where it writes to a server.
+        folder: local one that the run writes; None if it writes to a server.
 
     Raises:
-        ClusterError: where the machine has another version, or does not see the folder.
+        ClusterError: if the machine has another version, or does not see the folder.
     """
     if version != VERSION:
         raise ClusterError(
@@ -275,7 +273,7 @@ def _result(future: Any) -> int:
     """What a task returned.
 
     Raises:
-        ClusterError: where the cluster was lost; a task's own error is raised as it is.
+        ClusterError: if the cluster was lost; a task's own error is raised as it is.
     """
     from distributed import CancelledError, KilledWorker
 
@@ -284,11 +282,11 @@ def _result(future: Any) -> int:
     except KilledWorker:
         raise ClusterError(
             f"The cluster lost the workers of a task {RETRIES + 1} times, as it does when they "
-            f"run out of memory. {_GOES_ON}"
+            f"run out of memory; {KEPT}"
         ) from None
     except (CancelledError, OSError):  # a closed connection and a timeout are OSErrors
         if future.status == "error":
             raise
         raise ClusterError(
-            f"The cluster gave up its tasks, as it does when its scheduler is lost. {_GOES_ON}"
+            f"The cluster gave up its tasks, as it does when its scheduler is lost; {KEPT}"
         ) from None

@@ -23,7 +23,7 @@ def describe(url: str | os.PathLike[str], phase: Phase | None = None) -> Archive
         The archive, opened, with the documents in its manifest.
 
     Raises:
-        ArchiveError: where there is no archive, or it cannot be written.
+        ArchiveError: if there is no archive, or it cannot be written.
     """
     archive = open_archive(url)
     if CARD in archive.manifest.files or not archive.manifest.groups:

@@ -50,16 +50,16 @@ def executor(
     Args:
         task: returns the number of images that it made; takes a `Progress` as its last argument.
             Paths in it must be absolute: workers of a cluster have working folders of their own.
-        workers: threads on this machine; all cores where None.
+        workers: threads on this machine; all cores if None.
         scheduler: address of a dask.distributed scheduler that is used instead. A worker that
             runs this version of lenssim is waited for.
         folder: local one that the task writes, absolute, which every machine must see.
         doing: what the task does, in a word for `phase`.
-        phase: told when workers are waited for, and when the task goes on.
+        phase: told when workers are waited for, and when the task starts again.
 
     Raises:
-        UsageError: where there cannot be as many workers, or the address is none.
-        ClusterError: where no scheduler answers, it has no worker for `WORKER_TIMEOUT`, its
+        UsageError: if there cannot be as many workers, or the address is none.
+        ClusterError: if no scheduler answers, it has no worker for `WORKER_TIMEOUT`, its
             workers cannot run this version of lenssim or do not see the folder, or the cluster
             is lost.
     """

@@ -28,7 +28,7 @@ def export(
 
     Args:
         url: folder or URL of the archive.
-        workers: threads on this machine; all cores where not given.
+        workers: threads on this machine; all cores if not given.
         scheduler: address of a dask.distributed scheduler that does the work instead.
         progress: True for a bar on stderr, or a function that is called as images are written.
         phase: called with a short text that says what is being done now.
@@ -37,8 +37,8 @@ def export(
         The archive, opened.
 
     Raises:
-        ArchiveError: where there is no archive with a complete group, or it cannot be written; a
-            later call goes on from there.
+        ArchiveError: if there is no archive with a complete group, or it cannot be written; a
+            later call continues from there.
     """
     archive = open_archive(url)
     with archive.location.exclusive():
@@ -64,7 +64,7 @@ def layouts_to_export(archive: Archive) -> list[GroupLayout]:
     """The groups that have no WebDataset shards yet, cut into shards.
 
     Raises:
-        ArchiveError: where the archive holds no complete group.
+        ArchiveError: if the archive holds no complete group.
     """
     if not archive.manifest.groups:
         raise ArchiveError(f"{archive.location} holds no complete group yet: run generate first.")

@@ -70,7 +70,7 @@ def fit(
     progress: Progress | bool = False,
     phase: Phase | None = None,
 ) -> Archive:
-    """Fits the smooth model to the images of an archive; goes on where an earlier call stopped.
+    """Fits the smooth model to the images of an archive; continues where an earlier call stopped.
 
     Elliptical power law, shear, multipoles and a Sersic source are fitted to each image from the
     image alone, with no column but the width of its PSF. Failed fits are kept and flagged.
@@ -90,8 +90,8 @@ def fit(
         The archive, opened: `Archive.fits` reads the fits.
 
     Raises:
-        UsageError: where the images cannot be fitted, or have fits by other settings.
-        ArchiveError: where there is no archive, or it cannot be written; a later call goes on from
+        UsageError: if the images cannot be fitted, or have fits by other settings.
+        ArchiveError: if there is no archive, or it cannot be written; a later call continues from
             there.
     """
     from lenssim.lens_fit.image_fit import FitSettings, check_instrument
@@ -180,7 +180,7 @@ def fit_layout(record: GroupRecord) -> GroupLayout:
 def _missing(
     archive: Archive, record: GroupRecord, identity: dict[str, Any], overwrite: bool
 ) -> _Task | None:
-    """What is left to fit of a group; None where all of it is fitted."""
+    """What is left to fit of a group; None if all of it is fitted."""
     location, layout = archive.location, fit_layout(record)
     begun = _read_identity(archive, f"{layout.progress_folder}/settings.json")
     is_complete = archive.manifest.has_fits(record.name)

@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from lenssim.command_line.command_group import Command
+from lenssim.command_line.interruption import resumable
 from lenssim.spec import SPLITS
 
 
@@ -33,7 +34,7 @@ def fit(
     """Fit the smooth model to every image, and keep residuals and parameters beside the images.
 
     Elliptical power law, shear, multipoles and a Sersic source, from the image alone. A second run
-    goes on with what was cut short.
+    continues what was cut short.
     """
     from lenssim.archive import open_archive
 
@@ -41,7 +42,7 @@ def fit(
     from lenssim.build.fit import fit as fit_archive
     from lenssim.lens_fit.image_fit import FitSettings
 
-    try:
+    with resumable():
         fitted = fit_archive(
             archive,
             splits=None if split is None else (split,),
@@ -51,10 +52,6 @@ def fit(
             overwrite=overwrite,
             progress=True,
         )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "Stopped. What is done is kept: the same command goes on from there."
-        ) from None
     for group in fitted.manifest.groups:
         if not fitted.manifest.has_fits(group.name):
             continue

@@ -38,15 +38,15 @@ def generate(
     phase: Phase | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Archive:
-    """Simulates a data set and archives it; goes on where an earlier call was cut short.
+    """Simulates a data set and archives it; continues where an earlier call was cut short.
 
     Args:
         model: name of a shipped specification, path of a YAML file, or a specification.
         classes: substructure classes to make.
         train, test: images of each class in the two splits; 0 leaves a split out.
-        out: folder or URL of the archive; archives/NAME where not given.
+        out: folder or URL of the archive; archives/NAME if not given.
         seed: with the specification, decides every bit of every image.
-        workers: threads on this machine; all cores where not given.
+        workers: threads on this machine; all cores if not given.
         scheduler: address of a dask.distributed scheduler that does the work instead.
         formats: what the images are stored as: "zarr", "webdataset", or both.
         engine: "fast" or "lenstronomy".
@@ -63,9 +63,9 @@ def generate(
         The archive, opened.
 
     Raises:
-        UsageError: where the request is wrong, or does not fit the archive that is there.
-        ArchiveError: where the archive cannot be written, or another run is writing into it; a
-            later call goes on from there.
+        UsageError: if the request is wrong, or does not fit the archive that is there.
+        ArchiveError: if the archive cannot be written, or another run is writing into it; a
+            later call continues from there.
     """
     spec = model if isinstance(model, Specification) else load_spec(os.fspath(model), overrides)
     if spec.source.images is not None:

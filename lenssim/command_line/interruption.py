@@ -9,8 +9,12 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+
+from lenssim.errors import KEPT
 
 _interrupted = threading.Event()
 
@@ -42,6 +46,15 @@ def is_interrupted() -> bool:
 def _interrupt(number: int, frame: Any) -> None:
     _interrupted.set()
     raise KeyboardInterrupt
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Around the work of a command that continues when it is given again: Ctrl-C says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Stopped; {KEPT}") from None
 
 
 def start_program(module: str) -> Any:

@@ -29,7 +29,7 @@ def parse_key_value(
         error: class of what is raised.
 
     Raises:
-        UsageError: where it is not KEY=VALUE, or the value is not YAML.
+        UsageError: if it is not KEY=VALUE, or the value is not YAML.
     """
     key, value = split_key_value(text, "--set", "KEY=VALUE", example, error)
     if not all(key.split(".")):
@@ -70,7 +70,7 @@ def set_key(values: Any, key: str, value: Any, error: type[UsageError] = UsageEr
         error: class of what is raised.
 
     Raises:
-        UsageError: where the key leads into a plain value, or to an entry that a list lacks.
+        UsageError: if the key leads into a plain value, or to an entry that a list lacks.
     """
     path = key.split(".")
     target = values
@@ -97,7 +97,7 @@ def set_key(values: Any, key: str, value: Any, error: type[UsageError] = UsageEr
 
 
 def alternatives(path: Sequence[str], schema: Schema) -> str:
-    """What to write in place of an unknown key, to go on a sentence that names the key.
+    """What to write in place of an unknown key, to end a sentence that names the key.
 
     Args:
         path: parts of the key, of which all but the last exist.
@@ -119,7 +119,7 @@ def alternatives(path: Sequence[str], schema: Schema) -> str:
 
 
 def schema_at(schema: Schema, path: Sequence[str]) -> Schema | None:
-    """Schema of the section at a path, or of an entry of a list; None where it has no keys."""
+    """Schema of the section at a path, or of an entry of a list; None if it has no keys."""
     section: Schema | None = schema
     for part in path:
         if section is not None and not part.isdigit():  # a list's schema is that of its entries

@@ -60,7 +60,7 @@ class LiveBatch:
     Attributes:
         number: of the batch, from 0 on.
         images: e-/s, float32, shape (n, y, x), as an archive stores them.
-        columns: the same in every batch: those of an archive, shape (n,), NaN where a class has no
+        columns: the same in every batch: those of an archive, shape (n,), NaN if a class has no
             such column; those of subhalos have shape (n, k), NaN-padded, with the largest k of the
             batch. `sample` is the index in the class's group.
         second_images: of pairs, shape (n, y, x); None without pairs.

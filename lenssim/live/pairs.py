@@ -43,7 +43,7 @@ def second_system(
         index: of the first image; the second is a function of it, too.
 
     Raises:
-        SpecError: where no other source behind the first image's lens passes the selection.
+        SpecError: if no other source behind the first image's lens passes the selection.
     """
     if kind == "smooth_twin":
         return _twin(first, spec)

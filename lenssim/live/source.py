@@ -85,7 +85,7 @@ class LiveSource:
 
     @property
     def position(self) -> int:
-        """Number of the next batch: a source with `start=position` goes on with it."""
+        """Number of the next batch: a source with `start=position` begins with it."""
         return self._position
 
     def __iter__(self) -> Self:
@@ -95,7 +95,7 @@ class LiveSource:
         """The next batch, which is waited for.
 
         Raises:
-            LiveError: where the process that makes it has ended or failed; the source is closed.
+            LiveError: if the process that makes it has ended or failed; the source is closed.
             StopIteration: where the source has been closed.
         """
         if not self._stop.alive:
@@ -175,7 +175,7 @@ def live_source(
         model: name of a specification, YAML file, or a specification.
         classes: in the order in which they take turns.
         batch_size: images of a batch.
-        workers: processes; all cores where not given, and none, so that batches are made by the
+        workers: processes; all cores if not given, and none, so that batches are made by the
             caller's own thread, where 0.
         seed: of the random streams.
         split: "train" or "test".
@@ -183,7 +183,7 @@ def live_source(
             differs in source, noise and sub-pixel phase; "smooth_twin" one with the same lens and
             source, other noise and no substructure.
         first_index: sample index that the source begins with, for images that no archive has.
-        start: number of the first batch, to go on with a source at its `position`.
+        start: number of the first batch, to continue a source from its `position`.
         prefetch: batches that each process may have ready, beside one that it is making and one
             that it is handing over: (prefetch + 2) workers batches are in memory at most.
         overrides: KEY=VALUE, as of `load_spec`.
@@ -194,7 +194,7 @@ def live_source(
         An iterator; to be closed, or used in a with statement.
 
     Raises:
-        UsageError: where a value is not possible.
+        UsageError: if a value is not possible.
     """
     spec = model if isinstance(model, Specification) else load_spec(model, overrides)
     spec = with_checksum(spec)

@@ -53,7 +53,7 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         What `send` was given.
 
     Raises:
-        EOFError: where the stream ends before the message does.
+        EOFError: if the stream ends before the message does.
     """
     length = int.from_bytes(_exactly(stream, bytearray(_LENGTH_BYTES)), "little")
     header = json.loads(bytes(_exactly(stream, bytearray(length))))

@@ -42,11 +42,11 @@ class Entry:
     unit: int | None = None
     """Of a FITS file; the first image where it is None."""
     pixel_scale: float | None = None
-    """Arcsec; None where it is in the header of the picture, or nowhere."""
+    """Arcsec; None if it is in the header of the picture, or nowhere."""
     background: float = 0.0
     """Mean of the sky that was left in the picture, in its unit."""
     noise_sigma: float | None = None
-    """Standard deviation of the sky of a pixel; None where it is to be measured."""
+    """Standard deviation of the sky of a pixel; None if it is to be measured."""
     flux: float | None = None
     """Sum of the picture, by which a wrong unit is noticed."""
 
@@ -54,7 +54,7 @@ class Entry:
         """The picture as it is in its file, in the file's own unit, of any shape.
 
         Raises:
-            SpecError: where it cannot be read, or is another galaxy's.
+            SpecError: if it cannot be read, or is another galaxy's.
         """
         try:
             if self.unit is None:
@@ -191,7 +191,7 @@ def _distinct(entries: tuple[Entry, ...], place: str) -> tuple[Entry, ...]:
 
 
 def _galsim_catalogue(path: Path) -> Catalogue | None:
-    """The catalogue of a FITS file; None where it has no such table."""
+    """The catalogue of a FITS file; None if it has no such table."""
     if path.suffix == ".npy" or not _is_table(path):
         return None
     try:

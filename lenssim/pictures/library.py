@@ -50,7 +50,7 @@ class Library:
         alone decides.
 
         Raises:
-            SpecError: where the split has none.
+            SpecError: if the split has none.
         """
         if self._galaxies[split].size == 0:
             raise SpecError(self._no_galaxies(split))
@@ -135,7 +135,7 @@ def open_library(images: SourceImages) -> Library:
         images: of the source; where it has a checksum, the pictures must have the same.
 
     Raises:
-        SpecError: where there are none, or other ones.
+        SpecError: if there are none, or other ones.
     """
     catalogue = read_catalogue(images.folder)
     if images.sha256 is not None:
@@ -155,7 +155,7 @@ def with_checksum(spec: Specification) -> Specification:
     One without pictures is returned as it is; of one with a checksum, the pictures are compared.
 
     Raises:
-        SpecError: where there are no pictures, or other ones.
+        SpecError: if there are no pictures, or other ones.
     """
     images = spec.source.images
     if images is None:

@@ -104,7 +104,7 @@ def prepare(
         noise_sigma: standard deviation of the sky; measured at the edge of the stamp if not given.
 
     Raises:
-        SpecError: where it is no image of a galaxy that fits its stamp.
+        SpecError: if it is no image of a galaxy that fits its stamp.
     """
     _check(pixels, name)
     values = pixels - background

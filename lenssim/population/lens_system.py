@@ -70,7 +70,7 @@ class LensSystem:
     source_angle: float = 0.0
     """Angle by which the picture is turned, radians, counter-clockwise where y points upwards."""
     source_picture_fwhm: float = math.nan
-    """Width of the picture's own PSF in the source plane; NaN where it is not known."""
+    """Width of the picture's own PSF in the source plane; NaN if it is not known."""
     lens_redshift: float = math.nan
     source_redshift: float = math.nan
     magnification: float = math.nan
@@ -80,7 +80,7 @@ class LensSystem:
     tries: int = 1
     """Lenses and sources that were drawn until one passed the selection."""
     psf_fwhm: float = math.nan
-    """Width of the image's own PSF; NaN where the specification gives it."""
+    """Width of the image's own PSF; NaN if the specification gives it."""
     substructure_mass: float = 0.0
     axion_mass: float = math.nan
     vortex_theta_e: float = 0.0
@@ -94,7 +94,7 @@ class LensSystem:
     subhalo_theta_e: FloatArray = field(default_factory=_no_masses)
     """Einstein radii that their total masses would have as points."""
     subhalo_r_s: FloatArray = field(default_factory=_no_masses)
-    """Scale radii of truncated NFW halos; empty where the subhalos are point masses."""
+    """Scale radii of truncated NFW halos; empty if the subhalos are point masses."""
     subhalo_truncation: FloatArray = field(default_factory=_no_masses)
     """Truncation radii in units of `subhalo_r_s`."""
     subhalo_concentration: FloatArray = field(default_factory=_no_masses)

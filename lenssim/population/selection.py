@@ -46,8 +46,8 @@ def select(
         which is drawn in every class so that no class is selected otherwise than another.
 
     Raises:
-        SpecError: where none of `MAX_TRIES` passes; it names the cut that rejects most.
-        UsageError: where `measure_arc` is needed and not given.
+        SpecError: if none of `MAX_TRIES` passes; it names the cut that rejects most.
+        UsageError: if `measure_arc` is needed and not given.
     """
     if selection.needs_light and measure_arc is None:
         raise UsageError(
@@ -79,7 +79,7 @@ def select(
 def _failed_cut(
     spec: Specification, selection: Selection, lens: SmoothLens, f_sub: Prior | None
 ) -> str | None:
-    """Name of the first cut that a lens fails by its numbers; None where it passes."""
+    """Name of the first cut that a lens fails by its numbers; None if it passes."""
     fields = lens.fields
     if selection.theta_0 is not None:
         low, high = selection.theta_0

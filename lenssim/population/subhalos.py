@@ -31,7 +31,7 @@ def subhalo_masses(
     Args:
         subhalos: mass function dN/dM ~ M^slope between mass_min and mass_max.
         quantiles: in [0, 1), any shape.
-        slope: of an image; the steepest of the specification where not given.
+        slope: of an image; the steepest of the specification if not given.
     """
     low, high = subhalos.mass_min, subhalos.mass_max
     exponent = (subhalos.slope.support[0] if slope is None else slope) + 1
@@ -95,7 +95,7 @@ def expected_count(
         slope: of the mass function.
 
     Raises:
-        SpecError: where those inside theta_0 count and there is no place for any.
+        SpecError: if those inside theta_0 count and there is no place for any.
     """
     subhalos = spec.substructure.cdm
     z_lens, cosmology = lens.fields["lens_redshift"], spec.cosmology

@@ -124,7 +124,7 @@ class Prior(Frozen):
             given: `lens_redshift` for after_redshift, `source_magnitude` for size_magnitude.
 
         Raises:
-            SpecError: where after_redshift finds no value above the lens's redshift.
+            SpecError: if after_redshift finds no value above the lens's redshift.
         """
         if self.kind == "fixed":
             return self.parameters[0]

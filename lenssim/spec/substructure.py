@@ -25,9 +25,9 @@ class Vortex(Section):
 
     axion_mass: Annotated[Prior, within(least=1e-26, most=1e-18, unit="eV")]
     mass: Mass | None = None
-    """Solar masses; where not given, f_sub times the Einstein mass."""
+    """Solar masses; if not given, f_sub times the Einstein mass."""
     length_at_1e_22_ev: Length | None = None
-    """Arcsec, for a length that goes as 1/axion_mass; where not given, the length is the
+    """Arcsec, for a length that goes as 1/axion_mass; if not given, the length is the
     de Broglie wavelength h / (m sigma_v)."""
     point_masses: Annotated[int, within(least=2, most=10_000)] | None = None
     """Where given, this many equal point masses, ends included, instead of a line."""
@@ -78,7 +78,7 @@ class Subhalos(Section):
     """CDM class: subhalos with a power-law mass function in an annulus about the lens."""
 
     count: Annotated[Prior, within(least=0.0, most=MAX_SUBHALOS)] | None = None
-    """Number of subhalos, rounded; where not given, Poisson with the mean that puts f_sub of
+    """Number of subhalos, rounded; if not given, Poisson with the mean that puts f_sub of
     the Einstein mass into them."""
     slope: Annotated[Prior, within(least=-5.0, most=5.0)]
     """d N / d M ~ M^slope, M the mass of a point or the M200 of a halo."""

@@ -97,7 +97,7 @@ class Location:
 
     @property
     def local_folder(self) -> str | None:
-        """Absolute path of a folder of this machine; None where it is remote."""
+        """Absolute path of a folder of this machine; None if it is remote."""
         return self._root if self.is_local else None
 
     @property
@@ -241,7 +241,7 @@ class Location:
 
         Raises:
             UsageError: if it cannot be a folder, because it is a file or a broken link.
-            ArchiveError: where another run holds it.
+            ArchiveError: if another run holds it.
         """
         self.check_writable()
         with hold_folder(self) if self.is_local else hold_remote(self):
@@ -326,8 +326,8 @@ class Location:
                 raise
             if self.is_local and isinstance(error, OSError):
                 raise ArchiveError(
-                    f"{self} cannot be written: {reason(error)}. What is done is kept: "
-                    "mend that, and the same command goes on from there."
+                    f"{self} cannot be written: {reason(error)}; mend that, and the same command "
+                    "continues from there."
                 ) from error
             diagnosis = None if self.is_local else diagnose(error, str(self), "written")
             if diagnosis is None:

@@ -75,7 +75,7 @@ def request(
         place: URL of what is asked for.
         call: makes the request.
         action: what it does.
-        attempts: requests that are made before it counts as failed; `ATTEMPTS` where None.
+        attempts: requests that are made before it counts as failed; `ATTEMPTS` if None.
 
     Raises:
         FileNotFoundError: if there is no such file.

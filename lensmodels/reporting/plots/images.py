@@ -45,7 +45,7 @@ def map_embeddings(embeddings: NDArray[np.floating], *, seed: int = 0) -> Embedd
         seed: of the map.
 
     Returns:
-        The map, or None where there are too few embeddings, or they are all the same.
+        The map, or None if there are too few embeddings, or they are all the same.
     """
     if len(embeddings) < MIN_MAPPED or np.ptp(embeddings, axis=0).max() == 0:
         return None

@@ -72,7 +72,7 @@ def import_deeplense(
     phase: Phase | None = None,
     note: Callable[[str], None] | None = None,
 ) -> Archive:
-    """Converts a DeepLense-style folder into an archive; goes on where it was cut short.
+    """Converts a DeepLense-style folder into an archive; continues where it was cut short.
 
     Which images are test images depends on the content of the files and the seed alone, whatever
     the files are called: copies of an image are never in both splits. A folder that has train/,
@@ -87,9 +87,9 @@ def import_deeplense(
         seed: chooses the test images.
         pixel_scale: arcsec, where it is known.
         name: of the data set: letters, digits, dots, hyphens and underscores; that of the folder
-            where not given.
+            if not given.
         licence: of the data, which is its makers'.
-        workers: threads; all cores where not given.
+        workers: threads; all cores if not given.
         progress: True for a bar on stderr, or a function that is called as images are converted.
         phase: called with a short text that says what is being done now.
         note: called with a sentence on what the files hold that one would not expect.
@@ -98,10 +98,10 @@ def import_deeplense(
         The archive, opened.
 
     Raises:
-        UsageError: where the request is wrong, or does not fit the archive that is there.
-        ImportFileError: where a file is not an image, or is the same as one of the other split of a
+        UsageError: if the request is wrong, or does not fit the archive that is there.
+        ImportFileError: if a file is not an image, or is the same as one of the other split of a
             folder with splits of its own; naming it.
-        ArchiveError: where the archive cannot be written; a later call goes on from there.
+        ArchiveError: if the archive cannot be written; a later call continues from there.
     """
     contents = source if isinstance(source, Source) else find_source(source)
     counts = split_counts(contents, split, train, test)
@@ -158,7 +158,7 @@ def _notes(files: Files, counts: Counts, paths: Mapping[str, Sequence[str]]) -> 
 
 
 def _manifest(location: Location, wanted: Manifest) -> Manifest:
-    """The manifest to go on from: the one that is there, where it is of the same import."""
+    """The manifest to continue from: the one that is there, if it is of the same import."""
     held = read_own_manifest(location)
     if held is not None and (held.imported, held.seed) != (wanted.imported, wanted.seed):
         raise UsageError(f"{location} holds another data set: choose another --out.")

@@ -56,7 +56,7 @@ def parse_class_folder(text: str) -> tuple[str, SubstructureClass]:
     """Name and class of a sub-folder, from FOLDER=CLASS.
 
     Raises:
-        UsageError: where the text is not of that form, or there is no such class.
+        UsageError: if the text is not of that form, or there is no such class.
     """
     name, equals, substructure_class = text.rpartition("=")
     if not equals or not name or substructure_class not in CLASSES:
@@ -81,7 +81,7 @@ def find_source(
         Which sub-folder is which class and split.
 
     Raises:
-        UsageError: where it has no sub-folder of a class with .npy files in it, or it is not
+        UsageError: if it has no sub-folder of a class with .npy files in it, or it is not
             certain which sub-folder is which class.
     """
     root = Path(folder)
@@ -109,9 +109,9 @@ def find_source(
     if not any(files.values()):
         raise UsageError(
             f"{root} has no .npy files in folders with a class's name, such as axion/, cdm/ and "
-            f"no_sub/ or vort/, sphere/ and no/; it holds {_listed(others) or 'nothing'}. Give "
-            "the folder that holds those, or say which class another folder is by --class-folder "
-            "FOLDER=CLASS."
+            f"no_sub/ or vort/, sphere/ and no/; it holds {_listed(others) or 'nothing'}; "
+            "give the folder that holds those, or say which class another folder is by "
+            "--class-folder FOLDER=CLASS."
         )
     return Source(
         root,
@@ -288,9 +288,9 @@ def chosen_files(
         exact: whether the counts must be met.
 
     Raises:
-        ImportFileError: where files of the same content are in both of the splits that the source
+        ImportFileError: if files of the same content are in both of the splits that the source
             has itself.
-        UsageError: where copies make it impossible to meet the counts.
+        UsageError: if copies make it impossible to meet the counts.
     """
     if source.test_folder is not None:
         groups = _given(source, files)

@@ -112,7 +112,7 @@ def test_a_scheduler_without_workers_is_given_up_and_nothing_is_overwritten(
     phases = []
     with pytest.raises(ClusterError, match=r"has had no worker for 0\.05 minutes") as caught:
         make(tmp_path, seed=1, overwrite=True, scheduler=cluster.address, phase=phases.append)
-    assert str(caught.value).endswith("the same command goes on from there.")
+    assert str(caught.value).endswith("the same command continues from there.")
     assert phases == [f"waiting for workers at {cluster.address}"]
     assert file_hashes(tmp_path) == before
 
@@ -246,7 +246,7 @@ def test_a_lost_scheduler_is_one_sentence_and_the_next_run_completes(
     def kill_the_scheduler(_):
         cluster.scheduler.kill()
 
-    with pytest.raises(ClusterError, match="the same command goes on from there") as caught:
+    with pytest.raises(ClusterError, match="the same command continues from there") as caught:
         make(tmp_path / "cut", scheduler=cluster.address, progress=kill_the_scheduler, **options)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""

@@ -34,7 +34,9 @@ def test_a_signal_ends_a_command_with_how_to_go_on(tmp_path, number):
     os.kill(process.pid, number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert stderr.endswith("Stopped. What is done is kept: the same command goes on from there.\n")
+    assert stderr.endswith(
+        "Stopped; what is done is kept: the same command continues from there.\n"
+    )
     assert "Traceback" not in stderr
     assert not (tmp_path / ".lock").exists()
 
@@ -71,7 +73,7 @@ def test_an_interrupt_that_python_drops_ends_the_command(tmp_path):
     )  # fmt: skip
     assert "Exception ignored in" in done.stderr
     assert done.returncode == 1
-    assert done.stderr.endswith("the same command goes on from there.\n")
+    assert done.stderr.endswith("the same command continues from there.\n")
 
 
 def test_the_compiler_is_announced_and_can_be_interrupted(tmp_path):
@@ -86,7 +88,7 @@ def test_the_compiler_is_announced_and_can_be_interrupted(tmp_path):
     os.kill(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert stderr == "Stopped. What is done is kept: the same command goes on from there.\n"
+    assert stderr == "Stopped; what is done is kept: the same command continues from there.\n"
 
 
 def test_an_ignored_signal_stays_ignored():
