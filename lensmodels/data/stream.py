@@ -145,7 +145,7 @@ class BatchStream(EpochStream):
         workers: threads; 0 reads and assembles in the calling thread, when a batch is asked for.
         cache: images are put into it when they are read, and then taken from it.
         pin: page-locked batches, for an accelerator.
-        rank, ranks: share of each batch that is taken; that of this process where not given.
+        rank, ranks: share of each batch that is taken; that of this process if not given.
     """
 
     def __init__(
