@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lensmodels import training
-from lensmodels.data import CLASSES, BatchStream, ClassName, DataSettings, InputScaling
+from lensmodels.data import GROUP_CLASSES, BatchStream, ClassName, DataSettings, InputScaling
 from lensmodels.data.datamodule import LensDataModule
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import DataError, UsageError
@@ -47,7 +47,8 @@ def open_stream(
 
     Returns:
         An iterable of batches. A batch is a mapping of tensors: "image", (n, 1, height, width) in
-        e-/s; "label", (n,), 0 axion, 1 cdm, 2 no_sub; and the columns that tasks learn.
+        e-/s; "label", (n,), 0 axion, 1 cdm, 2 no_sub, -1 unlabelled; and the columns that tasks
+        learn.
 
     Raises:
         DataError: if there is no archive, or it lacks the split or a class.
@@ -55,7 +56,7 @@ def open_stream(
     if split not in ("train", "test"):
         raise UsageError(f"split = {split!r} must be train or test.")
     manifest = open_archive(url).manifest
-    held = [name for name in CLASSES if manifest.group(f"{split}/{name}")]
+    held = [name for name in GROUP_CLASSES if manifest.group(f"{split}/{name}")]
     if not held:
         raise DataError(f"{url} has no {split} split.")
     settings = DataSettings(

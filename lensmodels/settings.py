@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError, create_model
 
 from lensmodels.data import CLASSES
-from lensmodels.data.archives import read_archive
+from lensmodels.data.archives import read_archive, train_classes
 from lensmodels.data.live_archive import check_live
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import UsageError
@@ -112,7 +112,7 @@ def config_from_options(options: Mapping[str, Any], *, method: str = "supervised
     if url is None:
         raise UsageError("Name by --data the archive to learn from.")
     archive = read_archive(url)
-    classes = [name for name in CLASSES if archive.manifest.group(f"train/{name}")]
+    classes = train_classes(archive.manifest)
     values = merged(_defaults(method, classes), stored)
     if "encoder_settings" in options:
         values["encoder"] = options["encoder_settings"].model_dump(mode="json")

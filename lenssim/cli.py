@@ -13,8 +13,9 @@ from lenssim.build.fit_command import fit
 from lenssim.command_line.command_group import CommandGroup
 from lenssim.command_line.interruption import handle_signals, resumable
 from lenssim.command_line.progress_bar import progress_bar
+from lenssim.cutouts.options import image_options, settings_from_options
 from lenssim.errors import ArchiveError
-from lenssim.spec import CLASSES, load_spec, shipped_specs
+from lenssim.spec import CLASSES, GROUP_CLASSES, label_of, load_spec, shipped_specs
 from lenssim.version import VERSION
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def info(archive: str, as_json: bool) -> None:
         shares = ", ".join(f"{share}" for share in SNR_PERCENTILES)
         table.add_column(f"S/N after a refit: {shares}%", justify="right", overflow="fold")
     for group in manifest.groups:
-        label = str(CLASSES.index(group.substructure_class))
+        label = str(label_of(group.substructure_class))
         snr = (
             ", ".join(f"{value:.1f}" for value in refit[group.name]) if group.name in refit else ""
         )
@@ -339,9 +340,55 @@ def import_deeplense(
     click.echo(f"{archive.location}: {_contents(archive)}")
 
 
+@main.command("import-cutouts")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--out", required=True, metavar="DIR_OR_URL", help="Archive to write.")
+@click.option(
+    "--model",
+    default="B",
+    show_default=True,
+    metavar="NAME|FILE.yaml",
+    help="Specification whose image size, pixel scale and zero point the images get.",
+)
+@image_options
+@click.option("--positions", metavar="TABLE", help="ra,dec or x,y of cutouts in each INPUT.")
+@click.option("--name", help="Name of the data set.  [default: that of the first input]")
+@click.option("--licence", help="Licence of the images.  [default: not stated]")
+@click.option("--workers", type=int, help="Threads.  [default: all cores]")
+def import_cutouts(
+    inputs: tuple[str, ...], out: str, model: str, licence: str | None, **options: Any
+) -> None:
+    """Convert telescope images into an archive without labels.
+
+    INPUT is a FITS or .npy file, a folder of them, or a .csv table with a column file and, if
+    wanted, ra and dec. Every image becomes e-/s at the zero point of --model, north up and east
+    left, at its pixel scale. What a file does not say is asked for; images that cannot be taken
+    are listed in refused.csv.
+    """
+    from lenssim.build.importers import cutouts
+
+    settings = settings_from_options(options)
+    if licence is not None:
+        options["licence"] = licence
+    notes: list[str] = []
+    with _resumable():
+        archive = cutouts.import_cutouts(
+            inputs,
+            out,
+            settings=settings,
+            instrument=model,
+            progress=True,
+            note=notes.append,
+            **options,
+        )
+    for note in notes:
+        click.echo(note, err=True)
+    click.echo(f"{archive.location}: {_contents(archive)}")
+
+
 def _contents(archive: Archive) -> str:
     """One-line summary of an archive."""
     groups = archive.manifest.groups
     images = sum(group.count for group in groups)
-    classes = [name for name in CLASSES if any(g.substructure_class == name for g in groups)]
+    classes = [name for name in GROUP_CLASSES if any(g.substructure_class == name for g in groups)]
     return f"{images:,} images ({', '.join(classes)}), {archive.manifest.size / 1e6:,.1f} MB"

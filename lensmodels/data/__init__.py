@@ -15,7 +15,7 @@ datamodule     the parts of an archive as streams
 from typing import TYPE_CHECKING
 
 from lensmodels.data.contract import ImageContract, InstrumentFacts
-from lensmodels.data.settings import CLASSES, ClassName, DataSettings
+from lensmodels.data.settings import CLASSES, GROUP_CLASSES, ClassName, DataSettings
 from lenssim.lazy_names import lazy_names
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASSES",
+    "GROUP_CLASSES",
     "Batch",
     "BatchStream",
     "ClassName",

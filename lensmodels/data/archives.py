@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lensmodels.data.live_archive import is_live, live_archive
+from lensmodels.data.settings import CLASSES, ClassName
 from lensmodels.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,6 +54,14 @@ def how_to_add(manifest: Manifest, split: str, class_name: str | None = None) ->
         return f"import the set again with a --split that leaves {split} images{of_class}"
     of_class = "" if class_name is None else f"--class {class_name} "
     return f"add them with `lenssim generate {of_class}--{split} N`"
+
+
+def train_classes(manifest: Manifest) -> list[ClassName]:
+    """Classes of the train images of an archive; "unlabelled" where none has a label."""
+    held = [name for name in CLASSES if manifest.group(f"train/{name}")]
+    if not held and manifest.group("train/unlabelled"):
+        return ["unlabelled"]
+    return held
 
 
 def check_image_size(url: str, manifest: Manifest, num_pix: int) -> None:

@@ -78,15 +78,21 @@ class InstrumentFacts(BaseModel):
 
     @classmethod
     def of_archive(cls, manifest: Manifest, pixels: InputKind = "image") -> InstrumentFacts:
-        """What the manifest of an archive tells: of imported images the pixel scale, at most.
+        """What the manifest of an archive tells: of imported images the pixel scale, at most, and
+        of telescope images the unit and zero point that they were brought to.
 
         Args:
             manifest: of the archive.
             pixels: what a model sees of an image.
         """
         pixel_scale = manifest.model.pixel_scale
-        if manifest.imported is not None or pixels == "residual":
+        if pixels == "residual":
             return cls(pixel_scale=pixel_scale)
+        if manifest.imported is not None:
+            cutouts = manifest.imported.cutouts
+            if cutouts is None:
+                return cls(pixel_scale=pixel_scale)
+            return cls(unit=UNIT, pixel_scale=pixel_scale, zero_point=cutouts.zero_point)
         instrument = manifest.specification().instrument
         return cls(
             unit=UNIT,

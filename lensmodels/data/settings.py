@@ -9,10 +9,13 @@ from pydantic import Field
 
 from lensmodels.schema import Settings
 
-ClassName = Literal["axion", "cdm", "no_sub"]
+ClassName = Literal["axion", "cdm", "no_sub", "unlabelled"]
 
 CLASSES: tuple[ClassName, ...] = ("axion", "cdm", "no_sub")
 """Classes in the order of their labels."""
+
+GROUP_CLASSES: tuple[ClassName, ...] = (*CLASSES, "unlabelled")
+"""What groups of an archive hold: a class, or images without labels, which are pretrained on."""
 
 ScalingKind = Literal["whitened", "asinh", "min-max"]
 
@@ -24,7 +27,10 @@ COMPONENTS = 256
 """Components that whitening keeps: for model B 64 are too few, and 1024 no better
 (docs/findings.md)."""
 
-LABELS: dict[str, int] = {name: label for label, name in enumerate(CLASSES)}
+LABELS: dict[str, int] = {
+    **{name: label for label, name in enumerate(CLASSES)},
+    "unlabelled": -1,
+}
 
 
 class DataSettings(Settings):

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from lensmodels import devices
 from lensmodels.data import (
-    CLASSES,
+    GROUP_CLASSES,
     ClassName,
     DataSettings,
     ImageContract,
@@ -173,7 +173,7 @@ def guarded_archive(
     total = sum(group.count for group in manifest.groups)
     differences = guard.check_archive(url, manifest)
     with progress(total, url) as bar:
-        for name in CLASSES:
+        for name in GROUP_CLASSES:
             splits = [split for split in ("train", "test") if manifest.group(f"{split}/{name}")]
             if not splits:
                 continue

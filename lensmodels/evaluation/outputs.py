@@ -15,7 +15,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmodels.data import CLASSES
+from lensmodels.data import GROUP_CLASSES
+from lensmodels.data.settings import LABELS
 from lensmodels.errors import LensmodelsError, UsageError
 from lenssim.storage.atomic import replacing
 
@@ -148,8 +149,12 @@ def _write_zarr(out: Path, table: pd.DataFrame, embeddings: NDArray[np.float32])
     # strings have no settled form in Zarr 3; flags, as in the archive, do
     for name, values, meanings in (
         ("split", table["split"], SPLITS),
-        ("label", table["class"], CLASSES),
+        ("label", table["class"], GROUP_CLASSES),
     ):
-        flags = {"flag_values": list(range(len(meanings))), "flag_meanings": " ".join(meanings)}
-        variables[name] = ("image", values.map(meanings.index).to_numpy(np.int8), flags)
+        codes = LABELS if name == "label" else {each: n for n, each in enumerate(meanings)}
+        flags = {
+            "flag_values": [codes[each] for each in meanings],
+            "flag_meanings": " ".join(meanings),
+        }
+        variables[name] = ("image", values.map(codes).to_numpy(np.int8), flags)
     xr.Dataset(variables).to_zarr(out, mode="w", zarr_format=3, consolidated=False)

@@ -40,6 +40,8 @@ class TaskSettings(Settings):
             if set(classes) - {"axion"}:
                 raise ValueError("only images of class axion have an axion mass")
             return ("axion",)
+        if "unlabelled" in classes:
+            raise ValueError("images without labels can be pretrained on, and no more")
         if len(set(classes)) == 1:
             raise ValueError("a classification is of two classes at least")
         return tuple(name for name in CLASSES if name in classes) or CLASSES

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jinja2
@@ -36,10 +36,13 @@ from lenssim.archive.reader import Archive
 from lenssim.archive.schema import COLUMNS, UNKNOWN_UNITS
 from lenssim.spec import (
     CLASSES,
+    GROUP_CLASSES,
     SPLITS,
+    UNLABELLED,
     Instrument,
     Prior,
     Specification,
+    label_of,
     load_spec,
     shipped_specs,
 )
@@ -111,6 +114,8 @@ def archive_card(archive: Archive, *, has_picture: bool = False) -> str:
         context["imported"] = manifest.imported
         classes = {group.substructure_class for group in manifest.groups}
         context["source_folders"] = sorted(manifest.imported.folders or classes)
+        if manifest.imported.cutouts is not None:
+            return _rendered("cutouts.md.jinja", f"{model.name}, imported", context)
         return _rendered("imported.md.jinja", f"{model.name}, imported", context)
     spec = manifest.specification()
     return _rendered("simulated.md.jinja", title(spec), {**context, **_spec_context(spec)})
@@ -176,13 +181,18 @@ def _rendered(template: str, heading: str, context: dict[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"number": _number, "prior": _prior, "megabytes": _megabytes}
-    is_imported = "imported" in context
     extra = set(context.get("extra_columns", ()))
     columns = [column for column in COLUMNS if column in BASE_COLUMNS or column.name in extra]
     values = {"imported": None, "measured": [], "title": heading, "classes": CLASSES, **context}
-    values["columns"] = [_column_facts(column, is_imported=is_imported) for column in columns]
+    imported = context.get("imported")
+    has_unit = imported is None or imported.cutouts is not None
+    if imported is not None and imported.cutouts is not None:
+        shown = {"image", "label", *extra}
+        columns = [replace(c, classes=(UNLABELLED,)) for c in columns if c.name in shown]
+        values["classes"] = (UNLABELLED,)
+    values["columns"] = [_column_facts(column, has_unit=has_unit) for column in columns]
     known = values["columns"][0]["units"]
-    values["flux_units"] = "the source's own unit" if is_imported else f"{known} per pixel"
+    values["flux_units"] = f"{known} per pixel" if has_unit else "the source's own unit"
     values["hub_licence"] = _HUB_LICENCES.get(values["licence"], "other")
     values["statistics_images"] = STATISTICS_IMAGES
     text = environment.get_template(template).render(values)
@@ -264,16 +274,16 @@ def _varies_or_acts(*priors: Prior) -> bool:
 
 
 def _group_facts(group: GroupRecord) -> dict[str, Any]:
-    label = CLASSES.index(group.substructure_class)
+    label = label_of(group.substructure_class)
     return {"name": group.name, "label": label, "count": group.count}
 
 
-def _column_facts(column: Column, *, is_imported: bool) -> dict[str, Any]:
+def _column_facts(column: Column, *, has_unit: bool) -> dict[str, Any]:
     return {
         "name": column.name,
         "dimensions": column.dimensions,
         "dtype": column.dtype,
-        "units": UNKNOWN_UNITS if is_imported and column.name == "image" else column.units,
+        "units": column.units if has_unit or column.name != "image" else UNKNOWN_UNITS,
         "long_name": column.long_name,
         "classes": column.classes,
     }
@@ -309,7 +319,7 @@ def _hub_configs(manifest: Manifest | None) -> list[dict[str, Any]]:
         files = [(split, f"{SHARDS}/{split}/*.tar") for split in splits]
         return [{"name": "images", "files": files}]
     configs = []
-    for name in CLASSES:
+    for name in GROUP_CLASSES:
         groups = [group for group in manifest.groups if group.substructure_class == name]
         if groups:
             files = [(group.split, table_path(group)) for group in groups]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lenssim.spec import CLASSES, SubstructureClass
 
-Dimension = Literal["sample", "y", "x", "subhalo", "parameter"]
+Dimension = Literal["sample", "y", "x", "subhalo", "parameter", "psf_y", "psf_x"]
 
 
 @dataclass(frozen=True)

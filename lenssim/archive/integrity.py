@@ -26,7 +26,7 @@ from lenssim.archive.reader import Archive
 from lenssim.archive.webdataset import shard_path
 from lenssim.errors import ArchiveError, ServerError
 from lenssim.progress import Progress
-from lenssim.spec import CLASSES
+from lenssim.spec import label_of
 from lenssim.storage.atomic import is_scratch
 from lenssim.storage.location import Location
 
@@ -145,7 +145,7 @@ def group_problems(archive: Archive, record: GroupRecord) -> list[Problem]:
             dataset = archive.dataset(
                 record.split, record.substructure_class, allow_whole_files=True
             )
-            names = [name for name in dataset.variables if name != "image"]
+            names = [name for name in dataset.variables if name not in _pixel_columns(record)]
             loaded = dataset[names].load()
             attributes = dataset["image"].attrs
         except ServerError:
@@ -209,11 +209,16 @@ def _column_problems(dataset: xr.Dataset, record: GroupRecord, manifest: Manifes
     if not np.array_equal(dataset["sample"].values, np.arange(record.count)):
         problems.append(Problem(f"{IMAGES}/{record.name}/sample", "does not count from 0"))
     for column in record.columns:
-        if column.name != "image":
+        if column.name not in _pixel_columns(record):
             what = _column_problem(dataset, column, record, manifest)
             if what:
                 problems.append(Problem(f"{IMAGES}/{record.name}/{column.name}", what))
     return problems
+
+
+def _pixel_columns(record: GroupRecord) -> set[str]:
+    """Names of the columns of an array of pixels an image."""
+    return {column.name for column in record.columns if len(column.dimensions) == 3}
 
 
 def _may_be_unknown(column: Column, record: GroupRecord) -> bool:
@@ -232,7 +237,7 @@ def _column_problem(
     if variable.attrs.get("units") != column.units:
         return f"has the unit {variable.attrs.get('units')!r} instead of {column.units!r}"
     if column.name == "label":
-        wrong = values != CLASSES.index(record.substructure_class)
+        wrong = values != label_of(record.substructure_class)
     elif column.name == "axion_mass" and record.substructure_class != "axion":
         wrong = ~np.isnan(values)
     else:

@@ -21,7 +21,13 @@ from pydantic import (
 
 from lenssim.archive.column import Column
 from lenssim.archive.optional_columns import OPTIONAL_COLUMNS
-from lenssim.archive.schema import FORMAT_VERSION, FORMATS, Format, columns_of
+from lenssim.archive.schema import (
+    FORMAT_VERSION,
+    FORMATS,
+    UNKNOWN_UNITS,
+    Format,
+    columns_of,
+)
 from lenssim.errors import ArchiveError, SpecError
 from lenssim.spec import (
     NAME_PATTERN,
@@ -38,6 +44,10 @@ IMAGES = "images.zarr"
 SHARDS = "shards"
 FITS = "fits"
 """Zarr store of what was fitted to the images, group by group as in `IMAGES`."""
+SOURCES = "sources.csv"
+"""Where each imported cutout comes from, a row an image: files, extensions, conversions."""
+REFUSED = "refused.csv"
+"""Images that an import left out, a row each, with the reason."""
 CHECKSUM = "manifest_sha256"
 """Last key of archive.json: the SHA-256 of everything before it, so that it can be trusted."""
 
@@ -119,12 +129,25 @@ class GroupRecord(_Record):
         return range(first, min(first + self.shard_size, self.count))
 
 
+class CutoutRecord(_Record):
+    """What telescope images were converted to, and by which settings."""
+
+    instrument: str = Field(min_length=1, max_length=100)
+    """Specification whose pixels and zero point the images were brought to."""
+    zero_point: float = Field(gt=0, lt=100)
+    """AB magnitude of 1 e-/s."""
+    psf_pix: int = Field(ge=0, le=1023)
+    """Pixels on a side of the PSFs; 0 where the group has none."""
+    settings: dict[str, str | float | None]
+    """What the files did not say."""
+
+
 class ImportRecord(_Record):
     """Where imported images come from, in place of a specification."""
 
     name: str = Field(pattern=NAME_PATTERN)
-    layout: Literal["deeplense"]
-    """What the source looked like: a folder of .npy files a class."""
+    layout: Literal["deeplense", "cutouts"]
+    """What the source looked like: a folder of .npy files a class, or images of telescopes."""
     listing_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of what `sha256sum` prints for the source's files, sorted by path."""
     source_files: int = Field(ge=1)
@@ -134,6 +157,8 @@ class ImportRecord(_Record):
     licence: str = Field(min_length=1, max_length=200)
     folders: dict[str, SubstructureClass] | None = None
     """Folders of the source and their classes, where their names are not those of the classes."""
+    cutouts: CutoutRecord | None = None
+    """What telescope images were converted to."""
 
     @property
     def has_own_splits(self) -> bool:
@@ -143,8 +168,9 @@ class ImportRecord(_Record):
     @model_serializer(mode="wrap")
     def _without_plain_folders(self, serialise: SerializerFunctionWrapHandler) -> Any:
         values = serialise(self)
-        if values.get("folders", ...) is None:
-            del values["folders"]
+        for key in ("folders", "cutouts"):
+            if values.get(key, ...) is None:
+                del values[key]
         return values
 
 
@@ -275,6 +301,20 @@ class Manifest(_Record):
         return ModelInfo(
             spec.name, spec.version, instrument.num_pix, instrument.pixel_scale, LICENCE
         )
+
+    @property
+    def image_unit(self) -> str:
+        """Unit of a pixel's value; "unknown" where the source of imported images says none."""
+        is_known = self.imported is None or self.imported.cutouts is not None
+        return "e-/s" if is_known else UNKNOWN_UNITS
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Length of each dimension that the groups share."""
+        cutouts = self.imported.cutouts if self.imported is not None else None
+        psf_pix = 0 if cutouts is None else cutouts.psf_pix
+        num_pix = self.model.num_pix
+        return {"y": num_pix, "x": num_pix, "psf_y": psf_pix, "psf_x": psf_pix}
 
     def files_of(self, *prefixes: str) -> dict[str, FileRecord]:
         """Records of the files whose path begins with one of the prefixes."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lenssim.archive.column import Column, subhalo_column
+from lenssim.archive.cutout_columns import CUTOUT_COLUMNS
 from lenssim.spec import Specification
 
 
@@ -159,7 +160,10 @@ _NEEDED: list[tuple[Callable[[Specification], bool], list[Column]]] = [
 ]
 """Which specifications have which columns."""
 
-OPTIONAL_COLUMNS: tuple[Column, ...] = tuple(column for _, columns in _NEEDED for column in columns)
+OPTIONAL_COLUMNS: tuple[Column, ...] = (
+    *(column for _, columns in _NEEDED for column in columns),
+    *CUTOUT_COLUMNS,
+)
 
 
 def optional_columns(spec: Specification) -> tuple[str, ...]:

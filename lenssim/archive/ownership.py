@@ -8,11 +8,20 @@ from lenssim.archive.content import TABLES
 from lenssim.archive.croissant import CROISSANT
 from lenssim.archive.documents import CARD
 from lenssim.archive.layout import PROGRESS
-from lenssim.archive.manifest import FITS, IMAGES, MANIFEST, SHARDS, Manifest, read_manifest
+from lenssim.archive.manifest import (
+    FITS,
+    IMAGES,
+    MANIFEST,
+    REFUSED,
+    SHARDS,
+    SOURCES,
+    Manifest,
+    read_manifest,
+)
 from lenssim.errors import UsageError
 from lenssim.storage.location import SCRATCH, Location
 
-_FILES = (CARD, CROISSANT, PICTURE, AUDIT)
+_FILES = (CARD, CROISSANT, PICTURE, AUDIT, SOURCES, REFUSED)
 _FOLDERS = (IMAGES, SHARDS, FITS, TABLES, PROGRESS)
 
 

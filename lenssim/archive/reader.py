@@ -283,8 +283,7 @@ def check_metadata(
     """
     try:
         arrays: dict[str, Any] = json.loads(content)["consolidated_metadata"]["metadata"]
-        model = manifest.model
-        sizes = {"sample": record.count, "y": model.num_pix, "x": model.num_pix}
+        sizes = {"sample": record.count, **manifest.dimensions}
         expected: dict[str, tuple[str, tuple[str, ...]]] = {
             column.name: (column.dtype, column.dimensions) for column in (columns or record.columns)
         }

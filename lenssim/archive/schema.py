@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from lenssim.archive.column import BASE_COLUMNS, Column
 from lenssim.archive.optional_columns import OPTIONAL_COLUMNS
-from lenssim.spec import SubstructureClass
+from lenssim.spec import CLASSES, UNLABELLED, SubstructureClass
 
 COORDINATES = ("sample", "y", "x")
 
@@ -35,4 +35,9 @@ def columns_of(
         extra: names of the optional columns that they have.
     """
     held = (*BASE_COLUMNS, *(column for column in OPTIONAL_COLUMNS if column.name in set(extra)))
-    return tuple(column for column in held if substructure_class in column.classes)
+    return tuple(
+        column
+        for column in held
+        if substructure_class in column.classes
+        or (substructure_class == UNLABELLED and column.classes == CLASSES)
+    )

@@ -33,7 +33,7 @@ from lenssim.archive.manifest import (
     Manifest,
     joined_platforms,
 )
-from lenssim.archive.schema import COORDINATES, FORMATS, UNKNOWN_UNITS
+from lenssim.archive.schema import COORDINATES, FORMATS
 from lenssim.archive.webdataset import encode_shard, shard_path
 from lenssim.spec import SPLITS
 from lenssim.storage.location import Location, Store
@@ -126,15 +126,14 @@ def _create_arrays(
     )
     sizes = {
         "sample": record.count,
-        "y": model.num_pix,
-        "x": model.num_pix,
+        **manifest.dimensions,
         "subhalo": subhalo_bound,
         "parameter": parameters,
     }
     for column in layout.columns:
         attributes = dict(column.attributes)
-        if column.name == "image" and manifest.imported is not None:
-            attributes["units"] = UNKNOWN_UNITS
+        if column.name == "image":
+            attributes["units"] = manifest.image_unit
         _create_column(store, record.name, column, attributes, sizes, layout)
     centres = np.arange(model.num_pix) - 0.5 * (model.num_pix - 1)
     scale, units = (1.0, "pixel") if model.pixel_scale is None else (model.pixel_scale, "arcsec")

@@ -30,7 +30,7 @@ from lenssim.population import GroupStreams, LensSystem
 from lenssim.population.ring import measured_ring_radius
 from lenssim.progress import Progress
 from lenssim.simulation import draw_system, render, smooth_system
-from lenssim.spec import CLASSES, Specification
+from lenssim.spec import CLASSES, Specification, label_of
 
 FloatArray = NDArray[np.float64]
 Columns = Mapping[str, NDArray[np.generic]]
@@ -220,7 +220,7 @@ def _blocks(archive: Archive, images_per_class: int) -> Iterator[_Block]:
 def _measured_import(block: _Block) -> _Measured:
     images = np.asarray(block.columns["image"], dtype=np.float64)
     statistics = image_statistics(images)
-    label = CLASSES.index(block.record.substructure_class)
+    label = label_of(block.record.substructure_class)
     return _Measured(label, {}, statistics, statistics, np.empty(0), ())
 
 
@@ -241,7 +241,7 @@ def _measured(archive: Archive, seed: int, block: _Block) -> _Measured:
     if spec.observation.noise:
         others = noise_statistics(deviation / sigma)
     else:
-        label = CLASSES.index(record.substructure_class)
+        label = label_of(record.substructure_class)
         generator = np.random.default_rng([seed, label, block.indices.start])
         deviation += sigma * generator.standard_normal(images.shape)
         others = np.empty((len(images), 0))
@@ -252,7 +252,7 @@ def _measured(archive: Archive, seed: int, block: _Block) -> _Measured:
     values = {name: np.asarray(block.columns[name], dtype=np.float64) for name in names}
     statistics = image_statistics(smooth + deviation, deviation)
     return _Measured(
-        CLASSES.index(record.substructure_class),
+        label_of(record.substructure_class),
         {RING_RADIUS: radii, **values},
         np.concatenate([statistics, others], axis=1),
         image_statistics(images),

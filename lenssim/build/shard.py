@@ -13,7 +13,7 @@ from lenssim.archive.layout import GroupLayout
 from lenssim.archive.manifest import GroupRecord, Manifest
 from lenssim.archive.writer import write_shard
 from lenssim.progress import Progress
-from lenssim.spec import CLASSES, Specification
+from lenssim.spec import Specification, label_of
 from lenssim.storage.location import Location
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def fill_columns(
             for row, simulation in enumerate(simulations, start):
                 values[row] = simulation.image
         elif name == "label":
-            values[rows] = CLASSES.index(systems[0].substructure_class)
+            values[rows] = label_of(systems[0].substructure_class)
         elif name in ("substructure_snr", "substructure_snr_refit"):
             values[rows] = [getattr(simulation, name) for simulation in simulations]
         elif values.ndim == 2:

@@ -20,12 +20,15 @@ from lenssim.spec.loading import load_spec, shipped_specs, spec_from_mapping
 from lenssim.spec.priors import Prior, poisson_bound
 from lenssim.spec.quantities import (
     CLASSES,
+    GROUP_CLASSES,
     MAX_SUBHALOS,
     NAME_PATTERN,
     NAME_RULE,
     SPLITS,
+    UNLABELLED,
     Split,
     SubstructureClass,
+    label_of,
 )
 from lenssim.spec.schema import Cosmology, Sampling, Specification
 from lenssim.spec.selection import Selection
@@ -34,10 +37,12 @@ from lenssim.spec.substructure import Subhalos
 
 __all__ = [
     "CLASSES",
+    "GROUP_CLASSES",
     "MAX_SUBHALOS",
     "NAME_PATTERN",
     "NAME_RULE",
     "SPLITS",
+    "UNLABELLED",
     "Cosmology",
     "Instrument",
     "Lens",
@@ -50,6 +55,7 @@ __all__ = [
     "Split",
     "Subhalos",
     "SubstructureClass",
+    "label_of",
     "load_spec",
     "poisson_bound",
     "shipped_specs",

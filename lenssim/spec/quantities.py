@@ -7,9 +7,21 @@ from typing import Annotated, Literal, get_args
 
 from lenssim.spec.priors import AFTER_REDSHIFT, SIZE_MAGNITUDE, Prior, within
 
-SubstructureClass = Literal["axion", "cdm", "no_sub"]
-CLASSES: tuple[SubstructureClass, ...] = get_args(SubstructureClass)
+SubstructureClass = Literal["axion", "cdm", "no_sub", "unlabelled"]
+UNLABELLED: SubstructureClass = "unlabelled"
+"""Imported images whose class is not known; they are never simulated."""
+
+CLASSES: tuple[SubstructureClass, ...] = ("axion", "cdm", "no_sub")
 """Substructure classes in the order of their labels: 0 axion, 1 cdm, 2 no_sub."""
+
+GROUP_CLASSES: tuple[SubstructureClass, ...] = (*CLASSES, UNLABELLED)
+"""What a group of an archive can hold."""
+
+
+def label_of(substructure_class: SubstructureClass) -> int:
+    """Label of the images of a class; -1 where it is not known."""
+    return -1 if substructure_class == UNLABELLED else CLASSES.index(substructure_class)
+
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -47,7 +47,7 @@ from lenssim.build.importers.folder import (
 from lenssim.build.run import work_on_groups
 from lenssim.errors import ImportFileError, UsageError
 from lenssim.progress import Phase, Progress, progress_callbacks
-from lenssim.spec import CLASSES, SPLITS, Split, SubstructureClass
+from lenssim.spec import SPLITS, Split, SubstructureClass, label_of
 from lenssim.storage.location import Location
 from lenssim.storage.npy import MAX_SIZE, UnsafeFileError, read_npy
 from lenssim.version import VERSION
@@ -261,7 +261,7 @@ def convert_shard(
         shape = (len(samples), *(sizes[dimension] for dimension in column.dimensions[1:]))
         unknown = np.nan if column.dtype.startswith("float") else 0
         columns[column.name] = np.full(shape, unknown, dtype=column.dtype)
-    columns["label"][:] = CLASSES.index(name)
+    columns["label"][:] = label_of(name)
     for row, sample in enumerate(samples):
         path = folder / paths[layout.record.name][sample]
         image, mass = _image(path)
