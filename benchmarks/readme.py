@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lensmodels.methods.settings import METHOD_NAMES
+from lensmodels.methods.supervision import method_title
 from lensmodels.reporting.measurements import describe_augmentation, read_records
 from lensmodels.reporting.tables import format_difference, format_interval, markdown_table
 from lensmodels.study import Grid, load_grid
@@ -145,7 +145,7 @@ def grid_rows(task: TaskName, labels: float) -> list[dict[str, ComparedRow]]:
 
 def _name(by_model: dict[str, ComparedRow]) -> list[str]:
     row = by_model[MODELS[0]]
-    return [METHOD_NAMES[row.method], row.encoder]
+    return [method_title(row.method), row.encoder]
 
 
 def study() -> str:

@@ -20,6 +20,7 @@ from lensmodels.methods.settings import (
     StageSettings,
     check_views,
 )
+from lensmodels.methods.supervision import check_pairs
 from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
 from lensmodels.tasks.settings import check_needs
@@ -113,7 +114,7 @@ def config_from_options(options: Mapping[str, Any], *, method: str = "supervised
         raise UsageError("Name by --data the archive to learn from.")
     archive = read_archive(url)
     classes = train_classes(archive.manifest)
-    values = merged(_defaults(method, classes), stored)
+    values = merged(_defaults(method, classes, pairs=_asks_for_pairs(options, stored)), stored)
     if "encoder_settings" in options:
         values["encoder"] = options["encoder_settings"].model_dump(mode="json")
     if "views" in options:
@@ -149,7 +150,18 @@ def _read_settings(file: Path) -> dict[str, Any]:
     return values
 
 
-def _defaults(method: str, classes: Sequence[str]) -> dict[str, Any]:
+def _asks_for_pairs(options: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+    """Whether two images are compared, which have views of their own, not two views of one."""
+    key = "pretrain.pairs"
+    section = stored.get("pretrain")
+    asked = section.get("pairs") if isinstance(section, dict) else None
+    for override in options.get("overrides", ()):
+        name, value = parse_key_value(override, f"{key}=source", UsageError)
+        asked = value if name == key else asked
+    return asked not in (None, "none")
+
+
+def _defaults(method: str, classes: Sequence[str], *, pairs: bool) -> dict[str, Any]:
     """Settings of a method for an archive with some classes."""
     values: dict[str, Any] = {
         "method": method,
@@ -162,7 +174,7 @@ def _defaults(method: str, classes: Sequence[str]) -> dict[str, Any]:
         "finetune_views": plain_recipe(default_recipe("supervised")),
     }
     if method in PRETRAINING_DEFAULTS:
-        values["pretrain_views"] = plain_recipe(default_recipe(method))
+        values["pretrain_views"] = plain_recipe(default_recipe("pairs" if pairs else method))
         values["pretrain_classes"] = list(classes or CLASSES)
     return values
 
@@ -181,6 +193,8 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
         task.setdefault("classes", list(classes))
     config = _validated(values)
     check_live(config.data)
+    if config.pretrained is None:
+        check_pairs(config.method, config.pretrain, config.data.url)
     is_measured = config.pretrained is None  # else the scaling is the one of the pretraining
     if is_measured and config.data.scaling_images == "unlabelled" and config.data.labels == 1:
         raise UsageError(

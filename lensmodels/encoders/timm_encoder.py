@@ -119,8 +119,17 @@ class Encoder(nn.Module):
         Raises:
             UsageError: if the model gives no features of regions.
         """
+        return self.region_shape()[1]
+
+    def region_shape(self) -> tuple[int, int]:
+        """Number of regions of an image, and length of the feature vector of one.
+
+        Raises:
+            UsageError: if the model gives no features of regions.
+        """
         blank = torch.zeros(1, 1, self.num_pix, self.num_pix)
-        return self._without_gradient(self.regions, blank).shape[-1]
+        _, count, features = self._without_gradient(self.regions, blank).shape
+        return int(count), int(features)
 
     def refusal(self, size: int) -> Exception | None:
         """What the network raises for images of a size, (1, 1, size, size); None if it takes them.

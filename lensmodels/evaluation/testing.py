@@ -32,6 +32,7 @@ from lensmodels.evaluation.summary import (
     true_columns,
     unknown_columns,
 )
+from lensmodels.methods.supervision import supervision_of
 from lensmodels.model import LensModel
 from lensmodels.runs import RunConfig, load_model
 from lensmodels.startup import announce
@@ -133,6 +134,7 @@ def score(
     metrics = {
         "task": config.task.name,
         "method": config.method,
+        "pretraining": supervision_of(config.method, config.pretrain),
         "encoder": config.encoder.name,
         **_sizes(config),
         "n_test": len(tested.table),

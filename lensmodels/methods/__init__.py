@@ -1,6 +1,7 @@
 """Methods, one a file: how an encoder is trained.
 
 settings      which there are, how long and how fast each trains, and what it has to set besides
+supervision   which of them learn from what only a simulator knows
 registry      methods of pretraining by name
 base          what they share
 average       a teacher that is the moving average of its student
@@ -12,6 +13,7 @@ dino          a student and a teacher, and smaller views
 vicreg        two views alike, the outputs spread and uncorrelated
 esvit         DINO, and the same for every region
 mae           paint the patches that the encoder does not see
+smooth_twin   paint what the substructure changes, which a simulator knows
 macro         tell the parameters of lens and source, which a simulator knows
 supervised    the baseline, and finetuning
 """
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from lensmodels.methods.mae import MAE
     from lensmodels.methods.registry import PRETRAINING
     from lensmodels.methods.simsiam import SimSiam
+    from lensmodels.methods.smooth_twin import SmoothTwin
     from lensmodels.methods.supervised import Supervised
     from lensmodels.methods.vicreg import VICReg
 
@@ -46,6 +49,7 @@ __all__ = [
     "Module",
     "Pretraining",
     "SimSiam",
+    "SmoothTwin",
     "StageSettings",
     "Supervised",
     "VICReg",
@@ -64,6 +68,7 @@ __getattr__ = lazy_names(
         "PRETRAINING": "lensmodels.methods.registry",
         "Pretraining": "lensmodels.methods.base",
         "SimSiam": "lensmodels.methods.simsiam",
+        "SmoothTwin": "lensmodels.methods.smooth_twin",
         "Supervised": "lensmodels.methods.supervised",
         "VICReg": "lensmodels.methods.vicreg",
     },

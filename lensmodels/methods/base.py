@@ -7,9 +7,12 @@ To add a method (`simsiam.py` is the shortest example):
    features, and `self.encoder.regions` those of every place of the image.
 2. Register it by one line in `settings.py`, with its default settings; what it has to set besides
    is a class there.
-3. If it compares other views than two that are turned and exposed again, put them, with the reason
+3. If it learns from what only a simulator knows, say so there (`supervision`), name the columns
+   that it needs (`columns`) or the pairs of images (`pairs`), and draw by `draw_views` what the
+   loss compares besides the views: `macro.py` and `smooth_twin.py` do.
+4. If it compares other views than two that are turned and exposed again, put them, with the reason
    why each preserves the label, into `lensmodels/views/views.yaml`.
-4. Test the loss in `tests/lensmodels/methods/test_losses.py`, against a case computed by hand or an
+5. Test the loss in `tests/lensmodels/methods/test_losses.py`, against a case computed by hand or an
    invariance.
 """
 
@@ -209,7 +212,8 @@ class Pretraining(Module, ABC):
             part: `rank` and `world_size` of `Draws`.
         """
         images = batch["image"]
-        return self.views(images, Draws(seed, len(images), images.device, **part))
+        draws = Draws(seed, len(images), images.device, **part)
+        return self.views(images, draws, batch.get("second_image"))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Draws the views of a batch and gives their loss."""

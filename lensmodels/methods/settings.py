@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
 from lensmodels.errors import UsageError
 from lensmodels.schema import Settings
 from lensmodels.views import Recipe
+
+if TYPE_CHECKING:
+    from lenssim.live.pairs import Pairs
 
 
 class StageSettings(Settings):
@@ -41,6 +44,14 @@ class StageSettings(Settings):
 
 MIN_TEMPERATURE = 1e-3
 """Of a softmax: below it, there is one winner and nothing to learn from."""
+
+
+class PairSettings(StageSettings):
+    """Of a method that compares two views, which may be of the two images of a pair."""
+
+    pairs: Literal["none", "source"] = "none"
+    """Of two images, that share lens and substructure and differ in source, noise and place on the
+    pixels, in place of two views of one: source; only a simulator has them, --data live:MODEL."""
 
 
 class HeadSettings(StageSettings):
@@ -83,7 +94,11 @@ class AveragingSettings(HeadSettings):
         return cosine_schedule(step, steps, first, 1.0)
 
 
-class ContrastiveSettings(StageSettings):
+class SimSiamSettings(HeadSettings, PairSettings):
+    """How long and how fast to train, and what is compared."""
+
+
+class ContrastiveSettings(PairSettings):
     """How long and how fast to train, and how sharply to tell images apart."""
 
     temperature: float = Field(0.1, ge=MIN_TEMPERATURE, allow_inf_nan=False)
@@ -103,7 +118,7 @@ class DINOSettings(AveragingSettings):
     ten thousand images."""
 
 
-class VICRegSettings(HeadSettings):
+class VICRegSettings(HeadSettings, PairSettings):
     """How long and how fast to train, and the weights of the loss's terms, those of the paper."""
 
     invariance: float = Field(25.0, ge=0, allow_inf_nan=False)
@@ -140,6 +155,7 @@ class Entry(NamedTuple):
         views: of an image that it compares; of a method with local views, the global ones.
         takes_local_views: whether more may follow.
         supervision: what it learns from.
+        pairs: what the images of a pair share, of a method that always learns from pairs.
     """
 
     title: str
@@ -148,6 +164,7 @@ class Entry(NamedTuple):
     views: int = 2
     takes_local_views: bool = False
     supervision: Supervision = "images"
+    pairs: Pairs | None = None
 
 
 ENTRIES = {
@@ -158,13 +175,21 @@ ENTRIES = {
         "Contrastive (noise)", "contrastive:Contrastive", ContrastiveSettings(epochs=100)
     ),
     "byol": Entry("BYOL", "byol:BYOL", AveragingSettings(epochs=100)),
-    "simsiam": Entry("SimSiam", "simsiam:SimSiam", HeadSettings(epochs=100)),
+    "simsiam": Entry("SimSiam", "simsiam:SimSiam", SimSiamSettings(epochs=100)),
     "dino": Entry("DINO", "dino:DINO", DINOSettings(epochs=100), takes_local_views=True),
     "vicreg": Entry("VICReg", "vicreg:VICReg", VICRegSettings(epochs=100)),
     "esvit": Entry("EsViT", "esvit:EsViT", DINOSettings(epochs=100), takes_local_views=True),
     "mae": Entry("MAE", "mae:MAE", MAESettings(epochs=100), views=1),
     "macro": Entry(
         "Lens and source", "macro:Macro", StageSettings(epochs=30), 1, supervision="simulator"
+    ),
+    "smooth-twin": Entry(
+        "Smooth twin",
+        "smooth_twin:SmoothTwin",
+        StageSettings(epochs=30),
+        1,
+        supervision="simulator",
+        pairs="smooth_twin",
     ),
 }
 """Methods of pretraining by name: one entry each."""

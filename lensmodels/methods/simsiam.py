@@ -12,13 +12,13 @@ from lightly.models.modules import SimSiamPredictionHead, SimSiamProjectionHead
 from torch import Tensor
 
 from lensmodels.methods.base import Pretraining
-from lensmodels.methods.settings import HeadSettings
+from lensmodels.methods.settings import SimSiamSettings
 
 
 class SimSiam(Pretraining):
     """BYOL without the average: what keeps it from collapse is that the target gets no gradient."""
 
-    stage: HeadSettings
+    stage: SimSiamSettings
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)

@@ -18,7 +18,7 @@ from lensmodels.evaluation.summary import (
     probabilities_of,
     true_columns,
 )
-from lensmodels.methods.settings import METHOD_NAMES
+from lensmodels.methods.supervision import MARK_NOTE, method_title, supervision_of
 from lensmodels.reporting import plots, style
 from lensmodels.reporting.evaluated_run import EvaluatedRun, read_evaluated
 from lensmodels.reporting.optional_plots import CAPTIONS, OptionalPlots, missing_sentences
@@ -208,6 +208,8 @@ def _sentences(
             "mean over the eight symmetries of each image, and the others were not: part of the "
             "difference may be that."
         )
+    if any(_is_simulator_supervised(run) for run in runs):
+        warnings.append(MARK_NOTE)
     if len(set(labels.values())) > 1:
         counts = ", ".join(f"{name} {count:,}" for name, count in labels.items())
         warnings.append(
@@ -219,6 +221,10 @@ def _sentences(
     return [*text, *unknown_sentences({"unknown": list(unknown)})]
 
 
+def _is_simulator_supervised(run: EvaluatedRun) -> bool:
+    return supervision_of(run.config.method, run.config.pretrain) == "simulator"
+
+
 def _run_table(task: str, runs: Sequence[EvaluatedRun], names: Sequence[str]) -> Table:
     digits = _COLUMN_DIGITS[task]
     rows = []
@@ -226,7 +232,7 @@ def _run_table(task: str, runs: Sequence[EvaluatedRun], names: Sequence[str]) ->
         row = [TableCell(name, colour=style.colour_of_run(number))]
         row += text_cells(
             [
-                METHOD_NAMES[run.config.method],
+                method_title(run.config.method, run.config.pretrain),
                 run.config.encoder.name,
                 f"{run.metrics['n_labels']:,}",
             ]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from lensmodels.methods.settings import METHOD_NAMES
+from lensmodels.data.live_archive import is_live
+from lensmodels.methods.supervision import method_title, supervision_of
 from lensmodels.reporting.optional_plots import CAPTIONS
 from lensmodels.reporting.page import PagePlot
 from lensmodels.reporting.requests import not_evaluated, require_evaluated
@@ -18,6 +19,12 @@ from lensmodels.runs import RunConfig, read_config
 from lenssim.configuration.yaml_reading import format_yaml
 
 PLOTS = "plots"
+
+_SUPERVISION = {
+    None: "nothing",
+    "images": "images alone",
+    "simulator": "what only a simulator knows of its images",
+}
 
 
 @dataclass(frozen=True)
@@ -59,10 +66,11 @@ class EvaluatedRun:
         start = config.pretrained or pretrained_here
         frozen = ", frozen" if config.frozen else ""
         return [
-            ("method", METHOD_NAMES[config.method]),
+            ("method", method_title(config.method, config.pretrain)),
+            ("pretrained on", _SUPERVISION[supervision_of(config.method, config.pretrain)]),
             ("encoder", f"{config.encoder.name}, from {start}{frozen}"),
             ("trained on", config.data.url),
-            ("train images", f"{metrics['n_train']:,}; {metrics['n_labels']:,} with their labels"),
+            ("train images", self._train_images),
             ("tested on", f"{data['url']}, test split, {metrics['n_test']:,} images{averaged}"),
             ("data model", f"{data['model']}, seed {data['seed']}"),
             ("specification, SHA-256", data["spec_sha256"] or "none: the images were imported"),
@@ -70,6 +78,12 @@ class EvaluatedRun:
             ("seed", str(config.seed)),
             ("software", f"lensmodels {metrics['version']}"),
         ]
+
+    @property
+    def _train_images(self) -> str:
+        if is_live(self.config.data.url):
+            return f"{self.metrics['n_train']:,} an epoch, new ones in each, with their labels"
+        return f"{self.metrics['n_train']:,}; {self.metrics['n_labels']:,} with their labels"
 
     def plot(self, name: str) -> PagePlot | None:
         """A plot by the name of its file; None if the evaluation has none."""

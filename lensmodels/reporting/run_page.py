@@ -17,7 +17,7 @@ from lensmodels.evaluation.information import InformationLimit, information_limi
 from lensmodels.evaluation.requests import check_test, evaluation_folder
 from lensmodels.evaluation.testing import ScoreOptions, score
 from lensmodels.methods.probes import has_collapsed
-from lensmodels.methods.settings import METHOD_NAMES
+from lensmodels.methods.supervision import MARK_NOTE, method_title, supervision_of
 from lensmodels.reporting import sentences, style
 from lensmodels.reporting.evaluated_run import PLOTS, read_evaluated
 from lensmodels.reporting.optional_plots import CAPTIONS, missing_sentences, read_missing
@@ -55,12 +55,12 @@ def write_report(run: Path) -> Path:
     evaluated = read_evaluated(run)
     config, metrics = evaluated.config, evaluated.metrics
     limit = information_limit(metrics["data"]["spec_sha256"])
-    task = metrics["task"]
+    task, method = metrics["task"], method_title(config.method, config.pretrain)
     main = MAIN_PLOT[task]
     missing = missing_sentences(read_missing(evaluated.folder / PLOTS))
     page = render(
         "run.html",
-        title=f"{METHOD_NAMES[config.method]}, {config.encoder.name}: {_TASKS[task]}",
+        title=f"{method}, {config.encoder.name}: {_TASKS[task]}",
         subtitle=f"{evaluated.name}, tested on {evaluated.tested_on} ({metrics['data']['url']})",
         sentences=[
             *sentences.sentences(metrics, limit),
@@ -76,7 +76,7 @@ def write_report(run: Path) -> Path:
         table=_class_table(metrics) if task == "classification" else _mass_table(metrics),
         run=evaluated,
         methods=[
-            *_scaling_notes(config),
+            *_notes(config),
             *sentences.METHOD_NOTES,
             *sentences.TASK_NOTES[task],
             *([] if metrics.get("in_distribution") is None else [sentences.NOVELTY_NOTE]),
@@ -86,13 +86,15 @@ def write_report(run: Path) -> Path:
     return write_text(evaluated.folder / REPORT, page)
 
 
-def _scaling_notes(config: RunConfig) -> list[str]:
-    """On which images the input scaling was measured; nothing for a run that did not keep it."""
+def _notes(config: RunConfig) -> list[str]:
+    """What supervised the pretraining, and on which images the input scaling was measured."""
+    is_marked = supervision_of(config.method, config.pretrain) == "simulator"
+    notes = [MARK_NOTE] if is_marked else []
     measured = config.measured
-    if measured is None or measured.scaled_on is None:
-        return []
+    if measured is None or measured.scaled_on is None:  # not kept by runs of version 0.1.0
+        return notes
     kind = measured.scaling["kind"]
-    return [f"The input scaling ({kind}) was measured on {measured.scaled_on}."]
+    return [*notes, f"The input scaling ({kind}) was measured on {measured.scaled_on}."]
 
 
 def _collapse_sentences(run: Path) -> list[sentences.Sentence]:

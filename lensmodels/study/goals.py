@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lensmodels.evaluation.information import information_limit
-from lensmodels.methods.settings import METHOD_NAMES
+from lensmodels.methods.supervision import method_title
 from lensmodels.study.comparison import (
     ComparedRow,
     is_better,
@@ -126,7 +126,7 @@ def few_labels_goal(share: float) -> str:
 
 def _goal(what: str, rows: Sequence[tuple[ComparedRow, bool]]) -> Goal:
     reached, missed = (
-        tuple(f"{METHOD_NAMES[row.method]} ({row.encoder})" for row, does in rows if does is wanted)
+        tuple(f"{method_title(row.method)} ({row.encoder})" for row, does in rows if does is wanted)
         for wanted in (True, False)
     )
     return Goal(what, reached, missed)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lensmodels.methods.supervision import MARK_NOTE, supervision_of
 from lensmodels.reporting import style
 from lensmodels.reporting.page import render, write_text
 from lensmodels.reporting.sentences import TASK_NOTES
@@ -84,7 +85,7 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
         title=_TITLE,
         subtitle=_subtitle(grid, results),
         sections=sections,
-        methods=[*_NOTES, *_scaling_notes(results), *task_notes],
+        methods=[*_NOTES, *_notes_on(results), *task_notes],
         version=results[0].record["versions"]["lenssim"],
     )
     # first: it marks the folder as ours
@@ -109,8 +110,15 @@ def report_text(grid: Grid, results: Sequence[CellResult], sections: Iterable[Se
     """
     text = [f"{_HEADING}\n\n{_subtitle(grid, results)}"]
     text += [section.markdown for section in sections]
-    text += ["## How the numbers are made", *_NOTES, *_scaling_notes(results)]
+    text += ["## How the numbers are made", *_NOTES, *_notes_on(results)]
     return "\n\n".join(text) + "\n"
+
+
+def _notes_on(results: Sequence[CellResult]) -> list[str]:
+    """What is to be known of the methods and baselines that were run."""
+    methods = {result.cell.method for result in results}
+    marked = any(supervision_of(name) == "simulator" for name in methods)
+    return [MARK_NOTE] * marked + _scaling_notes(results)
 
 
 def _scaling_notes(results: Sequence[CellResult]) -> list[str]:

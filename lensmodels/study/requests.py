@@ -8,6 +8,7 @@ from typing import Any
 
 from lensmodels.data import CLASSES
 from lensmodels.data.archives import read_archive
+from lensmodels.data.live_archive import is_live
 from lensmodels.errors import DataError, UsageError
 from lensmodels.study.grid import Cell, Grid
 from lenssim.storage.output_paths import check_output
@@ -42,6 +43,11 @@ def check_archives(
 
 
 def _check_archive(grid: Grid, model: str, url: str) -> dict[str, Any]:
+    if is_live(url):
+        raise DataError(
+            f"{url} is no archive, and a grid compares methods on the same images: make one with "
+            f"`lenssim generate --model {model}`."
+        )
     manifest = read_archive(url).manifest
     if manifest.name != model:
         raise DataError(

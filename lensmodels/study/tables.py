@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from lensmodels.methods.settings import METHOD_NAMES
+from lensmodels.methods.supervision import MARK, method_title, supervision_of
 from lensmodels.reporting.tables import (
     Table,
     TableCell,
@@ -29,7 +30,7 @@ from lensmodels.study.grid import BASELINE, BASELINE_NAMES, BASELINES, LONG_BASE
 from lensmodels.study.results import CellResult
 from lensmodels.tasks import TaskName
 
-NAMES = METHOD_NAMES | BASELINE_NAMES
+NAMES = {name: method_title(name) for name in METHOD_NAMES} | BASELINE_NAMES
 """How methods and baselines are called."""
 
 SCORE_NAMES: dict[TaskName, str] = {"classification": "macro AUC", "axion-mass": "RMSE, dex"}
@@ -107,7 +108,7 @@ def baseline_table(
 
 
 def _name(row: ComparedRow) -> list[TableCell]:
-    return text_cells([METHOD_NAMES[row.method], row.encoder])
+    return text_cells([NAMES[row.method], row.encoder])
 
 
 def _score(score: Score | None, digits: int) -> TableCell:
@@ -189,6 +190,7 @@ def with_pooled_gain(
     """A sentence, with the gain over the supervised baseline that the rows have on average.
 
     It stays as it is if rows have one pretraining each: an interval would not know their scatter.
+    The mean is over the methods that learn from images alone.
 
     Args:
         sentence: ends with a full stop, or is empty.
@@ -197,7 +199,8 @@ def with_pooled_gain(
         task: of the rows.
         by: name of the score.
     """
-    gain = pooled_gain(results, rows, task, by)
+    of_images = [row for row in rows if supervision_of(row.method) == "images"]
+    gain = pooled_gain(results, of_images, task, by)
     if gain is None or gain.trainings < MIN_TRAININGS:
         return sentence
     mean, interval = (
@@ -205,7 +208,8 @@ def with_pooled_gain(
         format_interval(gain.interval.as_list(), _DIGITS[task]),
     )
     stem = sentence.removesuffix(".")
-    return f"{stem}{'; ' if stem else ''}mean over rows, minus supervised: {mean} ({interval})."
+    which = "rows" if len(of_images) == len(rows) else f"rows without {MARK}"
+    return f"{stem}{'; ' if stem else ''}mean over {which}, minus supervised: {mean} ({interval})."
 
 
 def cells_by_method(

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from lensmodels.encoders.timm_encoder import ANY_SIZE, explain
 from lensmodels.errors import DataError, UsageError
 from lensmodels.methods import PRETRAINING
 from lensmodels.methods.settings import METHOD_NAMES, PRETRAINING_DEFAULTS
+from lensmodels.methods.supervision import pairs_of
 from lensmodels.runs import ENCODER, MODEL, RunConfig
 from lensmodels.startup import announce, check_logger
 from lensmodels.tasks import Task, measure_task
@@ -61,9 +63,7 @@ def probe_pretraining(config: RunConfig, data: LensDataModule) -> None:
         _check_step(
             config,
             images_in_step(config, data.sizes["train"]),
-            lambda count: method.loss(
-                method.draw_views(_blank_batch(count, data.num_pix, method.columns), seed=0)
-            ),
+            lambda count: method.loss(method.draw_views(_blank_batch(count, data), seed=0)),
             method_name,
         )
 
@@ -103,10 +103,11 @@ def images_in_step(config: RunConfig, count: int) -> int:
     return together if device.type == "cuda" else together // config.devices
 
 
-def _blank_batch(count: int, num_pix: int, columns: Sequence[str]) -> Batch:
-    """As many images as a step has, of noise alone, with the columns that a method needs."""
-    images = torch.randn(count, 1, num_pix, num_pix)
-    return {"image": images} | {name: torch.zeros(count) for name in columns}
+def _blank_batch(count: int, data: LensDataModule) -> Batch:
+    """So many images of noise alone, with what batches of the data have besides."""
+    names = ["image"] if data.pairs is None else ["image", "second_image"]
+    images = {name: torch.randn(count, 1, data.num_pix, data.num_pix) for name in names}
+    return images | {name: torch.zeros(count) for name in data.columns}
 
 
 def _blank_views(recipe: Recipe, num_pix: int) -> Callable[[int], list[Tensor]]:
@@ -228,7 +229,8 @@ def open_pretraining_data(config: RunConfig) -> LensDataModule:
     return _open(
         config.data.model_copy(update={"classes": config.pretrain_classes}),
         "train",
-        PRETRAINING[config.method].columns if is_pretrained_here(config) else (),
+        columns=PRETRAINING[config.method].columns,
+        pairs=pairs_of(config.method, config.pretrain),
     )
 
 
@@ -282,9 +284,9 @@ def check_folder(run: Path) -> None:
 
 
 def _open(
-    settings: DataSettings, trained_part: TrainedPart = "labelled", columns: Sequence[str] = ()
+    settings: DataSettings, trained_part: TrainedPart = "labelled", **extra: Any
 ) -> LensDataModule:
-    data = LensDataModule(settings, trained_part, columns=columns)
+    data = LensDataModule(settings, trained_part, **extra)
     data.setup()
     data.steps()  # refuses an archive without a train split
     return data

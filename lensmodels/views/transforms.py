@@ -136,25 +136,29 @@ class Views(nn.Module):
         self.recipe = recipe
         self.scaling = scaling
 
-    def forward(self, images: Tensor, draws: Draws) -> list[Tensor]:
+    def forward(
+        self, images: Tensor, draws: Draws, second_images: Tensor | None = None
+    ) -> list[Tensor]:
         """The images of the views that `draw` draws, each (n, 1, height, width)."""
-        return [view.image for view in self.draw(images, draws)]
+        return [view.image for view in self.draw(images, draws, second_images)]
 
-    def draw(self, images: Tensor, draws: Draws) -> list[View]:
+    def draw(self, images: Tensor, draws: Draws, second_images: Tensor | None = None) -> list[View]:
         """Views, one after the other as in the recipe.
 
         Args:
             images: e-/s, (n, 1, height, width).
             draws: the step's random numbers.
+            second_images: of pairs, like `images`: every second view is one of these.
 
         Returns:
             One view for each that the recipe names.
         """
         with torch.autocast(images.device.type, enabled=False):  # pixels keep all their digits
+            sources = (images, images if second_images is None else second_images)
+            wanted = [settings for settings in self.recipe for _ in range(settings.count)]
             return [
-                draw_view(images.float(), settings, draws, self.scaling)
-                for settings in self.recipe
-                for _ in range(settings.count)
+                draw_view(sources[number % 2].float(), settings, draws, self.scaling)
+                for number, settings in enumerate(wanted)
             ]
 
 

@@ -17,6 +17,8 @@ from lensmodels.reporting.plots import images as image_plots
 from lensmodels.runs import Measured, RunConfig, build_model, save_model
 from lensmodels.tasks import AxionMass, Classification, TaskSettings
 from lensmodels.views import default_recipe
+from lenssim.configuration.yaml_reading import format_yaml
+from lenssim.spec import load_spec
 
 TRAIN, TEST = 40, 8
 
@@ -42,6 +44,15 @@ def lenses(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("lenses") / "B"
     lenssim.generate(SPECIFICATIONS / "B.yaml", out=out, train=TRAIN, test=TEST)
     return out
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory) -> Path:
+    """Model B with 16 pixels a side, as a file that `live:FILE` names."""
+    file = tmp_path_factory.mktemp("specifications") / "B.yaml"
+    spec = load_spec("B", ["instrument.num_pix=16"])
+    file.write_text(format_yaml(spec.model_dump(mode="json", exclude_none=True)))
+    return file
 
 
 @pytest.fixture

@@ -217,3 +217,11 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path):
     file.write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(UsageError, match=r"views\.yaml"):
         read_recipe(file)
+
+
+def test_every_second_view_of_a_pair_is_of_its_second_image(images):
+    views = Views((ViewSettings(count=3),), UNSCALED)
+    second = images + 1
+    drawn = views(images, draws(len(images)), second)
+    for view, expected in zip(drawn, (images, second, images), strict=True):
+        torch.testing.assert_close(view, UNSCALED(expected))

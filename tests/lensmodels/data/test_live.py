@@ -10,28 +10,17 @@ from lensmodels.data.archives import read_archive
 from lensmodels.data.live_archive import check_live
 from lensmodels.data.live_source import FIRST_SAMPLES
 from lensmodels.errors import UsageError
-from lenssim.configuration.yaml_reading import format_yaml
 from lenssim.live import live_source
-from lenssim.spec import load_spec
 
 NUM_PIX = 16
 HELD = {"train_size": 4, "test_size": 1, "validation_fraction": 0.25}
 SMALL = {"batch_size": 6, "epoch_size": 12, "workers": 0, "num_pix": NUM_PIX}
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """Model B with 16 pixels a side, as a file."""
-    file = tmp_path_factory.mktemp("specifications") / "B.yaml"
-    spec = load_spec("B", [f"instrument.num_pix={NUM_PIX}"])
-    file.write_text(format_yaml(spec.model_dump(mode="json", exclude_none=True)))
-    return file
-
-
 @pytest.fixture
-def open_live(model):
+def open_live(small_model):
     def open_live(part="labelled", *, columns=(), pairs=None, **settings):
-        chosen = DataSettings(url=f"live:{model}", **(SMALL | settings))
+        chosen = DataSettings(url=f"live:{small_model}", **(SMALL | settings))
         data = LensDataModule(chosen, part, columns=columns, pairs=pairs)
         data.setup()
         return data
@@ -58,11 +47,11 @@ def test_no_image_comes_twice_in_any_epoch_stage_or_seed(open_live):
     assert len(np.unique(together, axis=0)) == len(together)
 
 
-def test_batches_are_those_of_the_live_source(open_live, model):
+def test_batches_are_those_of_the_live_source(open_live, small_model):
     data = open_live("train", seed=3, columns=("lens_theta_e", "lens_slope"))
     batch = next(iter(data.train_dataloader()))
     first = FIRST_SAMPLES["train"]
-    with live_source(model, batch_size=6, workers=0, seed=3, first_index=first) as source:
+    with live_source(small_model, batch_size=6, workers=0, seed=3, first_index=first) as source:
         made = next(source)
     np.testing.assert_array_equal(batch["image"][:, 0], made.images)
     assert batch["label"].tolist() == [0, 1, 2, 0, 1, 2]
@@ -94,9 +83,9 @@ def test_a_resumed_stream_continues_with_the_next_batch(open_live):
         open_live("train", seed=1).train_dataloader().load_state_dict(state)
 
 
-def test_validation_and_test_images_are_those_of_an_archive(open_live, model, tmp_path):
+def test_validation_and_test_images_are_those_of_an_archive(open_live, small_model, tmp_path):
     archive = tmp_path / "B"
-    lenssim.generate(model, out=archive, train=4, test=1, seed=0)
+    lenssim.generate(small_model, out=archive, train=4, test=1, seed=0)
     settings = {"workers": 0, "num_pix": NUM_PIX, "validation_fraction": 0.25}
     stored = LensDataModule(DataSettings(url=str(archive), **settings))
     stored.setup()

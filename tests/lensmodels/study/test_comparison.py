@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lensmodels.errors import LensmodelsError
+from lensmodels.methods.supervision import MARK
 from lensmodels.statistics.multiple_testing import significant
 from lensmodels.study.comparison import (
     compare_row,
@@ -130,6 +131,13 @@ def test_the_gain_pooled_over_rows_is_the_mean_of_the_rows():
     assert pooled_gain(results, rows[:1], "classification", "macro_auc") is None
     said = with_pooled_gain("Two rows.", results, rows, "classification", "macro_auc")
     assert said.startswith(f"Two rows; mean over rows, minus supervised: +{pooled.mean:.5f} (")
+    results += three_pretrainings("macro", 3.0)  # which a simulator supervises
+    marked = compare_row(
+        results, model="B", method="macro", encoder="r", study_encoder="resnet50",
+        task="classification",
+    )  # fmt: skip
+    told = with_pooled_gain("Two rows.", results, [*rows, marked], "classification", "macro_auc")
+    assert told == said.replace("over rows", f"over rows without {MARK}")
     once = [cell for cell in results if cell.cell.pretrain_seed == 0]
     assert with_pooled_gain("A.", once, rows, "classification", "macro_auc") == "A."
 
