@@ -371,7 +371,7 @@ def import_cutouts(
     if licence is not None:
         options["licence"] = licence
     notes: list[str] = []
-    with _resumable():
+    with resumable():
         archive = cutouts.import_cutouts(
             inputs,
             out,
