@@ -179,14 +179,8 @@ def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Fi
     limits = Normalize(-RESIDUAL_RANGE, RESIDUAL_RANGE)
     half = 0.5 * spec.instrument.num_pix * spec.instrument.pixel_scale
 
-    rows, columns = EXAMPLES, 2 * len(groups)
     with mpl.rc_context({"text.color": _INK, "axes.labelcolor": _INK, "font.size": 10}):
-        figure = Figure(figsize=(2.05 * columns, 2.05 * rows + 1.35), dpi=150)
-        axes = figure.subplots(rows, columns, squeeze=False)
-        edge = 0.35 / columns
-        figure.subplots_adjust(edge / 2, 0.17, 1 - edge / 2, 0.885, wspace=0.03, hspace=0.03)
-        for axis in axes.flat:
-            axis.set_axis_off()
+        figure, axes = _panels(2 * len(groups), extra_height=1.35, bottom=0.17)
         extent = (-half, half, -half, half)
         for (row, column), image in images.items():
             left, right = axes[row, 2 * column], axes[row, 2 * column + 1]
@@ -224,14 +218,8 @@ def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Fi
 
 def _draw_imported(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Figure:
     """Twice as many images of each class, without residuals."""
-    rows, columns = EXAMPLES, 2 * len(groups)
     with mpl.rc_context({"text.color": _INK, "font.size": 10}):
-        figure = Figure(figsize=(2.05 * columns, 2.05 * rows + 0.75), dpi=150)
-        axes = figure.subplots(rows, columns, squeeze=False)
-        edge = 0.35 / columns
-        figure.subplots_adjust(edge / 2, 0.03, 1 - edge / 2, 0.885, wspace=0.03, hspace=0.03)
-        for axis in axes.flat:
-            axis.set_axis_off()
+        figure, axes = _panels(2 * len(groups), extra_height=0.75, bottom=0.03)
         for column, (split, name) in enumerate(groups):
             dataset = archive.dataset(split, name)
             for place, index in enumerate(_examples(dataset, name, 2 * EXAMPLES)):
@@ -266,6 +254,23 @@ def _imported_title(archive: Archive) -> str:
     if imported is not None and imported.cutouts is not None:
         stretch = ", asinh stretch; north is up and east left where the files say so"
     return f"{archive.manifest.name}, imported: each image in its own range, 1% to 99.9%{stretch}"
+
+
+def _panels(columns: int, *, extra_height: float, bottom: float) -> tuple[Figure, NDArray[Any]]:
+    """A figure of `EXAMPLES` rows of images without axes, and room above and below them.
+
+    Args:
+        columns: images in a row.
+        extra_height: inches beside those of the images.
+        bottom: share of the height that is below the images.
+    """
+    figure = Figure(figsize=(2.05 * columns, 2.05 * EXAMPLES + extra_height), dpi=150)
+    axes = figure.subplots(EXAMPLES, columns, squeeze=False)
+    edge = 0.35 / columns
+    figure.subplots_adjust(edge / 2, bottom, 1 - edge / 2, 0.885, wspace=0.03, hspace=0.03)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    return figure, axes
 
 
 def _add_headings(

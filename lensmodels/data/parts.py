@@ -25,7 +25,11 @@ TrainedPart = Literal["train", "labelled"]
 
 
 def groups_to_read(archive: Archive, settings: DataSettings) -> list[str]:
-    """Names of the groups to read: of each split that the archive has, every class asked for."""
+    """Names of the groups to read: of each split that the archive has, every class asked for.
+
+    Raises:
+        DataError: if the archive lacks a class in a split that it has, or has none of the classes.
+    """
     groups: list[str] = []
     for split in ("train", "test"):
         names = {name: f"{split}/{name}" for name in settings.classes}
@@ -49,7 +53,17 @@ def groups_to_read(archive: Archive, settings: DataSettings) -> list[str]:
 def open_source(
     archive: Archive, groups: list[str], settings: DataSettings, columns: Sequence[str]
 ) -> Source:
-    """The groups in the format that is asked for, or else that the archive has."""
+    """The groups in the format that is asked for, or else that the archive has.
+
+    Args:
+        archive: opened.
+        groups: names, such as "train/cdm".
+        settings: format, input, and folder for copies of a remote archive.
+        columns: names of scalar columns that are read besides the usual ones.
+
+    Raises:
+        DataError: if the archive is not in that format, or has no fits for residuals.
+    """
     if is_live(settings.url):
         return SimulatedSource(archive.manifest, groups, columns)
     held = {
@@ -83,7 +97,13 @@ def open_source(
 def cut_into_parts(
     groups: list[str], source: Source, settings: DataSettings
 ) -> dict[Part, list[SampleRange]]:
-    """The ranges of images of each part, for the splits that there are."""
+    """The ranges of images of each part, for the splits that there are.
+
+    Args:
+        groups: names, whose places the ranges name.
+        source: of the images.
+        settings: sizes of the splits, shares of validation and labels, and the seed of the draw.
+    """
     parts: dict[Part, list[SampleRange]] = {}
     for number, name in enumerate(groups):
         count = source.counts[name]
