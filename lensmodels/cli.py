@@ -27,6 +27,7 @@ from lensmodels.options import (
 from lensmodels.startup import load_packages
 from lenssim.command_line.command_group import CommandGroup
 from lenssim.configuration.key_values import split_key_value
+from lenssim.cutouts.options import image_options, settings_from_options
 from lenssim.storage.output_paths import check_not_empty, check_output_folder
 
 
@@ -127,11 +128,7 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help=".csv or .parquet to write."
 )
-@click.option(
-    "--hdu",
-    metavar="NAME|N",
-    help="Extension of FITS files to read.  [default: SCI, or the only image]",
-)
+@image_options
 @click.option(
     "--force",
     is_flag=True,
@@ -143,17 +140,18 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
 def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
     """Predict classes or masses of images in e-/s: FITS, .npy, .npz or an archive.
 
-    FITS headers are held against the images that the run was trained on, and images far from them
-    are named in the column warnings. Those outside what the model knows (column in_distribution)
-    have no prediction.
+    FITS images are converted to the unit, the pixels and the orientation of the images that the run
+    was trained on, and images far from them are named in the column warnings. Those outside what
+    the model knows (column in_distribution) have no prediction.
     """
     from lensmodels.evaluation.requests import check_prediction
 
-    check_prediction(run, inputs, out, hdu=how["hdu"], overwrite=how["overwrite"])
+    settings = settings_from_options(how)
+    check_prediction(run, inputs, out, settings=settings, overwrite=how["overwrite"])
     load_packages()
     from lensmodels import evaluation
 
-    evaluation.predict(run, inputs, out, **how)
+    evaluation.predict(run, inputs, out, settings=settings, **how)
     click.echo(out)
 
 

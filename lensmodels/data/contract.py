@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from lensmodels.data.settings import InputKind
+from lenssim.cutouts.settings import PIXEL_SCALE_TOLERANCE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,9 +26,6 @@ UNIT = "e-/s"
 
 MEASURED_IMAGES = 8192
 """Train images that the ranges are measured on."""
-
-PIXEL_SCALE_TOLERANCE = 0.03
-"""Relative difference of pixel scales that is accepted: Euclid's 0.1 arcsec are called 0.101."""
 
 ZERO_POINT_TOLERANCE = 0.1
 """Difference of zero points that is accepted, magnitudes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from lensmodels.evaluation.requests import check_prediction
 from lensmodels.evaluation.summary import classes_of, probabilities_of, true_log_mass
 from lensmodels.image_files import Input, InputKind, read_images
 from lensmodels.runs import RunConfig, load_model
+from lenssim.cutouts.settings import CutoutSettings
 
 
 def predict(
@@ -35,6 +36,7 @@ def predict(
     out: Path,
     *,
     hdu: str | int | None = None,
+    settings: CutoutSettings | None = None,
     device: str = "auto",
     batch_size: int = 512,
     average_symmetries: bool = False,
@@ -44,10 +46,11 @@ def predict(
 ) -> pd.DataFrame:
     """Predicts the class or the axion mass of new images, and writes a table.
 
-    Images are held against the contract that the run keeps: a FITS header that contradicts it is
-    refused, and images whose noise, sky level or brightness is far from that of the training set
-    are named in the column `warnings` and counted on stderr. An image that is farther from the
-    training images than all but a few validation images are has no prediction.
+    FITS images are converted to what the contract of the run says of its training images (unit,
+    zero point, pixel scale, north up), as `lenssim import-cutouts` does it. Images whose noise, sky
+    level or brightness is far from that of the training set are named in the column `warnings` and
+    counted on stderr. An image that is farther from the training images than all but a few
+    validation images are has no prediction.
 
     Args:
         run: folder of a run that was trained.
@@ -64,6 +67,8 @@ def predict(
             and `warnings`, in which an image is unlike the training set, empty if in nothing.
         hdu: EXTNAME or number of the extension of FITS files to read; if not given, the one
             called SCI, or the only one that can be the image.
+        settings: more on how images are found in files, and what headers do not say; `hdu` is one
+            of them.
         device: "auto", "cpu" or "gpu".
         batch_size: images at a time.
         average_symmetries: whether to take the mean over the eight symmetries of each image.
@@ -78,18 +83,21 @@ def predict(
     Raises:
         UsageError: if there is no trained model, no input, or no such device, or `out` has
             another suffix or holds something else.
-        DataError: if an input cannot be read, contradicts the contract, has another size, or
-            pixels that are no numbers.
+        DataError: if an input cannot be read, cannot be converted, or has pixels that are no
+            numbers.
     """
     run, out = Path(run), Path(out)
-    config, sources = check_prediction(run, inputs, out, hdu=hdu, overwrite=overwrite)
+    settings = settings or CutoutSettings()
+    if hdu is not None:
+        settings = replace(settings, hdu=str(hdu))
+    config, sources = check_prediction(run, inputs, out, settings=settings, overwrite=overwrite)
     model = load_model(run, choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
     check = NoveltyCheck(model, load_home_scores(run))
     predictions, judgements = [], []
     with inference.enough_memory(batch_size), torch.inference_mode():
         for batch in _batches(
-            sources, guard, config, model.encoder.num_pix, batch_size, hdu, cache_dir
+            sources, guard, config, model.encoder.num_pix, batch_size, settings, cache_dir
         ):
             images = batch.images.to(_device_of(model), non_blocking=True)
             features = model.embed(images)
@@ -149,7 +157,7 @@ def _batches(
     config: RunConfig,
     num_pix: int,
     batch_size: int,
-    hdu: str | int | None,
+    settings: CutoutSettings,
     cache_dir: Path | None,
 ) -> Iterator[_Batch]:
     """The images of every source."""
@@ -168,8 +176,7 @@ def _batches(
                 known = {"source": source, "index": index}
                 yield _Batch(known, batch["image"], warned, fitted, contradicted)
             continue
-        of_file = hdu if given.kind is InputKind.FITS else None
-        file = read_images(given, num_pix, guard.contract, hdu=of_file)
+        file = read_images(given, num_pix, guard.contract, settings=settings)
         for text in file.notes:
             guard.note(name, text)
         for start in range(0, len(file.images), batch_size):

@@ -30,6 +30,7 @@ from lenssim.storage.output_paths import check_output, check_output_folder
 
 if TYPE_CHECKING:
     from lenssim.archive import Archive
+    from lenssim.cutouts.settings import CutoutSettings
 
 
 def check_test(run: Path, data: str | None, out: Path | None = None) -> tuple[RunConfig, Archive]:
@@ -106,7 +107,7 @@ def check_prediction(
     inputs: Sequence[str | os.PathLike[str]],
     out: Path,
     *,
-    hdu: str | int | None = None,
+    settings: CutoutSettings | None = None,
     overwrite: bool = False,
 ) -> tuple[RunConfig, list[Input]]:
     """Refuse a prediction that cannot be made.
@@ -115,7 +116,7 @@ def check_prediction(
         run: folder of a run that was trained.
         inputs: paths or URLs of images or archives.
         out: .csv or .parquet to write.
-        hdu: extension of FITS files to read.
+        settings: how images are found in files.
         overwrite: whether an earlier output of `predict` may be replaced.
 
     Returns:
@@ -139,8 +140,12 @@ def check_prediction(
             f"{run} learned from residuals, which only an archive has: import the images into one, "
             "and fit them with `lenssim fit`."
         )
-    if hdu is not None and all(source.kind is not InputKind.FITS for source in sources):
-        raise UsageError("--hdu chooses an extension of FITS files, and none is among the inputs.")
+    named = "--hdu" if settings and settings.hdu is not None else "--band"
+    is_named = settings is not None and (settings.hdu or settings.band) is not None
+    if is_named and all(source.kind is not InputKind.FITS for source in sources):
+        raise UsageError(
+            f"{named} chooses an extension of FITS files, and none is among the inputs."
+        )
     for source in sources:
         if source.kind is InputKind.ARCHIVE:
             _check_any_images(read_archive(source.name), config)

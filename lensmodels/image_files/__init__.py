@@ -1,10 +1,7 @@
 """Images in files, local or remote: .npy, .npz and FITS.
 
 inputs         what an input is, by its name: an image file or an archive
-fits_file      which extension of a FITS file is the image
-fits_header    what a header says, held against the contract of a run
-geometry       images of another size or pixel scale than the model takes, and what to do
-reading        the images of a file, checked
+reading        the images of a file, by `lenssim.cutouts` where they have to be converted
 """
 
 from typing import TYPE_CHECKING

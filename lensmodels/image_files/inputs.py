@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import os
 import re
-import zlib
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from lensmodels.errors import DataError, UsageError
-from lenssim.archive import ArchiveError
+from lenssim.errors import ImportFileError
 from lenssim.storage.output_paths import check_not_empty
 
 
@@ -113,32 +110,9 @@ def read_bytes(source: Input) -> bytes:
     Raises:
         DataError: if there is no such file, or it cannot be read.
     """
-    content = _read_remote(source.name) if source.is_remote else _read_local(source.name)
+    from lenssim.cutouts.content import read_content
+
     try:
-        if content[:2] == b"\x1f\x8b":
-            return gzip.decompress(content)
-        if content[:3] == b"BZh":
-            return bz2.decompress(content)
-    except (OSError, EOFError, ValueError, zlib.error):
-        raise DataError(f"{source.name} is damaged: it cannot be decompressed.") from None
-    return content
-
-
-def _read_local(name: str) -> bytes:
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise DataError(f"{name} cannot be read: {error.strerror}.") from None
-
-
-def _read_remote(url: str) -> bytes:
-    from lenssim.storage.location import Location
-
-    address, mark, query = url.partition("?")
-    folder, _, file = address.rpartition("/")
-    try:
-        return Location(folder).read(f"{file}{mark}{query}")
-    except FileNotFoundError:
-        raise DataError(f"{url} does not exist.") from None
-    except ArchiveError as error:
+        return read_content(source.name)
+    except ImportFileError as error:
         raise DataError(str(error)) from None

@@ -1,62 +1,25 @@
-"""The images of a file, checked against what a model takes."""
+"""The images of a file, as a model takes them."""
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensmodels.data.contract import ImageContract
-from lensmodels.errors import DataError
-from lensmodels.image_files.fits_file import (
-    Extension,
-    choose_extension,
-    image_extensions,
-    opened_fits,
-)
-from lensmodels.image_files.fits_header import (
-    HeaderFacts,
-    brightness_problem,
-    header_notes,
-)
-from lensmodels.image_files.geometry import geometry_problem
+from lensmodels.errors import DataError, UsageError
 from lensmodels.image_files.inputs import Input, InputKind, classify_input, read_bytes
+from lenssim import errors
+from lenssim.cutouts.content import read_array
+from lenssim.cutouts.settings import CutoutSettings, Target
 
-
-def read_array(name: str, content: bytes) -> NDArray[Any]:
-    """The array of a .npy file, or the only one of a .npz file; nothing is unpickled.
-
-    Args:
-        name: of the file, for messages.
-        content: of the file.
-
-    Raises:
-        DataError: if it holds anything else.
-    """
-    try:
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            if len(loaded.files) == 1:
-                return np.asarray(loaded[loaded.files[0]])
-            held = ", ".join(loaded.files) or "none"
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
-        # numpy's own message advises to unpickle the file
-        raise DataError(
-            f"{name} is not an array of numbers in NumPy's format; write it with numpy.save, from "
-            "an array whose dtype is not object."
-        ) from None
-    raise DataError(
-        f"{name} holds {len(loaded.files)} arrays ({held}) where one is read; write the images "
-        "alone with numpy.save."
-    )
+if TYPE_CHECKING:
+    from lenssim.cutouts.reading import Cutout
 
 
 @dataclass(frozen=True)
@@ -64,8 +27,8 @@ class ImageFile:
     """The images of a file.
 
     Attributes:
-        images: float32, shape (n, num_pix, num_pix), as stored.
-        notes: what was assumed, for the user, each a clause.
+        images: float32, shape (n, num_pix, num_pix), e-/s per pixel.
+        notes: what was converted or assumed, for the user, each a clause.
     """
 
     images: NDArray[np.float32]
@@ -77,125 +40,133 @@ def read_images(
     num_pix: int,
     contract: ImageContract | None = None,
     *,
-    hdu: str | int | None = None,
+    settings: CutoutSettings | None = None,
 ) -> ImageFile:
     """Images of a .npy, .npz or FITS file, local or remote.
+
+    FITS images, and arrays if there are settings, become what `lenssim import-cutouts` makes of
+    them: cutouts in the unit, the pixels and the orientation of the training images.
 
     Args:
         file: path or URL.
         num_pix: side of the images that the model takes, pixels.
-        contract: of the run, which headers are held against; None if the run keeps none.
-        hdu: of a FITS file, as in `choose_extension`.
+        contract: of the run, which images are converted to; None if the run keeps none.
+        settings: how images are found in files, and what headers do not say.
 
     Returns:
-        Images in e-/s per pixel, shape (n, y, x), with what the header says of them.
+        Images in e-/s per pixel, shape (n, y, x), with what was converted or assumed.
 
     Raises:
         DataError: naming the file, what is wrong with it, and what to do.
-        UsageError: if the file's format is not read, or `hdu` names none of its images.
+        UsageError: if the file's format is not read, or the settings name nothing that is in it.
     """
     source = file if isinstance(file, Input) else classify_input(file)
-    content = read_bytes(source)
-    if source.kind is InputKind.FITS:
-        images = _from_fits(source.name, content, num_pix, contract, hdu)
-    else:
-        images = ImageFile(_from_array(source.name, content, num_pix, contract))
-    is_finite = np.isfinite(images.images)
-    bad = np.flatnonzero(~is_finite.all(axis=(1, 2)))
-    if len(bad):
-        raise DataError(
-            f"{source.name}: image {bad[0]} has {int((~is_finite[bad[0]]).sum())} pixels that "
-            "are NaN or infinite; fill them in (with their neighbours' median, say) or leave that "
-            "image out."
+    own = settings or CutoutSettings()
+    with _own_errors():
+        if source.kind is InputKind.FITS or _describes_pixels(own):
+            return _converted(source, num_pix, contract, own)
+        return _as_stored(source, num_pix, contract)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Turns errors of the conversion into those of this package."""
+    try:
+        yield
+    except errors.ImportFileError as error:
+        raise DataError(str(error)) from None
+    except UsageError:
+        raise
+    except errors.UsageError as error:
+        raise UsageError(str(error)) from None
+
+
+def _describes_pixels(settings: CutoutSettings) -> bool:
+    """Whether settings say more of an image than which extension of a FITS file it is."""
+    return replace(settings, band=None, hdu=None) != CutoutSettings()
+
+
+def _converted(
+    source: Input, num_pix: int, contract: ImageContract | None, settings: CutoutSettings
+) -> ImageFile:
+    from lenssim.cutouts.reading import Request, planes_of, read_cutouts
+
+    target = Target(
+        num_pix,
+        None if contract is None else contract.pixel_scale,
+        None if contract is None else contract.zero_point,
+    )
+    assuming = replace(settings, assumed=True)
+    cutouts: list[Cutout] = []
+    for request in planes_of(Request(source.name)):
+        cutouts += read_cutouts(request, assuming, target, stacks=True)
+    notes = _notes(cutouts, settings, contract)
+    return ImageFile(np.stack([each.image for each in cutouts]), tuple(notes))
+
+
+def _notes(
+    cutouts: Sequence[Cutout], settings: CutoutSettings, contract: ImageContract | None
+) -> Iterator[str]:
+    """What was chosen, assumed and converted, each a clause."""
+    first = cutouts[0]
+    if first.others and settings.hdu is None and settings.band is None:
+        chosen = f"extension {first.extension} is read"
+        yield f"{chosen}, of {first.others + 1} that hold images"
+    if first.assumed and contract is not None:
+        values = {"unit": str(contract.unit), "pixel scale": f"{contract.pixel_scale:.4g} arcsec"}
+        taken = " and ".join(values[name] for name in first.assumed)
+        yield f"the header has no {' and no '.join(first.assumed)}: taken as {taken}"
+    if contract is not None and contract.unit is None and first.flux.unit:
+        yield (
+            f"the unit {first.flux.unit} is not checked: that of the training images is not known"
         )
-    return images
+    num_pix = len(first.image)
+    height, width = first.file_shape
+    if (height, width) != (num_pix, num_pix):
+        place = "the middle" if settings.centre.kind == "image" else str(settings.centre)
+        yield f"{num_pix} x {num_pix} pixels are cut out about {place} of {width} x {height}"
+    if first.flux.factor != 1:
+        yield f"pixels are multiplied by {first.flux.factor:.4g} ({first.flux.how})"
+    if first.placement.flip > 0:
+        yield "the image is flipped or turned so that north is up and east left"
+    if first.placement.resampled:
+        yield (
+            f"pixels of {first.placement.file_pixel_scale:.4g} arcsec are resampled to "
+            f"{first.placement.pixel_scale:.4g}, which correlates their noise"
+        )
+    share = max(each.masked_share for each in cutouts)
+    if share > 0:
+        yield f"pixels without data ({share:.1%}) are filled in from those around them"
 
 
-def _from_array(
-    name: str, content: bytes, num_pix: int, contract: ImageContract | None
-) -> NDArray[np.float32]:
-    array = read_array(name, content)
-    if not _holds_images(array):
+def _as_stored(source: Input, num_pix: int, contract: ImageContract | None) -> ImageFile:
+    """The images of an array that is already what the model takes."""
+    name = source.name
+    array = read_array(name, read_bytes(source))
+    if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or array.size == 0:
         raise DataError(
             f"{name} holds {array.dtype} of shape {array.shape}; the model takes real numbers of "
             f"shape ({num_pix}, {num_pix}) or (n, {num_pix}, {num_pix})."
         )
-    problem = geometry_problem(
-        array.shape, num_pix, pixel_scales=None, expected_pixel_scale=_pixel_scale(contract)
-    )
-    if problem is not None:
-        raise DataError(f"{name}: {problem}.")
-    return _as_stack(array)
-
-
-def _from_fits(
-    name: str,
-    content: bytes,
-    num_pix: int,
-    contract: ImageContract | None,
-    hdu: str | int | None,
-) -> ImageFile:
-    with opened_fits(name, content) as file:
-        extensions = image_extensions(file)
-        chosen = choose_extension(
-            name, extensions, num_pix, hdu, expected_pixel_scale=_pixel_scale(contract)
-        )
-        place = f"{name}[{chosen.label}]" if len(file) > 1 else name
-        facts = HeaderFacts.of(file[chosen.number].header, file[0].header)
-        _check_extension(place, chosen, facts, num_pix, contract)
-        pixels = file[chosen.number].data
-        if not _holds_images(pixels):
-            raise DataError(f"{place} holds {pixels.dtype} of shape {pixels.shape}, not an image.")
-        images = _as_stack(pixels)
-    return ImageFile(images, tuple(_fits_notes(chosen, extensions, facts, contract, hdu)))
-
-
-def _check_extension(
-    place: str,
-    chosen: Extension,
-    facts: HeaderFacts,
-    num_pix: int,
-    contract: ImageContract | None,
-) -> None:
-    """Says all that is wrong with an extension in one sentence, so that one mending is enough."""
-    if len(chosen.shape) not in (2, 3):
+    height, width = array.shape[-2:]
+    if (height, width) != (num_pix, num_pix):
+        scale = None if contract is None else contract.pixel_scale
+        wanted = "" if scale is None else f" of {scale:.4g} arcsec"
         raise DataError(
-            f"{place} has the shape {chosen.shape}; the model takes ({num_pix}, {num_pix}) or "
-            f"(n, {num_pix}, {num_pix})."
+            f"{name}: it has {width} x {height} pixels where the model takes {num_pix} x {num_pix}"
+            f"{wanted}: give its --pixel-scale, so that a cutout is made of it."
         )
-    geometry = geometry_problem(
-        chosen.shape,
-        num_pix,
-        pixel_scales=facts.pixel_scales,
-        expected_pixel_scale=_pixel_scale(contract),
-    )
-    brightness = None if contract is None else brightness_problem(facts, contract)
-    problems = [problem for problem in (geometry, brightness) if problem is not None]
-    if problems:
-        raise DataError(f"{place}: {'; '.join(problems)}.")
-
-
-def _fits_notes(
-    chosen: Extension,
-    extensions: Sequence[Extension],
-    facts: HeaderFacts,
-    contract: ImageContract | None,
-    hdu: str | int | None,
-) -> list[str]:
-    notes = header_notes(facts, contract) if contract is not None else []
-    if hdu is None and len(extensions) > 1:
-        notes.insert(0, f"extension {chosen} is read, of {len(extensions)} that hold images")
-    return notes
-
-
-def _holds_images(array: NDArray[Any]) -> bool:
-    return array.dtype.kind in "iuf" and array.ndim in (2, 3) and array.size > 0
-
-
-def _as_stack(array: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # what float32 cannot hold is found to be infinite
-        return np.asarray(array, dtype=np.float32).reshape(-1, *array.shape[-2:])
+        images = np.asarray(array, dtype=np.float32).reshape(-1, height, width)
+    _check_finite(name, images)
+    return ImageFile(images)
 
 
-def _pixel_scale(contract: ImageContract | None) -> float | None:
-    return None if contract is None else contract.pixel_scale
+def _check_finite(name: str, images: NDArray[Any]) -> None:
+    is_finite = np.isfinite(images)
+    bad: Iterable[int] = np.flatnonzero(~is_finite.all(axis=(1, 2)))
+    for image in bad:
+        raise DataError(
+            f"{name}: image {image} has {int((~is_finite[image]).sum())} pixels that are NaN or "
+            "infinite; fill them in (with their neighbours' median, say) or leave that image out."
+        )

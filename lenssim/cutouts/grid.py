@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lenssim.cutouts.settings import PIXEL_SCALE_TOLERANCE, Resampling, Target
 from lenssim.cutouts.sky import ANGLE_TOLERANCE, Matrix
-from lenssim.errors import ImportFileError
+from lenssim.errors import ImportFileError, UsageError
 
 Image = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -203,7 +203,13 @@ def _drizzled(planes: Planes, centre: tuple[float, float], step: Matrix, num_pix
         step: from steps of its pixels to steps of the cutout's, shape (2, 2).
         num_pix: of the cutout, on a side.
     """
-    from drizzle.resample import Drizzle
+    try:
+        from drizzle.resample import Drizzle
+    except ModuleNotFoundError:
+        raise UsageError(
+            "Resampling needs the package drizzle: install it with `pip install lenssim[images]`, "
+            "or refuse such images by --resample never."
+        ) from None
 
     y, x = np.indices(planes.image.shape, dtype=np.float64)
     offsets = np.stack([x - centre[0], y - centre[1]])

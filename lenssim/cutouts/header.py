@@ -42,12 +42,14 @@ class FluxScale:
         unit: of the file's pixels, as it is stated.
         zero_point: AB magnitude of one of that unit, NaN if it is not known.
         how: as in "MAGZERO = 24.6".
+        assumed: whether nothing is stated, and e-/s at the target's zero point were assumed.
     """
 
     factor: float
     unit: str
     zero_point: float
     how: str
+    assumed: bool = False
 
 
 def flux_scale(
@@ -121,7 +123,7 @@ def _without_zero_point(
         how = f"no zero point: electrons over {exposure:g} s"
         return FluxScale(1 / exposure, unit, math.nan, how)
     if not unit and settings.assumed:
-        return FluxScale(1.0, "", target_zero_point, "no unit: taken as e-/s")
+        return FluxScale(1.0, "", target_zero_point, "no unit: taken as e-/s", assumed=True)
     if not unit:
         raise ImportFileError(
             f"{place} states neither unit (BUNIT) nor zero point (MAGZERO, PHOTFLAM): give its "

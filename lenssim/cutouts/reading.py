@@ -82,6 +82,9 @@ class Cutout:
         placement: how it lies.
         masked_share: of the pixels.
         parts: where noise, mask and PSF come from.
+        file_shape: of the image in the file, (height, width).
+        assumed: what was taken to be that of the target: "unit", "pixel scale".
+        others: images that the file holds beside this one.
     """
 
     image: NDArray[np.float32]
@@ -100,6 +103,14 @@ class Cutout:
     placement: Placement
     masked_share: float
     parts: dict[str, str] = field(default_factory=dict)
+    file_shape: tuple[int, int] = (0, 0)
+    assumed: tuple[str, ...] = ()
+    others: int = 0
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether every pixel has the same value."""
+        return bool(self.image.min() == self.image.max())
 
     @property
     def conversions(self) -> str:
@@ -125,16 +136,64 @@ def read_cutout(request: Request, settings: CutoutSettings, target: Target) -> C
         ImportFileError: if the file is not what it should be, or does not say enough.
         UsageError: if the settings name nothing that is in it.
     """
+    [cutout] = read_cutouts(request, settings, target)
+    return cutout
+
+
+def read_cutouts(
+    request: Request, settings: CutoutSettings, target: Target, *, stacks: bool = False
+) -> list[Cutout]:
+    """The cutouts of a file.
+
+    Args:
+        request: file and position; without a plane.
+        settings: how images are found and what headers do not say.
+        target: pixels and zero point of the cutouts.
+        stacks: whether a FITS image of three axes is a stack of images, and not refused.
+
+    Returns:
+        One cutout, or one of each image of a stack.
+
+    Raises:
+        ImportFileError: if the file is not what it should be, or does not say enough.
+        UsageError: if the settings name nothing that is in it.
+    """
     settings = request.settings(settings)
     name = request.file
     content = read_content(name)
     digest = hashlib.sha256(content).hexdigest()
-    if PurePosixPath(name.partition("?")[0]).name.lower().partition(".np")[1]:
+    if is_array_file(name):
         found = _of_array(name, content, request.plane)
-        return _cutout(found, digest, settings, target)
+        return [_cutout(found, digest, settings, target)]
     with opened_fits(name, content) as file:
         found = _of_fits(name, file, settings, target.num_pix)
-        return _cutout(found, digest, settings, target)
+        return [_cutout(plane, digest, settings, target) for plane in _planes(found, stacks=stacks)]
+
+
+def is_array_file(name: str) -> bool:
+    """Whether a file is in NumPy's format, by its name."""
+    return bool(PurePosixPath(name.partition("?")[0]).name.lower().partition(".np")[1])
+
+
+def _planes(found: _Found, *, stacks: bool) -> Iterator[_Found]:
+    """The images of an extension: it, or those of a stack.
+
+    Raises:
+        ImportFileError: if it has more axes than that.
+    """
+    data = found.data
+    while data.ndim > 2 and data.shape[0] == 1:
+        data = data[0]
+    if data.ndim == 2:
+        yield replace(found, data=data)
+    elif stacks and data.ndim == 3 and "CTYPE3" not in found.header:
+        for number, plane in enumerate(data):
+            yield replace(found, data=plane, place=f"{found.place}, image {number}")
+    else:
+        axes = " x ".join(map(str, reversed(data.shape)))
+        raise ImportFileError(
+            f"{found.place} has {data.ndim} axes ({axes}): write one image an extension or file."
+        )
 
 
 @dataclass(frozen=True)
@@ -184,13 +243,6 @@ def _of_fits(name: str, file: fits.HDUList, settings: CutoutSettings, num_pix: i
     )
     at = f"{name}[{chosen.label}]" if len(file) > 1 else name
     data = file[chosen.number].data
-    while data.ndim > 2 and data.shape[0] == 1:
-        data = data[0]
-    if data.ndim != 2:
-        axes = " x ".join(map(str, reversed(data.shape)))
-        raise ImportFileError(
-            f"{at} has {data.ndim} axes ({axes}): write one image an extension or file."
-        )
     header, primary = file[chosen.number].header, file[0].header
     return _Found(name, at, chosen, data, header, primary, file, extensions)
 
@@ -198,7 +250,7 @@ def _of_fits(name: str, file: fits.HDUList, settings: CutoutSettings, num_pix: i
 def _cutout(found: _Found, digest: str, settings: CutoutSettings, target: Target) -> Cutout:
     sky = Sky.of(found.header) if found.file is not None else None
     position = _centre(found, sky, settings.centre, target)
-    jacobian = _jacobian(found.place, sky, position, settings, target)
+    jacobian, has_scale = _jacobian(found, sky, position, settings, target)
     side = window_size(target.num_pix, jacobian, target)
     image, centre = _window(found.place, found.data, position, side)
     masked = without_data(image)
@@ -229,8 +281,6 @@ def _cutout(found: _Found, digest: str, settings: CutoutSettings, target: Target
     pixels = (flux.factor * filled(planes.image, planes.masked)).astype(np.float32)
     if not np.isfinite(pixels).all():
         raise ImportFileError(f"{found.place} has pixels that are too bright to be stored.")
-    if pixels.min() == pixels.max():
-        raise ImportFileError(f"{found.place} is blank: every pixel is {pixels.min():g}.")
     psf, psf_from = _psf(found, settings, placement)
     ra, dec = (math.nan, math.nan) if sky is None else sky.position_of(*position)
     parts = {"noise": noise_from, "mask": mask_from, "psf": psf_from}
@@ -251,6 +301,12 @@ def _cutout(found: _Found, digest: str, settings: CutoutSettings, target: Target
         placement=placement,
         masked_share=share,
         parts={key: value for key, value in parts.items() if value},
+        file_shape=(found.data.shape[0], found.data.shape[1]),
+        assumed=(
+            *(("unit",) if flux.assumed else ()),
+            *(() if has_scale else ("pixel scale",)),
+        ),
+        others=max(len(found.extensions) - 1, 0),
     )
 
 
@@ -307,14 +363,17 @@ def check_any(place: str, bad: NDArray[np.bool_]) -> None:
 
 
 def _jacobian(
-    place: str,
+    found: _Found,
     sky: Sky | None,
     position: tuple[float, float],
     settings: CutoutSettings,
     target: Target,
-) -> Matrix | None:
-    """Arcsec on the sky of steps along x and y; with up as north if the file does not tell."""
-    given = settings.pixel_scale
+) -> tuple[Matrix | None, bool]:
+    """Arcsec on the sky of steps along x and y, and whether they are known rather than assumed.
+
+    Up is taken as north if the file does not tell.
+    """
+    given, place = settings.pixel_scale, found.place
     if sky is not None:
         jacobian = check_jacobian(place, sky.jacobian(*position))
         scale = math.sqrt(abs(float(np.linalg.det(jacobian))))
@@ -323,17 +382,18 @@ def _jacobian(
                 f"{place} has pixels of {scale:.4g} arcsec by its WCS, not of --pixel-scale "
                 f"{given:g}: leave it out."
             )
-        return jacobian
+        return jacobian, True
+    is_known = given is not None
     if given is None:
         if target.pixel_scale is None:
-            return None
-        if not settings.assumed:
+            return None, True
+        if not settings.assumed or found.data.shape != (target.num_pix, target.num_pix):
             raise ImportFileError(
                 f"{place} does not state its pixel scale (no celestial WCS): give the "
                 "--pixel-scale in arcsec."
             )
         given = target.pixel_scale
-    return given * np.array([[-1.0, 0.0], [0.0, 1.0]])
+    return given * np.array([[-1.0, 0.0], [0.0, 1.0]]), is_known
 
 
 def _window(
@@ -408,7 +468,7 @@ def _load(found: _Found, named: str | None, kind: Companion) -> tuple[NDArray[An
 def _read_file(name: str) -> NDArray[Any]:
     """The only image of a file of its own, as a noise map or a PSF is; the last ones are kept."""
     content = read_content(name)
-    if PurePosixPath(name).name.lower().partition(".np")[1]:
+    if is_array_file(name):
         return read_array(name, content)
     with opened_fits(name, content) as file:
         extensions = image_extensions(file)
@@ -436,7 +496,7 @@ def stack_size(name: str, content: bytes) -> int | None:
 def planes_of(request: Request) -> Iterator[Request]:
     """A request for each image of a file: those of a stack in a .npy or .npz file."""
     name = request.file
-    if not PurePosixPath(name.partition("?")[0]).name.lower().partition(".np")[1]:
+    if not is_array_file(name):
         yield request
         return
     count = stack_size(name, read_content(name))

@@ -101,8 +101,9 @@ def _plain_wcs(header: Header, types: list[str]) -> WCS | None:
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = types
     wcs.wcs.cunit = ["deg", "deg"]
-    wcs.wcs.crpix = [float(header["CRPIX1"]), float(header["CRPIX2"])]
-    wcs.wcs.crval = [float(header["CRVAL1"]), float(header["CRVAL2"])]
+    # the FITS standard's default is 0
+    wcs.wcs.crpix = [float(header.get(f"CRPIX{axis}", 0.0)) for axis in (1, 2)]
+    wcs.wcs.crval = [float(header.get(f"CRVAL{axis}", 0.0)) for axis in (1, 2)]
     wcs.wcs.cd = matrix
     wcs.wcs.set()
     return wcs

@@ -143,17 +143,31 @@ def _first_taken(requests: Sequence[Request], settings: CutoutSettings, target: 
     Raises:
         ImportFileError: if there is none: the reason, or the first of several.
     """
-    from lenssim.cutouts.reading import read_cutout
-
     reasons: list[LenssimError] = []
     for request in requests:
         try:
-            return read_cutout(request, settings, target)
+            return _read(request, settings, target)
         except LenssimError as error:
             reasons.append(error)
     if len(reasons) == 1:
         raise reasons[0]
     raise ImportFileError(f"None of {len(reasons):,} images can be taken. The first: {reasons[0]}")
+
+
+def _read(request: Request, settings: CutoutSettings, target: Target) -> Cutout:
+    """The cutout of a request, if there is anything in it.
+
+    Raises:
+        ImportFileError: if it cannot be taken, or is blank.
+    """
+    from lenssim.cutouts.reading import read_cutout
+
+    cutout = read_cutout(request, settings, target)
+    if cutout.is_blank:
+        raise ImportFileError(
+            f"{request.file} is blank: every pixel of the cutout is {cutout.image.flat[0]:g}."
+        )
+    return cutout
 
 
 def _record(
@@ -313,14 +327,12 @@ def read_block(
     Returns:
         The number of images that were looked at.
     """
-    from lenssim.cutouts.reading import read_cutout
-
     taken: list[Cutout] = []
     facts = _Block([], [], [])
     asked = requests[start : start + BLOCK]
     for number, request in enumerate(asked, start):
         try:
-            cutout = read_cutout(request, settings, target)
+            cutout = _read(request, settings, target)
         except LenssimError as error:
             facts.refused.append([request.file, str(request.centre or ""), str(error)])
         else:

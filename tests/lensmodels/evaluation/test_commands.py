@@ -89,7 +89,7 @@ def test_options_of_predict_and_embed(call, make_run, tmp_path, lenses):
     words = ["predict", run, tmp_path / "bands.fits", "--out", tmp_path / "said.parquet"]
     result = call(*words)
     assert result.exit_code == 1
-    assert "VIS (1), Y (2); choose one by --hdu" in result.stderr
+    assert "2 images: VIS, Y; choose one by --band" in result.stderr
     assert call(*words, "--hdu", "VIS").exit_code == 0
     result = call(*words, "--hdu", "VIS")
     assert result.exit_code == 2
