@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
+from lensmodels.data.live_archive import is_live
 from lensmodels.errors import DataError, UsageError
 from lenssim.errors import ImportFileError
 from lenssim.storage.output_paths import check_not_empty
@@ -72,6 +73,8 @@ def classify_input(given: str | os.PathLike[str]) -> Input:
     """
     check_not_empty(given)
     name = os.fspath(given)
+    if is_live(name):
+        return Input(name, InputKind.ARCHIVE)
     if not is_url(name):
         path = Path(name)
         if path.is_dir():

@@ -10,6 +10,8 @@ from lensmodels.data.archives import read_archive
 from lensmodels.data.live_archive import check_live
 from lensmodels.data.live_source import FIRST_SAMPLES
 from lensmodels.errors import UsageError
+from lensmodels.image_files.inputs import check_is_archive
+from lenssim.archive.card import data_fingerprint
 from lenssim.live import live_source
 
 NUM_PIX = 16
@@ -136,6 +138,9 @@ def test_a_live_archive_tells_its_model_and_an_unknown_model_is_refused():
     manifest = read_archive("live:B-wide").manifest
     assert manifest.name == "B-wide"
     assert manifest.model.num_pix == 64
+    check_is_archive("live:B-wide")
+    fingerprints = {data_fingerprint(read_archive(f"live:{name}").manifest) for name in ("A", "B")}
+    assert len(fingerprints) == 2
     with pytest.raises(UsageError, match="live:C"):
         read_archive("live:C")
 
