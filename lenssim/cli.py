@@ -377,6 +377,7 @@ def import_cutouts(
             out,
             settings=settings,
             instrument=model,
+            processes=True,
             progress=True,
             note=notes.append,
             **options,

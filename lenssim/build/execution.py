@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing import get_context
 from typing import Any
 
 from lenssim.command_line.interruption import is_interrupted
@@ -71,6 +73,45 @@ def executor(
 
     with connect(scheduler, folder, doing, phase) as cluster:
         yield cluster.runner(task)
+
+
+def run_in_processes(
+    task: Callable[..., int],
+    arguments: Sequence[tuple[Any, ...]],
+    workers: int,
+    progress: Progress | None,
+) -> None:
+    """Runs a task once for each tuple of arguments, in processes of this machine.
+
+    For tasks that hold Python's lock, as reading many small files does.
+
+    Args:
+        task: returns the number of images that it made; it and its arguments can be pickled.
+        arguments: of each call.
+        workers: processes.
+        progress: called with the number of images after each call.
+
+    Raises:
+        KeyboardInterrupt: if the command is stopped; what is done is kept.
+    """
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_signals)
+    waiting = {pool.submit(task, *each) for each in arguments}
+    try:
+        while waiting:
+            if is_interrupted():
+                raise KeyboardInterrupt
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in done:
+                count = future.result()
+                if progress is not None:
+                    progress(count)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_signals() -> None:
+    """Leaves Ctrl-C, which the terminal sends to every process, to the one that waits."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _on_threads(task: Callable[..., int], workers: int) -> Run:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from astropy.io import fits
@@ -97,12 +98,12 @@ def companion_of(word: str) -> Companion | None:
 
 
 @contextmanager
-def opened_fits(name: str, content: bytes) -> Iterator[fits.HDUList]:
+def opened_fits(name: str, content: bytes | Path) -> Iterator[fits.HDUList]:
     """An open FITS file; whatever fails while it is read becomes one sentence.
 
     Args:
         name: of the file, for messages.
-        content: of the file, not compressed.
+        content: of the file, not compressed; or the file, to be mapped into memory.
 
     Raises:
         ImportFileError: if the file is damaged.
@@ -110,7 +111,9 @@ def opened_fits(name: str, content: bytes) -> Iterator[fits.HDUList]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            with fits.open(io.BytesIO(content), memmap=False) as file:
+            is_mapped = isinstance(content, Path)
+            source = content if isinstance(content, Path) else io.BytesIO(content)
+            with fits.open(source, memmap=is_mapped) as file:
                 yield file
         except LenssimError:
             raise

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 from lenssim.cutouts.grid import Image, flipped
 from lenssim.errors import ImportFileError
 
-_OVERSAMPLING = 10
+_CELLS = 40
+"""Cells across a PSF in which its area above half of the maximum is counted, at least."""
+
+_MARGIN = 3
+"""Pixels about the core of a PSF that its interpolation takes into account."""
+
 _ENOUGH = 1e-3
 """Pixels to which a PSF is centred."""
 
@@ -75,8 +80,14 @@ def full_width(psf: Image) -> float:
     """
     from scipy.ndimage import zoom
 
-    fine = zoom(psf, _OVERSAMPLING, order=3, grid_mode=True, mode="nearest")
-    area = float((fine > 0.5 * fine.max()).sum()) / _OVERSAMPLING**2
+    rows, columns = (np.flatnonzero((psf > 0.25 * psf.max()).any(axis=axis)) for axis in (1, 0))
+    core = psf[
+        max(rows[0] - _MARGIN, 0) : rows[-1] + _MARGIN + 1,
+        max(columns[0] - _MARGIN, 0) : columns[-1] + _MARGIN + 1,
+    ]
+    finer = max(2, math.ceil(_CELLS / len(rows)))
+    fine = zoom(core, finer, order=3, grid_mode=True, mode="nearest")
+    area = float((fine > 0.5 * fine.max()).sum()) / finer**2
     return 2 * math.sqrt(area / math.pi)
 
 

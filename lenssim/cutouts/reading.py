@@ -31,6 +31,9 @@ from lenssim.cutouts.settings import Centre, CutoutSettings, Target
 from lenssim.cutouts.sky import Matrix, Sky, check_jacobian
 from lenssim.errors import ImportFileError, UsageError
 
+LARGE = 64_000_000
+"""Bytes from which on a FITS file is mapped into memory, and not read whole for each cutout."""
+
 MAX_FIELDS = 8
 """Sides of a cutout that an image may have, for its middle to be the lens without being asked."""
 
@@ -160,14 +163,33 @@ def read_cutouts(
     """
     settings = request.settings(settings)
     name = request.file
-    content = read_content(name)
-    digest = hashlib.sha256(content).hexdigest()
-    if is_array_file(name):
-        found = _of_array(name, content, request.plane)
+    if is_large(name):
+        status = Path(name).stat()
+        digest = _digest(name, status.st_size, status.st_mtime_ns)
+        source: bytes | Path = Path(name)
+    else:
+        source = read_content(name)
+        digest = hashlib.sha256(source).hexdigest()
+    if isinstance(source, bytes) and is_array_file(name):
+        found = _of_array(name, source, request.plane)
         return [_cutout(found, digest, settings, target)]
-    with opened_fits(name, content) as file:
+    with opened_fits(name, source) as file:
         found = _of_fits(name, file, settings, target.num_pix)
         return [_cutout(plane, digest, settings, target) for plane in _planes(found, stacks=stacks)]
+
+
+def is_large(name: str) -> bool:
+    """Whether a file is a local FITS mosaic of which only the cutouts are read."""
+    path = Path(name)
+    is_plain = path.suffix.lower() in (".fits", ".fit", ".fts")
+    return is_plain and "://" not in name and path.is_file() and path.stat().st_size >= LARGE
+
+
+@lru_cache(maxsize=64)
+def _digest(name: str, size: int, changed: int) -> str:
+    """SHA-256 of a file of a size and time of change, read once for all of its cutouts."""
+    with Path(name).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_array_file(name: str) -> bool:
@@ -399,16 +421,13 @@ def _jacobian(
 def _window(
     place: str, data: NDArray[Any], position: tuple[float, float], side: int
 ) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """The pixels about a position, NaN outside of the image, and where it is among them."""
-    if data.shape[0] <= side and data.shape[1] <= side:
-        return data.astype(np.float64), position
+    """The pixels about a position that the image has, and where it is among them."""
     try:
-        floats = data if data.dtype.kind == "f" else data.astype(np.float64)
-        cut = Cutout2D(floats, position, side, mode="partial", fill_value=np.nan)
+        cut = Cutout2D(data, position, side, mode="trim")
     except NoOverlapError:
         raise ImportFileError(f"{place} does not reach to where the lens is.") from None
     x, y = cut.to_cutout_position(position)
-    return cut.data.astype(np.float64), (float(x), float(y))
+    return np.asarray(cut.data, dtype=np.float64), (float(x), float(y))
 
 
 def _middle(

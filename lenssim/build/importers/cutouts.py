@@ -39,7 +39,7 @@ from lenssim.archive.ownership import clear_scratch, read_own_manifest
 from lenssim.archive.reader import Archive
 from lenssim.archive.writer import create_group, shards_done, write_shard
 from lenssim.build.description import describe
-from lenssim.build.execution import executor
+from lenssim.build.execution import executor, run_in_processes, thread_count
 from lenssim.build.run import work_on_groups
 from lenssim.cutouts.inputs import find_requests
 from lenssim.cutouts.settings import CutoutSettings, Target
@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 
 BLOCK = 64
 """Images that are read by a task, and kept in one scratch file."""
+
+FEW = 200
+"""Images that threads have read before processes have started."""
 
 _BLOCKS = f"{PROGRESS}/cutouts"
 
@@ -83,6 +86,7 @@ def import_cutouts(
     name: str | None = None,
     licence: str = NOT_STATED,
     workers: int | None = None,
+    processes: bool = False,
     progress: Progress | bool = False,
     phase: Phase | None = None,
     note: Callable[[str], None] | None = None,
@@ -100,7 +104,9 @@ def import_cutouts(
         positions: table of centres of the cutouts in each input.
         name: of the data set; that of the first input if not given.
         licence: of the data, which is its makers'.
-        workers: threads; all cores if not given.
+        workers: threads or processes; all cores if not given.
+        processes: read files by processes, which is faster from some hundred images on; a script
+            that asks for it does its work under `if __name__ == "__main__"`.
         progress: True for a bar on stderr, or a function that is called as images are read.
         phase: called with a short text that says what is being done now.
         note: called with a sentence on images that were left out, or kept in another unit.
@@ -132,7 +138,16 @@ def import_cutouts(
             total = len(requests)
             with progress_callbacks(progress, phase, "reading", total) as (advance, say):
                 _carry_out(
-                    location, manifest, requests, settings, target, workers, advance, say, note
+                    location,
+                    manifest,
+                    requests,
+                    settings,
+                    target,
+                    workers,
+                    processes=processes and total > FEW,
+                    progress=advance,
+                    phase=say,
+                    note=note,
                 )
         return describe(location.url, phase)
 
@@ -235,6 +250,8 @@ def _carry_out(
     settings: CutoutSettings,
     target: Target,
     workers: int | None,
+    *,
+    processes: bool,
     progress: Progress | None,
     phase: Phase | None,
     note: Callable[[str], None] | None,
@@ -247,9 +264,13 @@ def _carry_out(
     numbers = range(0, len(requests), BLOCK)
     held = set(location.names(_BLOCKS))
     missing = [start for start in numbers if f"{start:09d}.npz" not in held]
-    task = partial(read_block, location.absolute_url, requests, settings, target, cutouts.psf_pix)
-    with executor(task, workers, None) as run:
-        run([(start,) for start in missing], lambda index: None, progress)
+    task = partial(read_block, location.absolute_url, settings, target, cutouts.psf_pix)
+    blocks_to_read = [(start, requests[start : start + BLOCK]) for start in missing]
+    if processes:
+        run_in_processes(task, blocks_to_read, thread_count(workers), progress)
+    else:
+        with executor(task, workers, None) as run:
+            run(blocks_to_read, lambda index: None, progress)
     if phase is not None:
         phase("writing")
     blocks = [_read_block_facts(location, start) for start in numbers]
@@ -307,21 +328,21 @@ _REFUSED_HEADING = ("file", "position", "reason")
 
 def read_block(
     url: str,
-    requests: Sequence[Request],
     settings: CutoutSettings,
     target: Target,
     psf_pix: int,
     start: int,
+    requests: Sequence[Request],
     progress: Progress | None = None,
 ) -> int:
     """The task: reads a block of images into a scratch file of the archive.
 
     Args:
         url: of the archive, absolute.
-        requests: all of them.
         settings, target: as in `read_cutout`.
         psf_pix: pixels on a side of the PSFs that are kept; 0 to keep none.
-        start: first request of the block.
+        start: number of the first request of the block.
+        requests: of the block.
         progress: called after each image.
 
     Returns:
@@ -329,8 +350,7 @@ def read_block(
     """
     taken: list[Cutout] = []
     facts = _Block([], [], [])
-    asked = requests[start : start + BLOCK]
-    for number, request in enumerate(asked, start):
+    for number, request in enumerate(requests, start):
         try:
             cutout = _read(request, settings, target)
         except LenssimError as error:
@@ -346,7 +366,7 @@ def read_block(
     content = io.BytesIO()
     np.savez(content, **arrays)
     Location(url).write(f"{_BLOCKS}/{start:09d}.npz", content.getvalue())
-    return len(asked)
+    return len(requests)
 
 
 def _source_row(cutout: Cutout) -> list[str]:

@@ -10,7 +10,8 @@ from astropy.io import fits
 from lenssim.cutouts.reading import Request, read_cutout
 from lenssim.cutouts.settings import CutoutSettings, Target
 
-REAL = Path(os.environ.get("LENSSIM_REAL_IMAGES", "/work/shared/real"))
+REAL = Path(os.environ.get("LENSSIM_REAL_IMAGES", Path(__file__).parents[4] / "shared" / "real"))
+"""Public files of telescopes, which are not part of the project."""
 
 TARGET = Target(num_pix=32, pixel_scale=0.1, zero_point=25.72)
 

@@ -5,6 +5,7 @@ import pytest
 from astropy.io import fits
 from photutils.aperture import CircularAperture, aperture_photometry
 
+from lenssim.cutouts import reading
 from lenssim.cutouts.pixels import sky_scatter
 
 from .conftest import REAL, TARGET, cutout, sky_header
@@ -226,6 +227,15 @@ def test_a_bare_array_needs_its_unit_and_pixel_scale(image, tmp_path):
     np.save(tmp_path / "a.npy", image)
     made = cutout(tmp_path / "a.npy", unit="e-/s", pixel_scale=0.1)
     np.testing.assert_allclose(made.image, image[14:46, 14:46], rtol=1e-6)
+
+
+def test_a_large_file_is_mapped_and_gives_the_same_cutout(image, write, monkeypatch):
+    file = write("a.fits", (image, "SCI", sky_header(MAGZERO=25.72)))
+    read = cutout(file)
+    monkeypatch.setattr(reading, "LARGE", 1000)
+    mapped = cutout(file)
+    np.testing.assert_array_equal(mapped.image, read.image)
+    assert mapped.file == read.file
 
 
 def test_a_webb_mosaic(write):
