@@ -62,6 +62,9 @@ def pictures(images: NDArray[np.float32], deeplense: Path) -> Iterator[tuple[str
         yield "DeepLense images, min-max scaled", np.stack(found)
 
 
+VALIDATION = 0.2
+"""Share of the train images that thresholds and calibration are measured on."""
+
 HOME_SEED, SHIFTED_SEED = 5, 77
 
 
@@ -115,7 +118,8 @@ def main() -> None:
     run = work / "run"
     if not (run / "metrics.json").exists():
         options = {"encoder": "test_resnet", "finetune_epochs": arguments.epochs, "lr": 1e-3}
-        train(run_config(archive, **options), run)
+        held_out = [f"data.validation_fraction={VALIDATION}"]
+        train(run_config(archive, **options, overrides=held_out), run)
     home = load_home_scores(run)
     if home is None:
         raise errors.LenssimError(f"{run} keeps nothing of its validation images.")
@@ -139,6 +143,7 @@ def main() -> None:
         np.save(work / "pictures.npy", pixels.astype(np.float32))
         rows.append(measure(name, predicted(work / "pictures.npy"), home))
     tested = pd.read_json(run / "metrics.json", typ="series")
+    calibration = tested["calibration"]
     text = markdown_table(
         [
             "input",
@@ -169,8 +174,18 @@ def main() -> None:
         "by all that it is told, and by the pixels alone, without what an archive states of its "
         "instrument. Median novelty, of which 1 is the threshold. What it would say without the "
         "flag: the most frequent class, and the mean probability of each image's own.",
-        {"macro_auc": float(tested["macro_auc"]), "rows": rows},
-        text,
+        {
+            "macro_auc": float(tested["macro_auc"]),
+            "expected_calibration_error": float(tested["expected_calibration_error"]),
+            "calibration": calibration,
+            "rows": rows,
+        },
+        f"{text}\n\nAt home, the expected calibration error is "
+        f"{calibration['expected_calibration_error_before']:.3f}, and "
+        f"{tested['expected_calibration_error']:.3f} after temperature scaling "
+        f"(T = {calibration['temperature']:.2f}); the 90% prediction sets hold the true class for "
+        f"{calibration['coverage']:.1%} of the test images, with "
+        f"{calibration['validation_images']:,} validation images.",
         ["numpy", "torch", "scikit-learn"],
     )
 

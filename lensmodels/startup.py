@@ -14,6 +14,7 @@ PACKAGES = (
     "timm",
     "lightly",
     "kornia",
+    "crepes",
     "sklearn",
     "safetensors",
     "tensorboard",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from lensmodels.data import LensDataModule
 from lensmodels.data.archives import read_archive
+from lensmodels.errors import DataError
+from lensmodels.evaluation.calibration import save_calibration
 from lensmodels.evaluation.fit_scores import FitScores
 from lensmodels.evaluation.image_scores import (
     Coordinates,
@@ -17,45 +20,64 @@ from lensmodels.evaluation.image_scores import (
     coordinates,
     image_scores,
 )
+from lensmodels.evaluation.kept_tensors import load_of_model
 from lensmodels.evaluation.out_of_distribution import (
     MIN_HELD_OUT,
     HomeScores,
-    load_home_scores,
     save_home_scores,
 )
 from lensmodels.model import LensModel
 from lensmodels.runs import RunConfig
+from lensmodels.runs.folder import HELD_OUT
 from lensmodels.startup import announce
 
 
 def keep_held_out(run: Path, config: RunConfig, model: LensModel, batch_size: int) -> None:
     """Measures what a run keeps of its validation images, unless it has it for this model.
 
-    Nothing is kept where the training archive has fewer than `MIN_HELD_OUT` validation images.
+    Nothing is kept where the training archive has fewer than `MIN_HELD_OUT` validation images, or
+    is no longer there.
 
     Args:
         run: folder of the run.
         config: of the run.
         model: of the run.
         batch_size: images at a time.
-
-    Raises:
-        DataError: if the training archive cannot be read.
     """
-    if load_home_scores(run) is not None:
+    if all(load_of_model(run, name) is not None for name in HELD_OUT):
         return
     read_once = {"batch_size": batch_size, "cache": "none"}
     data = LensDataModule(config.data.model_copy(update=read_once))
-    data.setup()
-    if data.sizes.get("validation", 0) < MIN_HELD_OUT:
+    try:
+        data.setup()
+        if data.sizes.get("validation", 0) < MIN_HELD_OUT:
+            return
+        announce(f"looking at {data.sizes['validation']:,} validation images")
+        measured = measure_held_out(model, data)
+    except DataError:
         return
-    announce(f"looking at {data.sizes['validation']:,} validation images")
-    save_home_scores(run, measure_home(model, data))
+    save_home_scores(run, measured.home)
+    save_calibration(run, measured.outputs, measured.truth)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a model makes of its validation images.
+
+    Attributes:
+        home: their scores, by which others are compared with them.
+        outputs: of the model, (n, output_size).
+        truth: their labels, or log10(m / eV) for the axion mass, (n,).
+    """
+
+    home: HomeScores
+    outputs: Tensor
+    truth: Tensor
 
 
 @torch.inference_mode()
-def measure_home(model: LensModel, data: LensDataModule) -> HomeScores:
-    """Scores of the validation images, by distances from the training images.
+def measure_held_out(model: LensModel, data: LensDataModule) -> HeldOut:
+    """What a model makes of its validation images, and how far they are from the training images.
 
     Args:
         model: in evaluation mode.
@@ -68,17 +90,22 @@ def measure_home(model: LensModel, data: LensDataModule) -> HomeScores:
     if components is not None:
         gaussians["components"] = Gaussian.fit(components)
     fits = FitScores(read_archive(data.settings.url))
-    parts = []
+    parts, outputs, truth = [], [], []
     for batch in data.stream("validation", shuffle=False):
-        images = batch["image"]
+        images = batch["image"].to(device)
         groups = [data.groups[number] for number in batch["group"].tolist()]
-        scores = image_scores(images, coordinates(model, images.to(device)), gaussians)
+        features = model.encoder(model.scaling(images))
+        scores = image_scores(images, coordinates(model, images, features), gaussians)
         parts.append(scores | fits.of(groups, batch["sample"].tolist()))
+        outputs.append(model.head(features).cpu())
+        is_class = model.task.name == "classification"
+        truth.append((batch["label"] if is_class else batch["axion_mass"].log10()).cpu())
     names = tuple(parts[0])
     values = np.stack([np.concatenate([part[name] for part in parts]) for name in names], axis=1)
     known = ~np.isnan(values).any(axis=0)  # a fit of some images only tells nothing
     kept = tuple(name for name, is_known in zip(names, known, strict=True) if is_known)
-    return HomeScores(gaussians, kept, values[:, known])
+    home = HomeScores(gaussians, kept, values[:, known])
+    return HeldOut(home, torch.cat(outputs), torch.cat(truth))
 
 
 def _joined(seen: list[Coordinates]) -> Tensor | None:

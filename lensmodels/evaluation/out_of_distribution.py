@@ -13,8 +13,6 @@ the others.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -24,8 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from lensmodels.evaluation.image_scores import (
@@ -35,9 +31,9 @@ from lensmodels.evaluation.image_scores import (
     coordinates,
     image_scores,
 )
+from lensmodels.evaluation.kept_tensors import load_of_model, save_of_model
 from lensmodels.model import LensModel
-from lensmodels.runs.config import MODEL, OUT_OF_DISTRIBUTION
-from lenssim.storage.atomic import replacing
+from lensmodels.runs import OUT_OF_DISTRIBUTION
 
 FLAGGED_AT_HOME = 0.0025
 """Share of images like the training set that are flagged. With a few hundred validation images,
@@ -225,35 +221,22 @@ def save_home_scores(run: Path, home: HomeScores) -> None:
     """Writes RUN/out_of_distribution.safetensors, which belongs to the model that the run holds."""
     tensors = {"scores": torch.from_numpy(np.ascontiguousarray(home.values))}
     for name, gaussian in home.gaussians.items():
-        tensors[f"{name}.mean"] = gaussian.mean.float().contiguous()
-        tensors[f"{name}.factor"] = gaussian.factor.float().contiguous()
-    about = {"scores": json.dumps(home.names), "model_sha256": model_hash(run)}
-    with replacing(run / OUT_OF_DISTRIBUTION) as scratch:
-        save_file(tensors, scratch, about)
+        tensors[f"{name}.mean"] = gaussian.mean.float()
+        tensors[f"{name}.factor"] = gaussian.factor.float()
+    save_of_model(run, OUT_OF_DISTRIBUTION, tensors, {"names": ",".join(home.names)})
 
 
 def load_home_scores(run: Path) -> HomeScores | None:
     """What `save_home_scores` wrote; None if there is none for the model that the run holds."""
-    try:
-        with safe_open(run / OUT_OF_DISTRIBUTION, "pt") as file:
-            about = file.metadata() or {}
-            if about.get("model_sha256") != model_hash(run):
-                return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            names = tuple(json.loads(about["scores"]))
-        gaussians = {
-            name.removesuffix(".mean"): Gaussian(
-                tensors[name].double(), tensors[name.replace(".mean", ".factor")].double()
-            )
-            for name in tensors
-            if name.endswith(".mean")
-        }
-        return HomeScores(gaussians, names, tensors["scores"].double().numpy())
-    except (OSError, SafetensorError, KeyError, ValueError):
+    kept = load_of_model(run, OUT_OF_DISTRIBUTION)
+    if kept is None:
         return None
-
-
-def model_hash(run: Path) -> str:
-    """SHA-256 of a run's model.safetensors."""
-    with (run / MODEL).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    tensors, about = kept
+    gaussians = {
+        name.removesuffix(".mean"): Gaussian(
+            tensors[name].double(), tensors[name.replace(".mean", ".factor")].double()
+        )
+        for name in tensors
+        if name.endswith(".mean")
+    }
+    return HomeScores(gaussians, tuple(about["names"].split(",")), tensors["scores"].numpy())

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from lensmodels.data.archives import read_archive
 from lensmodels.devices import choose_device
 from lensmodels.evaluation import inference
+from lensmodels.evaluation.calibration import load_calibration
 from lensmodels.evaluation.fit_scores import FitScores
 from lensmodels.evaluation.image_scores import Scores
 from lensmodels.evaluation.inference import ImageGuard
@@ -57,10 +58,12 @@ def predict(
         inputs: files or URLs of one image, (height, width), or a stack, (n, height, width), in
             e-/s: FITS, .npy, or .npz of one array; or folders or URLs of archives.
         out: .csv or .parquet to write: `source` and `index` of each image, and
-            for classification `class`, the most probable one, and the probability of each;
+            for classification `class`, the most probable one, the probability of each, and
+            `set_90`, the classes among which the true one is with a probability of 90%;
             for the axion mass `log10_mass`, in log10(m / eV), and `log10_mass_sigma`, dex: the
             uncertainty that the model predicts or, where it predicts none, the scatter of the
-            test images with predictions about as large;
+            test images with predictions about as large, and `log10_mass_low_90` and
+            `log10_mass_high_90`, between which the true one is with a probability of 90%;
             `in_distribution`, whether an image is of the kind that the model was trained on; its
             `novelty`, which is above 1 if it is not; the percentile of each score that this is
             judged by among the validation images, as in `percentile_noise`;
@@ -93,6 +96,7 @@ def predict(
     config, sources = check_prediction(run, inputs, out, settings=settings, overwrite=overwrite)
     model = load_model(run, choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
+    calibration = load_calibration(run, model.task)
     check = NoveltyCheck(model, load_home_scores(run))
     predictions, judgements = [], []
     with inference.enough_memory(batch_size), torch.inference_mode():
@@ -101,8 +105,7 @@ def predict(
         ):
             images = batch.images.to(_device_of(model), non_blocking=True)
             features = model.embed(images)
-            outputs = model.task.predictions(model.head(features))
-            predicted = {name: values.cpu().numpy() for name, values in outputs.items()}
+            predicted = calibration.predictions(model.task, model.head(features))
             predictions.append(pd.DataFrame(batch.known | predicted))
             judged = check.columns(images, features, batch.fits, contradicted=batch.contradicted)
             judgements.append(pd.DataFrame(judged | {"warnings": batch.warnings}))

@@ -18,6 +18,7 @@ from lensmodels.data.archives import read_archive
 from lensmodels.devices import choose_device
 from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import inference
+from lensmodels.evaluation.calibration import Calibration, load_calibration
 from lensmodels.evaluation.fit_scores import FitScores
 from lensmodels.evaluation.held_out import keep_held_out
 from lensmodels.evaluation.inference import ImageGuard
@@ -119,7 +120,7 @@ def score(
     model = load_model(run, choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
     keep_held_out(run, config, model, batch_size)
-    novelty = NoveltyCheck(model, load_home_scores(run))
+    calibration = load_calibration(run, model.task)
     tested = run_test(
         model,
         config,
@@ -127,7 +128,8 @@ def score(
         manifest,
         batch_size=batch_size,
         guard=guard,
-        novelty=novelty,
+        novelty=NoveltyCheck(model, load_home_scores(run)),
+        calibration=calibration,
         cache_dir=cache_dir,
     )
     announce("computing scores and their intervals")
@@ -140,6 +142,7 @@ def score(
         "n_test": len(tested.table),
         "average_symmetries": average_symmetries,
         **summarise(config.task.name, tested.table, seed=seed),
+        "calibration": calibration.measure(tested.table),
         "in_distribution": flagged(tested.table),
         "unknown": unknown_columns(tested.table),
         "data": describe_data(url, manifest),
@@ -163,6 +166,7 @@ def run_test(
     batch_size: int,
     guard: ImageGuard | None = None,
     novelty: NoveltyCheck | None = None,
+    calibration: Calibration | None = None,
     cache_dir: Path | None = None,
 ) -> Tested:
     """Runs a model over the test split of an archive.
@@ -177,6 +181,7 @@ def run_test(
         batch_size: images at a time.
         guard: that looks at the images; a new one if not given.
         novelty: that compares them with the validation images, if they are to be.
+        calibration: of the predictions, if there is one.
         cache_dir: folder for copies of what a remote archive sends; that of the run's settings if
             not given.
 
@@ -202,7 +207,14 @@ def run_test(
     guard = guard or ImageGuard(config)
     differences = guard.check_archive(url, manifest)
     with inference.enough_memory(batch_size):
-        tested = _run(model, data, guard, differences, novelty or NoveltyCheck(model, None))
+        tested = _run(
+            model,
+            data,
+            guard,
+            differences,
+            novelty or NoveltyCheck(model, None),
+            calibration or Calibration(),
+        )
     predicted = tested.table[list(_predicted(config.task.name, tested.table))]
     if not np.isfinite(predicted.to_numpy()).all():
         raise LensmodelsError(
@@ -219,6 +231,7 @@ def _run(
     guard: ImageGuard,
     differences: list[str],
     novelty: NoveltyCheck,
+    calibration: Calibration,
 ) -> Tested:
     device = next(model.parameters()).device
     total = data.sizes["test"]
@@ -233,8 +246,7 @@ def _run(
             on_device = images.to(device, non_blocking=True)
             features = model.embed(on_device)
             columns = _columns(batch, data.groups)
-            for name, values in model.task.predictions(model.head(features)).items():
-                columns[name] = values.cpu().numpy()
+            columns |= calibration.predictions(model.task, model.head(features))
             fitted = fits.of(_groups(batch, data.groups), batch["sample"].tolist())
             columns |= novelty.columns(on_device, features, fitted, contradicted=bool(differences))
             columns["warnings"] = _warnings(guard, data, batch, differences)

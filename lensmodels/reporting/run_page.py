@@ -65,6 +65,7 @@ def write_report(run: Path) -> Path:
         sentences=[
             *sentences.sentences(metrics, limit),
             *sentences.unknown_sentences(metrics),
+            *sentences.calibration_sentences(metrics),
             *sentences.novelty_sentences(metrics),
             *sentences.warning_sentences(evaluated.predictions),
             *_collapse_sentences(evaluated.folder),
@@ -79,6 +80,7 @@ def write_report(run: Path) -> Path:
             *_notes(config),
             *sentences.METHOD_NOTES,
             *sentences.TASK_NOTES[task],
+            *([] if metrics.get("calibration") is None else [sentences.CALIBRATION_NOTE]),
             *([] if metrics.get("in_distribution") is None else [sentences.NOVELTY_NOTE]),
         ],
         version=config.version,

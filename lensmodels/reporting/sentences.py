@@ -214,6 +214,33 @@ def warning_sentences(predictions: pd.DataFrame) -> list[Sentence]:
     ]
 
 
+def calibration_sentences(metrics: Metrics) -> list[Sentence]:
+    """Temperature, calibration error and coverage; nothing if the run keeps no calibration."""
+    found = metrics.get("calibration")
+    if found is None:
+        return []
+    images = f"{found['validation_images']:,} validation images"
+    share = f"{found['coverage']:.1%} of the test images"
+    if metrics["task"] != "classification":
+        return [
+            Sentence(
+                f"The 90% intervals hold the true mass for {share}, and are "
+                f"{found['mean_width_dex']:.2f} dex wide on average ({images} set them)."
+            )
+        ]
+    sizes = found["set_sizes"]
+    single = sizes.get("1", 0) / metrics["n_test"]
+    return [
+        Sentence(
+            f"Probabilities are scaled by a temperature of {found['temperature']:.2f}, which "
+            "changes the expected calibration error from "
+            f"{found['expected_calibration_error_before']:.3f} to "
+            f"{metrics['expected_calibration_error']:.3f}; the 90% prediction sets hold the true "
+            f"class for {share} ({images} set both), and {single:.0%} of them are of one class."
+        )
+    ]
+
+
 _MANY_OUTSIDE = 0.01
 """Share of the test images outside what the model knows that is too many at home."""
 
@@ -290,6 +317,14 @@ PAIRING_NOTE = (
     "The paired bootstrap draws the same images for both runs, so that the difficulty of the "
     "images cancels in the difference. One training on each side cannot tell methods apart: for "
     "that, train each three times or more with other seeds, as `lensmodels study` does."
+)
+
+CALIBRATION_NOTE = (
+    "The temperature and the prediction sets or intervals are measured on validation images: what "
+    "the outputs are divided by so that the true classes are most probable (Guo et al. 2017), and "
+    "split conformal prediction. Sets and intervals hold the truth for 90% of images like the "
+    "training set, on average over validation images: with n of these, the share scatters by "
+    "30% / sqrt(n)."
 )
 
 NOVELTY_NOTE = (

@@ -5,6 +5,7 @@ scaling.safetensors    the tensors of the input scaling, where it whitens
 encoder.safetensors    the encoder: as pretrained, or of the model where nothing was
 model.safetensors      encoder and head, finetuned
 out_of_distribution.safetensors      what validation images look like to the model
+calibration.safetensors              what it predicts of them
 checkpoints/           state of the training, to resume from
 logs/                  CSV and TensorBoard
 metrics.json, predictions.csv, plots/, report.html      of the evaluation
@@ -13,6 +14,7 @@ metrics.json, predictions.csv, plots/, report.html      of the evaluation
 from typing import TYPE_CHECKING
 
 from lensmodels.runs.config import (
+    CALIBRATION,
     CHECKPOINTS,
     CONFIG,
     ENCODER,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CALIBRATION",
     "CHECKPOINTS",
     "CONFIG",
     "ENCODER",

@@ -8,6 +8,7 @@ from typing import Any
 
 from lensmodels.errors import UsageError
 from lensmodels.runs.config import (
+    CALIBRATION,
     CHECKPOINTS,
     CONFIG,
     ENCODER,
@@ -30,7 +31,7 @@ EVALUATIONS = "evaluations"
 EVALUATION = ("metrics.json", "predictions.csv", "plots", "report.html")
 """What an evaluation writes."""
 
-HELD_OUT = (OUT_OF_DISTRIBUTION,)
+HELD_OUT = (OUT_OF_DISTRIBUTION, CALIBRATION)
 """What is measured on the validation images once the model is trained."""
 
 RUN_FILES = (

@@ -15,8 +15,8 @@ from lensmodels.evaluation.out_of_distribution import (
     load_home_scores,
     save_home_scores,
 )
-from lensmodels.reporting.run_page import evaluate
-from lensmodels.runs import MODEL, OUT_OF_DISTRIBUTION, read_config, write_config
+from lensmodels.evaluation.testing import score
+from lensmodels.runs import MODEL, OUT_OF_DISTRIBUTION
 from lenssim.archive import open_archive
 
 NAMES = ("noise", "sky", "flux", "peak", "features")
@@ -90,14 +90,10 @@ def test_distance_is_defined_with_fewer_vectors_than_coordinates_and_a_constant_
     assert np.isfinite(distances).all() and (distances > 1).all()
 
 
-@pytest.fixture(scope="module")
-def knowing(make_run, lenses):
-    """A run with 108 validation images that was evaluated."""
-    run = make_run(name="knowing")
-    config = read_config(run)
-    data = config.data.model_copy(update={"validation_fraction": 0.9})
-    write_config(run, config.model_copy(update={"data": data}))
-    return run, evaluate(run)
+@pytest.fixture
+def knowing(held_out):
+    """A run with 108 validation images that was evaluated, and its metrics."""
+    return held_out("classification")
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +152,7 @@ def test_a_run_with_few_validation_images_says_that_it_does_not_know(
     make_run, images, tmp_path, capsys
 ):
     run = make_run(name="few")
-    assert evaluate(run)["in_distribution"] is None
+    assert score(run)[1]["in_distribution"] is None
     assert not (run / OUT_OF_DISTRIBUTION).exists()
     np.save(tmp_path / "images.npy", images)
     table = predict(run, [tmp_path / "images.npy"], tmp_path / "out.csv")
