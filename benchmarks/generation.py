@@ -191,7 +191,7 @@ def caustics_peer(
         return brightness.reshape(num_pix, SUBSAMPLES, num_pix, SUBSAMPLES).mean((1, 3))
 
     def work() -> None:
-        # one image at a time where there are subhalos: all together do not fit in memory
+        # one image at a time if there are subhalos: all together do not fit in memory
         step = 1 if most else len(systems)
         with torch.no_grad():
             for first in range(0, len(systems), step):

@@ -216,7 +216,7 @@ PAGES = {
 
 
 def with_tables(page: Path) -> str:
-    """The text of a page with everything between `<!-- NAME -->` and `<!-- end -->` made anew."""
+    """The text of a page with everything between `<!-- NAME -->` and `<!-- end -->` made again."""
     text = page.read_text()
     for name, block in PAGES[page].items():
         text, count = re.subn(

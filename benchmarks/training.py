@@ -209,7 +209,7 @@ class Comparison:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            module.on_train_batch_start({}, step)  # the moving average, where there is one
+            module.on_train_batch_start({}, step)  # the moving average, if there is one
             clock.on_train_batch_end()
         return clock.seconds()
 

@@ -107,7 +107,7 @@ def main() -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
 @click.option("--name", "names", multiple=True, type=click.Choice([*variations()]))
 def run(data: str, out: Path, names: Sequence[str]) -> None:
-    """Runs the variations, all where none is named."""
+    """Runs the variations, all if none is named."""
     known = variations()
     failed = []
     for name in names or known:

@@ -25,7 +25,7 @@ def progress_callbacks(
 
     Args:
         progress: True for a progress bar, False for none, or a callback of the caller's.
-        phase: a callback of the caller's; where there is a bar, it takes the place of its text.
+        phase: a callback of the caller's; if there is a bar, it takes the place of its text.
         doing: the first phase, in a word.
         total: how much there is to do.
         unit: what is counted.

@@ -319,7 +319,7 @@ class LensDataModule(lightning.LightningDataModule):
 
     @cached_property
     def _cache(self) -> ImageCache | None:
-        """One cache for all parts of the train split, where there is to be one."""
+        """One cache for all parts of the train split, if there is to be one."""
         device: torch.device | None = self._device
         counts = [0] * len(self.groups)
         for samples in [*self._ranges["train"], *self._ranges["validation"]]:

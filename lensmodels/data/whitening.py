@@ -25,7 +25,7 @@ class Whitening(nn.Module):
     """Brings the leading principal components of images to one variance, and drops the others.
 
     A component of variance v among train images is multiplied by sqrt(1 - n / v) / sqrt(v), where
-    n is the variance of the first component that is dropped: that of the noise, where there are
+    n is the variance of the first component that is dropped: that of the noise, if there are
     components enough. So those of noise fade out, as in a Wiener filter. The result is an image
     again, of unit variance over all pixels (zero-phase whitening: Kessy, Lewin and Strimmer 2018,
     The American Statistician 72, 309).

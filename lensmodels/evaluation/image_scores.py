@@ -1,7 +1,7 @@
 """Numbers that tell images of another kind from those that a model was trained on.
 
 Four are measured on the image alone, one compares it with the components that the input scaling
-keeps, two are distances to the training images, and one is of the smooth fit where there is one.
+keeps, two are distances to the training images, and one is of the smooth fit if there is one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Gaussian:
         """The distribution of some vectors, whose correlations are shrunk towards none.
 
         The shrinkage (Ledoit and Wolf 2004, J. Multivariate Anal. 88, 365) keeps the inverse
-        defined where there are fewer vectors than coordinates.
+        defined if there are fewer vectors than coordinates.
 
         Args:
             vectors: (n, d).

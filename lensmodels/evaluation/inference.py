@@ -141,7 +141,7 @@ def enough_memory(batch_size: int) -> AbstractContextManager[None]:
 
 
 def progress(total: int, about: str) -> tqdm:
-    """A progress bar in images, with images/s; none where nobody watches."""
+    """A progress bar in images, with images/s; none if nobody watches."""
     return tqdm(total=total, desc=about, unit=" images", unit_scale=False, disable=None)
 
 

@@ -174,7 +174,7 @@ def snr_bins(snr: FloatArray, substructured: NDArray[np.bool_], bins: int = SNR_
         bins: at most; fewer where they would hold less than `MIN_IN_BIN` images.
 
     Returns:
-        The bins, rising; none where there are too few images.
+        The bins, rising; none if there are too few images.
     """
     chosen = np.flatnonzero(substructured)
     bins = min(bins, len(chosen) // MIN_IN_BIN)

@@ -2,7 +2,7 @@
 
 config.yaml            every setting, and what was measured on the train split
 scaling.safetensors    the tensors of the input scaling, where it whitens
-encoder.safetensors    the encoder: as pretrained, or of the model where nothing was
+encoder.safetensors    the encoder: as pretrained, or of the model if nothing was
 model.safetensors      encoder and head, finetuned
 out_of_distribution.safetensors      what validation images look like to the model
 calibration.safetensors              what it predicts of them

@@ -73,7 +73,7 @@ def save_encoder(run: Path, encoder: Encoder) -> None:
 
 
 def save_model(run: Path, model: LensModel, config: RunConfig) -> None:
-    """Writes a model and its settings and, where nothing was pretrained, the encoder by itself.
+    """Writes a model and its settings and, if nothing was pretrained, the encoder by itself.
 
     Args:
         run: folder of the run.

@@ -108,7 +108,7 @@ class Difference:
 
 
 def difference(first: Trainings, second: Trainings) -> Difference:
-    """First less second; in pairs over the label draws that both have, where there are any."""
+    """First less second; in pairs over the label draws that both have, if there are any."""
     return contrast([(1.0, first), (-1.0, second)])
 
 

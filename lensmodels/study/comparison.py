@@ -112,7 +112,7 @@ def select(
 def mixed_pretrainings(results: Iterable[CellResult]) -> list[str]:
     """Families whose cells do not all rest on one pretraining, by the end of its log.
 
-    A pretraining is made anew where its folder was lost, and by newer code may be another.
+    A pretraining is made again where its folder was lost, and by newer code may be another.
     """
     figures_of: dict[str, list[Any]] = {}
     for result in results:

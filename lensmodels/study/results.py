@@ -95,7 +95,7 @@ class CellResult:
 
     @property
     def minutes(self) -> float:
-        """Of pretraining, where there was one, and finetuning."""
+        """Of pretraining, if there was one, and finetuning."""
         spent = self.record["minutes"]
         return float(spent["finetune"] + (spent["pretrain"] or 0.0))
 

@@ -126,7 +126,7 @@ class _GridRun:
         return None if cell.is_baseline else self.out / "pretrained" / cell.family
 
     def _expected_seconds(self, cell: Cell) -> float:
-        """Time of a cell, from what others with its encoder took here; 0 where there are none."""
+        """Time of a cell, from what others with its encoder took here; 0 if there are none."""
         spent = cost = 0.0
         for result in read_results(self.results):
             if result.record["hardware"] == self.hardware and result.cell.encoder == cell.encoder:

@@ -32,7 +32,7 @@ class KeepBestEpoch(Callback):
             self.weights = {name: value.detach().clone() for name, value in weights.items()}
 
     def restore(self, module: torch.nn.Module) -> None:
-        """Gives a module the weights of its best epoch; its last where none was validated."""
+        """Gives a module the weights of its best epoch; its last if none was validated."""
         if self.weights:
             module.load_state_dict(self.weights)
 

@@ -37,7 +37,7 @@ def mean_over_processes(value: torch.Tensor) -> torch.Tensor:
 
 
 def wait_for_all() -> None:
-    """Returns once every process that trains has come here; at once where there is one."""
+    """Returns once every process that trains has come here; at once if there is no other."""
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
 

@@ -57,7 +57,7 @@ class AuditRecord(_Record):
 
     @property
     def deviation(self) -> float:
-        """Standard errors that the AUC is from 0.5; infinite where they are told perfectly."""
+        """Standard errors that the AUC is from 0.5; infinite if they are told perfectly."""
         distance = self.auc - 0.5
         if self.standard_error == 0.0:
             return math.copysign(math.inf, distance) if distance else 0.0

@@ -160,7 +160,7 @@ def title(spec: Specification) -> str:
 
 
 def data_folder(manifest: Manifest) -> str:
-    """Folder of the files that the fingerprint is of: Zarr, or shards where there is no Zarr."""
+    """Folder of the files that the fingerprint is of: Zarr, or shards without Zarr."""
     return IMAGES if manifest.files_of(f"{IMAGES}/") else SHARDS
 
 
@@ -306,14 +306,14 @@ def _statistics(archive: Archive, group: GroupRecord) -> _Statistics:
 
 
 def _shown(percentiles: NDArray[np.float64] | None, digits: int) -> list[str]:
-    """Percentiles of an S/N as text, "-" where there are none."""
+    """Percentiles of an S/N as text, "-" without values."""
     if percentiles is None:
         return ["-"] * len(SNR_PERCENTILES)
     return [f"{value:.{digits}f}" for value in percentiles]
 
 
 def _hub_configs(manifest: Manifest | None) -> list[dict[str, Any]]:
-    """Data files that the hub's own reader loads: the shards, or where there are none, the tables.
+    """Data files that the hub's own reader loads: the shards or, without them, the tables.
 
     It reads one format a repository, which it guesses from the first configuration. Tables of two
     classes are two configurations, because their columns differ.

@@ -26,7 +26,7 @@ BLOCK_ROWS = 8192
 
 
 def shard_paths(manifest: Manifest, group: GroupRecord) -> list[str]:
-    """Paths of the WebDataset shards of a group, in their order; none where it has none."""
+    """Paths of the WebDataset shards of a group, in their order; none if it has none."""
     return sorted(path for path in manifest.files_of(f"{SHARDS}/{group.name}-"))
 
 

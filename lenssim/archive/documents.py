@@ -25,7 +25,7 @@ def document_paths(manifest: Manifest) -> list[str]:
 
 
 def without_documents(manifest: Manifest) -> Manifest:
-    """The manifest of an archive whose documents are to be written anew."""
+    """The manifest of an archive whose documents are to be written again."""
     gone = set(document_paths(manifest))
     return _with(
         manifest, {path: file for path, file in manifest.files.items() if path not in gone}

@@ -53,7 +53,7 @@ CHECKSUM = "manifest_sha256"
 
 LICENCE = "CC-BY-4.0"
 NOT_STATED = "not stated by its source"
-"""Licence of imported images, where nobody says more."""
+"""Licence of imported images, if nobody says more."""
 
 _BETWEEN_PLATFORMS = "; "
 

@@ -16,7 +16,7 @@ VERSION = re.compile(r"^\d+\.\d+\.\d+$", re.ASCII)
 
 
 def published_versions(home: Location) -> list[dict[str, Any]]:
-    """Entries of the index of a published data set; none where there is no index yet.
+    """Entries of the index of a published data set; none if there is no index yet.
 
     Raises:
         ArchiveError: if there is one that cannot be understood.

@@ -217,7 +217,7 @@ def _plan_group(location: Location, manifest: Manifest, layout: GroupLayout) -> 
 def _overwritten(
     existing: Manifest, wanted: Manifest, layouts: list[GroupLayout]
 ) -> tuple[Manifest, tuple[str, ...]]:
-    """The manifest without the groups that are made anew, and the paths of what goes with them."""
+    """The manifest without the groups that are made again, and the paths of what goes with them."""
     is_same = not any(
         differences(
             existing.model_dump(include={"seed", "engine", "spec"}),

@@ -74,10 +74,13 @@ def draw_smooth_lens(
         total_mass = float(einstein_mass(float(radius), geometry))
         theta_0 = float(radius) * geometry.deflection_scale
     if source.position.disc is not None:
-        quantile, turn = generator.random(2)
-        offset = source.position.disc * theta_0 * math.sqrt(quantile)
-        fields["source_x"] = fields["lens_x"] + offset * math.cos(2 * math.pi * turn)
-        fields["source_y"] = fields["lens_y"] + offset * math.sin(2 * math.pi * turn)
+        quantile, direction = generator.random(2)
+        offset, angle = (
+            source.position.disc * theta_0 * math.sqrt(quantile),
+            2 * math.pi * direction,
+        )
+        fields["source_x"] = fields["lens_x"] + offset * math.cos(angle)
+        fields["source_y"] = fields["lens_y"] + offset * math.sin(angle)
     width = spec.instrument.psf_width
     if width is not None and not width.is_fixed:
         fields["psf_fwhm"] = width.draw(generator)

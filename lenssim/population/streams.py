@@ -65,5 +65,5 @@ def random_stream(
 @lru_cache(maxsize=256)
 def _stream_key(seed: int, model: str, split: str, substructure_class: str) -> NDArray[np.uint64]:
     """Philox key of a group: 128 bits of the hash of its names."""
-    words = f"lenssim/1/{seed}/{model}/{split}/{substructure_class}"
-    return np.frombuffer(hashlib.sha256(words.encode()).digest()[:16], dtype="<u8")
+    key = f"lenssim/1/{seed}/{model}/{split}/{substructure_class}"
+    return np.frombuffer(hashlib.sha256(key.encode()).digest()[:16], dtype="<u8")

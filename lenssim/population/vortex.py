@@ -26,7 +26,7 @@ def draw_vortex(
     Args:
         spec: its priors.
         lens: that the vortex is in, about its centre.
-        f_sub: fraction of the Einstein mass in the vortex, where it has no mass of its own.
+        f_sub: fraction of the Einstein mass in the vortex, if it has no mass of its own.
         generator: the image's own stream.
     """
     total_mass, geometry = lens.total_mass, lens.geometry

@@ -47,7 +47,7 @@ class Observation(Section):
     """Factor on the whole image: 2 in the DeepLenseSim variants, which add the model to itself."""
     refit_snr: Annotated[Literal["all", "test", "none"], ADDED] = "none"
     """Images whose S/N after a refit of the smooth lens is computed: column substructure_snr_refit,
-    which is NaN in the others and absent where there are none."""
+    which is NaN in the others and absent if there are none."""
 
 
 class Sampling(Section):

@@ -200,7 +200,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 TEST_FRACTION = 0.1
-"""Share of each class that becomes its test split, where nothing else is asked for."""
+"""Share of each class that becomes its test split, if nothing else is asked for."""
 
 Counts = dict[SubstructureClass, dict[Split, int]]
 """Images of each class in the two splits."""
