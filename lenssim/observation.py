@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.compilation import kernel
 from lenssim.rendering import PixelNoise
-from lenssim.rendering.compilation import kernel
 from lenssim.spec import Instrument
 
 FloatArray = NDArray[np.float64]

@@ -77,7 +77,7 @@ class KernelCache(FunctionCache):
         )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function of a signature, or None where the cache does not hold it.
+        """The compiled function of a signature, or None if the cache does not hold it.
 
         A file that cannot be read is a miss, whatever the error: a cached type that has been
         renamed since raises AttributeError, a damaged file anything that pickle raises.

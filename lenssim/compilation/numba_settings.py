@@ -11,7 +11,7 @@ def check_thread_count(value: str | None) -> None:
     """Refuses a value of NUMBA_NUM_THREADS below 1; numba itself ignores what is no number.
 
     Raises:
-        UsageError: where the value is a whole number below 1.
+        UsageError: if the value is a whole number below 1.
     """
     try:
         threads = int(value) if value else 1

@@ -61,7 +61,7 @@ def smooth_derivatives(
         psf: of the image, taken into the integral over pixels; the specification's own where not
             given.
         cells: rays along each side of a pixel, away from the source's cusp; by the width of the
-            PSF where not given.
+            PSF if not given.
         multipoles: whether to add those by the components of the multipoles.
 
     Returns:
@@ -72,7 +72,7 @@ def smooth_derivatives(
         `FLUX_PER_MAGNITUDE`.
 
     Raises:
-        ValueError: where the system has substructure.
+        ValueError: if the system has substructure.
     """
     if system.vortex_theta_e > 0 or system.subhalo_theta_e.size > 0:
         raise ValueError("derivatives are those of a smooth lens: this system has substructure")

@@ -37,7 +37,7 @@ FINE = Sampling(tolerance=0.02)
 """Error of the model in a pixel, in units of its noise, on the way and in the end: the whole of an
 image of B-wide is then right to 1.4 and to 0.2 sigma."""
 
-NEAR = 3.0
+NEARLY_CONVERGED = 3.0
 """Expected decrease of chi-square below which the variance is that of the model alone."""
 
 CONVERGED = 0.01
@@ -131,7 +131,7 @@ def fit_image(
         The best of the fits from some starts; values are NaN if there is nowhere to start from.
 
     Raises:
-        UsageError: where the image is not one of that instrument, or the lens has light.
+        UsageError: if the image is not one of that instrument, or the lens has light.
     """
     problem = _Problem(image, spec, psf_fwhm, settings or FitSettings())
     best: Descent | None = None
@@ -252,7 +252,9 @@ class _Problem:
                 coarse,
                 prior_weight=reduced if is_led else 0.0,
             )
-            is_near = descent.expected_decrease < NEAR * max(reduced, 1.0) or not has_moved
+            is_near = (
+                descent.expected_decrease < NEARLY_CONVERGED * max(reduced, 1.0) or not has_moved
+            )
             if is_led and is_near:
                 is_led, descent.damping = False, FIRST_DAMPING * 1e-2
             elif descent.expected_decrease < CONVERGED or not has_moved:
@@ -323,7 +325,7 @@ def check_instrument(spec: Specification) -> None:
     """Refuses a specification whose images the smooth model cannot describe.
 
     Raises:
-        UsageError: where the lens galaxy has light.
+        UsageError: if the lens galaxy has light.
     """
     if spec.lens.light is not None:
         raise UsageError(

@@ -20,7 +20,12 @@ MIN_DAMPING, MAX_DAMPING = 1e-6, 1e6
 
 @kernel
 def chi_square(image, model, variance):
-    """Sum of (image - model)^2 / variance; all shape (n,)."""
+    """Sum of (image - model)^2 / variance.
+
+    Args:
+        image, model: e-/s, shape (n,).
+        variance: of each pixel, (e-/s)^2, shape (n,).
+    """
     total = 0.0
     for i in range(image.shape[0]):
         difference = image[i] - model[i]
@@ -59,7 +64,16 @@ def normal_equations(image, model, variance, derivatives, scale, matrix, gradien
 
 
 def damped_step(matrix: FloatArray, gradient: FloatArray, damping: float) -> FloatArray:
-    """Solution of (A + damping diag(A)) step = gradient; zero in directions that change nothing."""
+    """Solution of (A + damping diag(A)) step = gradient; zero in directions that change nothing.
+
+    Args:
+        matrix: A, the normal matrix, shape (p, p).
+        gradient: of `normal_equations`, shape (p,).
+        damping: of Levenberg and Marquardt; 0 is a Gauss-Newton step.
+
+    Returns:
+        shape (p,).
+    """
     lengths = np.sqrt(np.diagonal(matrix))
     lengths = np.where(lengths > 0.0, lengths, math.inf)
     scaled = matrix / np.outer(lengths, lengths)

@@ -52,7 +52,7 @@ PARAMETER_NAMES: tuple[str, ...] = tuple(parameter.name for parameter in PARAMET
 
 MULTIPOLE_NAMES: tuple[str, ...] = ("lens_m3_cos", "lens_m3_sin", "lens_m4_cos", "lens_m4_sin")
 """Components a_m cos(m phi_m) and a_m sin(m phi_m) of the multipoles, in units of theta_E: unlike
-amplitude and angle, they are linear in the deflection and defined where there is no multipole."""
+amplitude and angle, they are linear in the deflection and defined if there is no multipole."""
 
 ALL_NAMES: tuple[str, ...] = PARAMETER_NAMES + MULTIPOLE_NAMES
 """Parameters of a fit with free multipoles."""

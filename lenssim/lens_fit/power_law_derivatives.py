@@ -22,7 +22,7 @@ from lenssim.compilation import kernel
 from lenssim.profiles.elliptical_power_law import angular_series
 from lenssim.profiles.ellipticity import axis_ratio_and_angle
 from lenssim.rendering.elementary import exponential, logarithm
-from lenssim.rendering.power_law_rays import sum_series
+from lenssim.rendering.power_law_rays import elliptical_polar, sum_series
 
 FloatArray = NDArray[np.float64]
 
@@ -97,12 +97,7 @@ def deflection_derivatives(x, y, lens, scratch, results):
     cos_phi, sin_phi = lens.cos_phi, lens.sin_phi
     b = math.sqrt(q) * lens.theta_e
     for i in range(n):
-        major = q * (cos_phi * x[i] + sin_phi * y[i])
-        minor = cos_phi * y[i] - sin_phi * x[i]
-        squared = max(major * major + minor * minor, 1e-300)
-        per_radius = 1.0 / math.sqrt(squared)
-        cosine[i] = major * per_radius
-        sine[i] = minor * per_radius
+        cosine[i], sine[i], squared, per_radius = elliptical_polar(x[i], y[i], q, cos_phi, sin_phi)
         twice[i] = 2.0 * (cosine[i] * cosine[i] - sine[i] * sine[i])
         logs[i] = b * b / squared
         kappa[i] = 0.5 * (2.0 - t) * b * per_radius

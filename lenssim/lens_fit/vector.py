@@ -82,7 +82,7 @@ def to_system(vector: FloatArray, psf_fwhm: float = math.nan) -> LensSystem:
 
     Args:
         vector: shape (15,) or (19,).
-        psf_fwhm: of the image's own PSF, arcsec; NaN where the specification gives it.
+        psf_fwhm: of the image's own PSF, arcsec; NaN if the specification gives it.
     """
     values = dict(zip(PARAMETER_NAMES, physical(vector).tolist(), strict=False))
     m3, m4 = (0.0, 0.0), (0.0, 0.0)

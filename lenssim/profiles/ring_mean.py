@@ -188,7 +188,7 @@ def neutral_einstein_radius(
         axis_ratio, slope: of the halo.
 
     Returns:
-        Einstein radius in arcsec; NaN where the substructure outweighs the lens.
+        Einstein radius in arcsec; NaN if the substructure outweighs the lens.
     """
     share = np.asarray(substructure_mean) / (
         power_law_ring_factor(axis_ratio, slope) * np.asarray(ring_radius)

@@ -118,6 +118,15 @@ def _polynomial(table, piece, fraction):
     return value
 
 
+@inlined
+def _in_radii(squared, halo, first, second):
+    """Squared distances over r_s^2 and r_t^2, into `first` and `second`; returns their bits."""
+    for i in range(squared.shape[0]):
+        first[i] = squared[i] * halo[2]
+        second[i] = squared[i] * halo[3]
+    return first.view(np.int64), second.view(np.int64)
+
+
 @kernel
 def deflection_over_radius(squared, halo, tables, first, second, out):
     """Deflection of one halo over the distance from it, alpha / r: mean convergence inside r.
@@ -130,11 +139,7 @@ def deflection_over_radius(squared, halo, tables, first, second, out):
         first, second: scratch space, shape (n,).
         out: receives the dimensionless quotient, shape (n,).
     """
-    for i in range(squared.shape[0]):
-        first[i] = squared[i] * halo[2]
-        second[i] = squared[i] * halo[3]
-    first_bits = first.view(np.int64)
-    second_bits = second.view(np.int64)
+    first_bits, second_bits = _in_radii(squared, halo, first, second)
     for i in range(squared.shape[0]):
         piece, fraction = _piece_and_fraction(first_bits[i])
         value = halo[4] * _polynomial(tables[0], piece, fraction)
@@ -178,11 +183,7 @@ def combined_over_radius(squared, halo, combined, first, second, out):
         first, second: scratch space, shape (n,).
         out: receives the dimensionless quotient, shape (n,).
     """
-    for i in range(squared.shape[0]):
-        first[i] = squared[i] * halo[2]
-        second[i] = squared[i] * halo[3]
-    first_bits = first.view(np.int64)
-    second_bits = second.view(np.int64)
+    first_bits, second_bits = _in_radii(squared, halo, first, second)
     for i in range(squared.shape[0]):
         piece, fraction = _piece_and_fraction(first_bits[i])
         value = _polynomial(combined[0], piece, fraction)

@@ -1,6 +1,5 @@
 """Rendering: from the parameters of a system to the flux that falls on each pixel.
 
-compilation          how the kernels are compiled, and whether they are
 deflection, source   the physics, as scalar functions
 substructure_field   the summed deflection of all substructure
 halo_field           the same of extended subhalos, by tile_polynomials
@@ -13,14 +12,12 @@ quadrature           its integral over pixels, adaptive or on a regular grid
 subcell_moments      what a PSF needs of the brightness in parts of pixels
 point_spread         PSFs; psf_file reads one, optics gives that of an image
 psf_convolution      PSF and integral over pixels together, from these moments
-contract             what an engine takes and gives
+contract             what an engine takes and gives; the engines by name
 fast, reference      the two engines: the kernels above, and lenstronomy
-engines              the engines by name
 """
 
-from lenssim.rendering.compilation import kernels_are_compiled, platform
-from lenssim.rendering.contract import ENGINES, Engine, EngineName, PixelNoise
-from lenssim.rendering.engines import engine
+from lenssim.compilation import kernels_are_compiled, platform
+from lenssim.rendering.contract import ENGINES, Engine, EngineName, PixelNoise, engine
 
 __all__ = [
     "ENGINES",

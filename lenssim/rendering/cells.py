@@ -98,7 +98,7 @@ def integrate_cells(
             rises with the flux that has been found.
         fluxes: flux of each pixel, e-/s, flat, that the cells are added to.
         moments: moments of sub-cells, shape (6, s, s, n, n), that the light is added to; s = 0
-            where there are none.
+            if there are none.
 
     Returns:
         How many rays were traced.

@@ -1,4 +1,14 @@
-"""The contract that every engine keeps."""
+"""The contract that every engine keeps, and the engines by name.
+
+To add an engine (`reference.py` is the shorter example):
+
+1. Write a module here with a function `pixel_fluxes` that is an `Engine`.
+2. Give it a name in `EngineName`, and return it from `engine`, imported there.
+3. Offer the name by `--engine` in lenssim/cli.py.
+4. Add it to the tests in tests/lenssim/rendering that compare the engines.
+
+To add a lens profile to the engines, see `lenssim.profiles` and docs/how-to/lens-profile.md.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +54,27 @@ class Engine(Protocol):
             spec: its instrument, and how its vortex is made.
             sampling: how to integrate over pixels, the specification's own as a rule.
             noise: what an adaptive tolerance is measured in.
-            psfs: PSF of each system, taken into the integral over pixels; where not given, the
+            psfs: PSF of each system, taken into the integral over pixels; if not given, the
                 fluxes are those before any PSF.
 
         Returns:
             e-/s, shape (n, num_pix, num_pix), axes (sample, y, x), the last two both rising.
         """
         ...
+
+
+def engine(name: EngineName) -> Engine:
+    """The engine of a name, which is imported now: lenstronomy takes a while.
+
+    Raises:
+        ValueError: if there is no such engine.
+    """
+    if name == "fast":
+        from lenssim.rendering.fast import pixel_fluxes
+
+        return pixel_fluxes
+    if name == "lenstronomy":
+        from lenssim.rendering.reference import pixel_fluxes as reference_fluxes
+
+        return reference_fluxes
+    raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {name!r}.")

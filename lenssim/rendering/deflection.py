@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from lenssim.rendering.compilation import inlined
+from lenssim.compilation import inlined
 
 _TINY = 1e-150
 """Radius in arcsec that stands in for zero, without a branch that would stop vectorisation."""

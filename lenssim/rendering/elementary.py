@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from lenssim.rendering.compilation import kernel
+from lenssim.compilation import kernel
 
 _PER_LN2 = 1.0 / math.log(2.0)
 _LN2 = math.log(2.0)

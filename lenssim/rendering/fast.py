@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.compilation import kernel
 from lenssim.errors import UsageError
 from lenssim.pictures import open_library
 from lenssim.population import LensSystem, vortex_as_point_masses
@@ -17,7 +18,6 @@ from lenssim.profiles.elliptical_power_law import angular_series
 from lenssim.profiles.ellipticity import axis_ratio_and_angle
 from lenssim.profiles.multipole import multipole_components
 from lenssim.profiles.tnfw_table import HALO_COLUMNS, tnfw_halos, tnfw_tables
-from lenssim.rendering.compilation import kernel
 from lenssim.rendering.contract import PixelNoise
 from lenssim.rendering.picture_source import NO_PICTURE, PictureSource, picture_source
 from lenssim.rendering.point_spread import PointSpread
@@ -197,7 +197,11 @@ def pixel_fluxes(
     noise: PixelNoise,
     psfs: Sequence[PointSpread] | None = None,
 ) -> NDArray[np.float64]:
-    """Renders systems; see `contract.Engine`."""
+    """Renders systems by the kernels; arguments and result are those of `contract.Engine`.
+
+    Raises:
+        UsageError: if a source is a picture and the specification names none.
+    """
     tracers = [ray_tracer(system, spec) for system in systems]
     if psfs is not None:
         return _convolved_fluxes(tracers, psfs, spec, sampling, noise)

@@ -27,7 +27,7 @@ from lenssim.profiles.tnfw_table import (
     combined_over_radius,
     deflection_over_radius,
 )
-from lenssim.rendering.substructure_field import TILE
+from lenssim.rendering.substructure_field import TILE, end_of_run, tiles_of
 from lenssim.rendering.tile_polynomials import (
     LEVELS,
     NODES,
@@ -48,8 +48,8 @@ _BLOCK = 1 << (LEVELS - 1)
 _MIN_DISTANCE = 1.8
 """Distance of a halo from the centre of a square, in half-sides, below which it is near it."""
 
-_NEAR = len(ORDERS)
-"""What stands for a halo that is too near for any of them."""
+_TOO_NEAR = len(ORDERS)
+"""Index for a halo that is too near a square for any of the orders."""
 
 
 class HaloField(NamedTuple):
@@ -84,7 +84,7 @@ def halo_field(halos, theta_e_squared, tables, num_pix, pixel_scale, border):
         border: pixels around the image where rays are traced too.
 
     Returns:
-        A `HaloField`; with no tiles at all where there are no halos.
+        A `HaloField`; with no tiles at all if there are no halos.
     """
     half_width = (0.5 * num_pix + border) * pixel_scale
     tile_size = TILE * pixel_scale
@@ -97,8 +97,8 @@ def halo_field(halos, theta_e_squared, tables, num_pix, pixel_scale, border):
     squares = 0
     for level in range(LEVELS):
         squares += (blocks << level) ** 2
-    values = np.zeros((squares, _NEAR, 2, TERMS * TERMS))
-    is_used = np.zeros((squares, _NEAR), dtype=np.bool_)
+    values = np.zeros((squares, _TOO_NEAR, 2, TERMS * TERMS))
+    is_used = np.zeros((squares, _TOO_NEAR), dtype=np.bool_)
     near_halo = np.empty(side * side * halos.shape[0], dtype=np.int64)
     near_tile = np.empty(side * side * halos.shape[0], dtype=np.int64)
     near_count = 0
@@ -164,7 +164,7 @@ def _sum_halo_into_squares(
             side = blocks << level
             if centre_x - half > half_width or centre_y - half > half_width:
                 continue  # outside of the image and its border
-            if choice < _NEAR:
+            if choice < _TOO_NEAR:
                 # 4^level - 1 is three times the number of squares in all levels above
                 square = blocks * blocks * ((1 << 2 * level) - 1) // 3 + row * side + column
                 is_used[square, choice] = True
@@ -187,13 +187,13 @@ def _sum_halo_into_squares(
 
 @inlined
 def _least_order(distance, half, theta_e_squared):
-    """Index of the least order that interpolates a halo well enough over a square, or `_NEAR`.
+    """Index of the least order that interpolates a halo well enough over a square, or `_TOO_NEAR`.
 
     The deflection of a halo at the distance R from the centre of a square of half-side h is
     interpolated at n x n Chebyshev nodes with an error below 4 theta_E^2 / R (h / (2 (R - h)))^n,
     measured on point masses, whose field is the roughest.
     """
-    choice = _NEAR
+    choice = _TOO_NEAR
     if distance > _MIN_DISTANCE * half:
         allowed = REMAINDER * distance / (4.0 * theta_e_squared)
         ratio = 0.5 * half / (distance - half)
@@ -248,13 +248,6 @@ def _sort_by_tile(tiles, number):
     return start, order
 
 
-@inlined
-def _tile_coordinate(position, field):
-    """Row or column of the tiles that a coordinate falls in."""
-    index = int((position + field.half_width) / field.tile_size)
-    return min(max(index, 0), field.tiles_on_a_side - 1)
-
-
 @kernel
 def subtract_halos(x, y, field, beta_x, beta_y):
     """Takes the deflection of extended subhalos off source-plane positions, in place.
@@ -268,21 +261,15 @@ def subtract_halos(x, y, field, beta_x, beta_y):
         beta_x, beta_y: source-plane positions, arcsec, shape (n,), changed.
     """
     count = x.shape[0]
-    side = field.tiles_on_a_side
-    tiles = np.empty(count, dtype=np.int64)
+    tiles = tiles_of(x, y, field)
     scratch = np.empty((7, count))
-    for i in range(count):
-        tiles[i] = _tile_coordinate(y[i], field) * side + _tile_coordinate(x[i], field)
     start = 0
     while start < count:
-        tile = tiles[start]
-        end = start + 1
-        while end < count and tiles[end] == tile:
-            end += 1
+        end = end_of_run(tiles, start)
         _subtract_in_tile(
             x[start:end],
             y[start:end],
-            tile,
+            tiles[start],
             field,
             scratch,
             beta_x[start:end],

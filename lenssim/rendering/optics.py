@@ -16,7 +16,7 @@ from lenssim.spec import Instrument, Prior
 def point_spreads(
     instrument: Instrument, systems: Sequence[LensSystem]
 ) -> list[PointSpread] | None:
-    """PSF of each system; None where the PSF is applied to pixel fluxes, as in 1.0.0.
+    """PSF of each system; None if the PSF is applied to pixel fluxes, as in 1.0.0.
 
     Args:
         instrument: of the specification.

@@ -86,6 +86,17 @@ def _slopes(t):
     return -0.5 * s * s, t * (1.5 * t - 2.0), s * (2.0 - 1.5 * s), 0.5 * t * t
 
 
+@inlined
+def _place(x, y, picture):
+    """Column and row, as fractions, of a position relative to the source, and whether four samples
+    are around it in each direction.
+    """
+    column = picture.column + picture.along_x * x + picture.along_y * y
+    row = picture.row - picture.along_y * x + picture.along_x * y
+    rows, columns = picture.coefficients.shape
+    return column, row, 1.0 <= column < columns - 2.0 and 1.0 <= row < rows - 2.0
+
+
 @kernel
 def picture_brightness(x, y, picture, out):
     """Surface brightness at positions relative to the source.
@@ -97,16 +108,10 @@ def picture_brightness(x, y, picture, out):
             where a position is NaN.
     """
     coefficients = picture.coefficients
-    along_x, along_y = picture.along_x, picture.along_y
-    first_column, first_row = picture.column, picture.row
-    brightness = picture.brightness
-    last_row = coefficients.shape[0] - 2.0
-    last_column = coefficients.shape[1] - 2.0
     for i in range(out.shape[0]):
-        column = first_column + along_x * x[i] + along_y * y[i]
-        row = first_row - along_y * x[i] + along_x * y[i]
+        column, row, is_inside = _place(x[i], y[i], picture)
         out[i] = 0.0
-        if not (1.0 <= column < last_column and 1.0 <= row < last_row):
+        if not is_inside:
             continue
         j = int(column)
         k = int(row)
@@ -117,7 +122,7 @@ def picture_brightness(x, y, picture, out):
             c = coefficients[k - 1 + m]
             b = b_0 if m == 0 else b_1 if m == 1 else b_2 if m == 2 else b_3
             total += b * (a_0 * c[j - 1] + a_1 * c[j] + a_2 * c[j + 1] + a_3 * c[j + 2])
-        out[i] = brightness * total
+        out[i] = picture.brightness * total
 
 
 @kernel
@@ -130,15 +135,12 @@ def picture_derivatives(x, y, picture, out, by_x, by_y):
     """
     coefficients = picture.coefficients
     along_x, along_y = picture.along_x, picture.along_y
-    last_row = coefficients.shape[0] - 2.0
-    last_column = coefficients.shape[1] - 2.0
     for i in range(out.shape[0]):
-        column = picture.column + along_x * x[i] + along_y * y[i]
-        row = picture.row - along_y * x[i] + along_x * y[i]
+        column, row, is_inside = _place(x[i], y[i], picture)
         out[i] = 0.0
         by_x[i] = 0.0
         by_y[i] = 0.0
-        if not (1.0 <= column < last_column and 1.0 <= row < last_row):
+        if not is_inside:
             continue
         j = int(column)
         k = int(row)

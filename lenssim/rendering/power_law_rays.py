@@ -10,11 +10,30 @@ import math
 
 import numpy as np
 
-from lenssim.compilation import kernel
+from lenssim.compilation import inlined, kernel
 from lenssim.rendering.elementary import exponential, logarithm
 
 SCRATCH_ROWS = 6
 """Rows of scratch space that `power_law_deflections` needs."""
+
+
+@inlined
+def elliptical_polar(x, y, axis_ratio, cos_phi, sin_phi):
+    """Polar coordinates of a position on the ellipses of a power law.
+
+    Args:
+        x, y: position, arcsec.
+        axis_ratio, cos_phi, sin_phi: see `elliptical_power_law`.
+
+    Returns:
+        Cosine and sine of the elliptical angle, squared radius (major axis times the axis ratio),
+        arcsec^2, and one over the radius.
+    """
+    major = axis_ratio * (cos_phi * x + sin_phi * y)
+    minor = cos_phi * y - sin_phi * x
+    squared = max(major * major + minor * minor, 1e-300)
+    per_radius = 1.0 / math.sqrt(squared)
+    return major * per_radius, minor * per_radius, squared, per_radius
 
 
 @kernel
@@ -36,12 +55,7 @@ def power_law_deflections(
     power = scratch[5][:count]
     b = math.sqrt(axis_ratio) * theta_e
     for i in range(count):
-        major = axis_ratio * (cos_phi * x[i] + sin_phi * y[i])
-        minor = cos_phi * y[i] - sin_phi * x[i]
-        squared = max(major * major + minor * minor, 1e-300)
-        per_radius = 1.0 / math.sqrt(squared)
-        cosine[i] = major * per_radius
-        sine[i] = minor * per_radius
+        cosine[i], sine[i], squared, _ = elliptical_polar(x[i], y[i], axis_ratio, cos_phi, sin_phi)
         twice_cosine[i] = 2.0 * (cosine[i] * cosine[i] - sine[i] * sine[i])
         power[i] = squared / (b * b)
         value[i] = 0.0

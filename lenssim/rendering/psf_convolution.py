@@ -123,6 +123,11 @@ def gaussian_taps(psf: Gaussian, cells: int, pixel_scale: float) -> FloatArray:
     With g the PSF integrated over a pixel, they are g, -g' and g'' / 2 at the distances from the
     sub-cells of 2 reach + 1 pixels to the centre of the middle one.
 
+    Args:
+        psf: of the image.
+        cells: sub-cells along each side of a pixel.
+        pixel_scale: arcsec.
+
     Returns:
         arcsec to minus the order, shape (orders, cells, taps).
     """
@@ -295,7 +300,14 @@ def _sum_radial(spectra, along_y, along_x, radial, scale, bandwidth, spectrum):
 
 
 def flux_transfer(psf: PointSpread, cells: int, length: int, pixel_scale: float) -> ComplexArray:
-    """The multiplier in `transfers` of the flux alone, shape (length, length // 2 + 1)."""
+    """The multiplier of the flux alone in `transfers`.
+
+    Args:
+        psf, cells, length, pixel_scale: as of `transfers`.
+
+    Returns:
+        dimensionless, shape (length, length // 2 + 1).
+    """
     if not isinstance(psf, Moffat):
         return transfers(psf, cells, length, pixel_scale)[0]
     spectra = np.zeros((MOMENTS, length, length // 2 + 1), dtype=np.complex128)
@@ -306,6 +318,12 @@ def flux_transfer(psf: PointSpread, cells: int, length: int, pixel_scale: float)
 @lru_cache(maxsize=8)
 def transfers(psf: PointSpread, cells: int, length: int, pixel_scale: float) -> ComplexArray:
     """Multipliers of the moments' spectra, with the frequencies that sub-cells alias folded in.
+
+    Args:
+        psf: of the image.
+        cells: sub-cells along each side of a pixel.
+        length: pixels along each side of the Fourier transform.
+        pixel_scale: arcsec.
 
     Returns:
         arcsec to minus the order, shape (MOMENTS, length, length // 2 + 1).

@@ -54,7 +54,7 @@ def checked_kernel(values: FloatArray, oversampling: int, name: str) -> FloatArr
         name: of the kernel, for the messages.
 
     Raises:
-        SpecError: where it is not centred, negative, empty or not a number somewhere.
+        SpecError: if it is not centred, negative, empty or not a number somewhere.
     """
     if values.ndim != 2 or not 1 <= min(values.shape) <= max(values.shape) <= MAX_SIDE:
         raise SpecError(

@@ -15,9 +15,9 @@ import math
 
 import numpy as np
 
+from lenssim.compilation import inlined, kernel
 from lenssim.rendering.cells import integrate_cells, room_for_cells
 from lenssim.rendering.compact_sources import mark_hidden_light, may_hide_light
-from lenssim.rendering.compilation import inlined, kernel
 from lenssim.rendering.picture_source import mark_texture
 from lenssim.rendering.ray_tracing import lens_field, surface_brightness
 from lenssim.rendering.singularities import (
@@ -145,6 +145,15 @@ def _on_grid(values, rows, columns, side):
     return grid
 
 
+@kernel
+def _mark_missed_light(marked, tracer, is_compact, beta_x, beta_y, area, allowed):
+    """Marks pixels whose samples may miss light of a compact source, or texture of a picture."""
+    if is_compact:
+        mark_hidden_light(marked, tracer, beta_x, beta_y, area, allowed)
+    if tracer.picture.coefficients.shape[0] > 0:
+        mark_texture(marked, tracer, beta_x, beta_y, area, allowed)
+
+
 @inlined
 def _smooth_mean(samples, row, column):
     """Mean over a pixel from the samples around it, and the size of its fourth-order terms.
@@ -232,9 +241,9 @@ def adaptive_moments(
 def _integrate(
     tracer, num_pix, pixel_scale, tolerance, background_variance, exposure_time, weights, moments
 ):
-    """Pixel fluxes and, where there are sub-cells, their moments; returns fluxes and evaluations.
+    """Pixel fluxes and, if there are sub-cells, their moments; returns fluxes and evaluations.
 
-    Rough pixels are integrated from their sub-cells on, or as a whole where there are none.
+    Rough pixels are integrated from their sub-cells on, or as a whole if there are none.
     """
     field = lens_field(tracer, num_pix, pixel_scale, BORDER)
     side = num_pix + 2 * BORDER
@@ -277,24 +286,10 @@ def _integrate(
             roughness[row, column] = size * area / allowed
             if roughness[row, column] > VERY_ROUGH:
                 mark_neighbours(marked, row, column)
-    if is_compact:
-        mark_hidden_light(
-            marked,
-            tracer,
-            _on_grid(beta_x, rows, columns, side),
-            _on_grid(beta_y, rows, columns, side),
-            area,
-            pixel_error,
-        )
-    if tracer.picture.coefficients.shape[0] > 0:
-        mark_texture(
-            marked,
-            tracer,
-            _on_grid(beta_x, rows, columns, side),
-            _on_grid(beta_y, rows, columns, side),
-            area,
-            pixel_error,
-        )
+    if is_compact or tracer.picture.coefficients.shape[0] > 0:
+        grid_x = _on_grid(beta_x, rows, columns, side)
+        grid_y = _on_grid(beta_y, rows, columns, side)
+        _mark_missed_light(marked, tracer, is_compact, grid_x, grid_y, area, pixel_error)
     for i in range(side * side):
         row = rows[i] - BORDER
         column = columns[i] - BORDER

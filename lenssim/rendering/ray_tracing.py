@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lenssim.compilation import inlined, kernel
 from lenssim.profiles.multipole import multipole
 from lenssim.rendering import deflection, source
-from lenssim.rendering.compilation import inlined, kernel
 from lenssim.rendering.elementary import exponential, logarithm
 from lenssim.rendering.halo_field import HaloField, halo_field, subtract_halos
 from lenssim.rendering.picture_source import PictureSource, picture_brightness
@@ -86,7 +86,13 @@ def with_arrays(
     numbers, mass_x, mass_y, mass_theta_e_squared, series, halos, halo_theta_e_squared, tables,
     picture,
 ):  # fmt: skip
-    """The `RayTracer` of its numbers, in the order of its fields, its arrays and its picture."""
+    """A `RayTracer` from one array of numbers and its own arrays, inside a kernel.
+
+    Args:
+        numbers: fields before `mass_x`, in their order, shape (`NUMBERS`,).
+        mass_x, mass_y, mass_theta_e_squared, series, halos, halo_theta_e_squared, tables, picture:
+            the fields of these names.
+    """
     return RayTracer(
         numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
         numbers[7], numbers[8], numbers[9], numbers[10], numbers[11], numbers[12], numbers[13],
@@ -251,24 +257,24 @@ def _trace(x, y, tracer, field, beta_x, beta_y):
             alpha_x, alpha_y = deflection.shear(x[i], y[i], tracer.gamma1, tracer.gamma2)
             beta_x[i] -= alpha_x
             beta_y[i] -= alpha_y
-    if tracer.m3_cos != 0.0 or tracer.m3_sin != 0.0:
-        for i in range(count):
-            alpha_x, alpha_y = multipole(
-                x[i] - tracer.lens_x, y[i] - tracer.lens_y, 3, tracer.m3_cos, tracer.m3_sin
-            )
-            beta_x[i] -= alpha_x
-            beta_y[i] -= alpha_y
-    if tracer.m4_cos != 0.0 or tracer.m4_sin != 0.0:
-        for i in range(count):
-            alpha_x, alpha_y = multipole(
-                x[i] - tracer.lens_x, y[i] - tracer.lens_y, 4, tracer.m4_cos, tracer.m4_sin
-            )
-            beta_x[i] -= alpha_x
-            beta_y[i] -= alpha_y
+    _subtract_multipole(x, y, tracer, 3, tracer.m3_cos, tracer.m3_sin, beta_x, beta_y)
+    _subtract_multipole(x, y, tracer, 4, tracer.m4_cos, tracer.m4_sin, beta_x, beta_y)
     if field.masses.tiles_on_a_side > 0:
         subtract_substructure(x, y, tracer, field.masses, beta_x, beta_y)
     if field.halos.tiles_on_a_side > 0:
         subtract_halos(x, y, field.halos, beta_x, beta_y)
+
+
+@inlined
+def _subtract_multipole(x, y, tracer, order, component_cos, component_sin, beta_x, beta_y):
+    """Takes the deflection of a multipole off source-plane positions, if the lens has it."""
+    if component_cos != 0.0 or component_sin != 0.0:
+        for i in range(x.shape[0]):
+            alpha_x, alpha_y = multipole(
+                x[i] - tracer.lens_x, y[i] - tracer.lens_y, order, component_cos, component_sin
+            )
+            beta_x[i] -= alpha_x
+            beta_y[i] -= alpha_y
 
 
 @kernel

@@ -56,7 +56,12 @@ class CubicPicture(Interpol):
     """
 
     def image_interp(self, x, y, image):
-        """Brightness at positions in pixels from the middle of the image; zero outside."""
+        """Brightness at positions in pixels from the middle of the image; zero outside.
+
+        Args:
+            x, y: positions, any shape.
+            image: samples, shape (rows, columns).
+        """
         rows, columns = ((np.arange(size) - 0.5 * (size - 1)) for size in image.shape)
         spline = RectBivariateSpline(rows, columns, image)
         inside = (np.abs(y) <= rows[-1]) & (np.abs(x) <= columns[-1])
@@ -176,7 +181,7 @@ def _subhalos(
 
 
 def lens_light(system: LensSystem) -> list[dict[str, Any]]:
-    """The light of the lens as lenstronomy takes it, with its magnitude; empty where it is dark."""
+    """The light of the lens as lenstronomy takes it, with its magnitude; empty if it is dark."""
     if not math.isfinite(system.lens_light_magnitude):
         return []
     return [
@@ -242,7 +247,7 @@ def lenstronomy_image(
         spec: its instrument, and how its vortex is made.
         subsamples: sub-samples along each side of a pixel (supersampling_factor).
         convolved: whether to apply the PSF, at pixel resolution as lenstronomy does by default.
-        vortex_point_masses: make the vortex of this many point masses; where None, as the
+        vortex_point_masses: make the vortex of this many point masses; if None, as the
             specification says.
         psf: to convolve with at the resolution of the sub-samples, light from outside of the image
             included; in place of the specification's at pixel resolution.
@@ -308,9 +313,10 @@ def pixel_fluxes(
     noise: PixelNoise,
     psfs: Sequence[PointSpread] | None = None,
 ) -> NDArray[np.float64]:
-    """Renders systems on a regular grid of sub-samples; see `contract.Engine`.
+    """Renders systems by lenstronomy on a regular grid of sub-samples.
 
-    The grid is the sampling's where it names one, else `SUBSAMPLES`; `noise` is not needed.
+    Arguments and result are those of `contract.Engine`. The grid is the sampling's, or
+    `SUBSAMPLES` if that is adaptive; `noise` is not needed.
     """
     subsamples = sampling.subsamples or SUBSAMPLES
     if psfs is None:

@@ -12,7 +12,13 @@ from lenssim.rendering import source
 
 @kernel
 def mark_around(marked, x, y, pixel_scale):
-    """Marks the pixel that holds a position, and its neighbours."""
+    """Marks the pixel that holds a position, and its neighbours.
+
+    Args:
+        marked: shape (num_pix, num_pix), changed.
+        x, y: position, arcsec; it may be outside the image.
+        pixel_scale: arcsec.
+    """
     num_pix = marked.shape[0]
     column = math.floor(x / pixel_scale + 0.5 * num_pix)
     row = math.floor(y / pixel_scale + 0.5 * num_pix)
@@ -21,7 +27,12 @@ def mark_around(marked, x, y, pixel_scale):
 
 @inlined
 def mark_neighbours(marked, row, column):
-    """Marks a pixel, which may be outside the image, and the eight around it."""
+    """Marks a pixel and the eight around it.
+
+    Args:
+        marked: shape (num_pix, num_pix), changed.
+        row, column: of the pixel, which may be outside the image.
+    """
     num_pix = marked.shape[0]
     for i in range(max(row - 1, 0), min(row + 2, num_pix)):
         for j in range(max(column - 1, 0), min(column + 2, num_pix)):
@@ -30,7 +41,16 @@ def mark_neighbours(marked, row, column):
 
 @kernel
 def singular_pixels(tracer, num_pix, pixel_scale):
-    """Pixels that hold the lens centre or a piece of the vortex, whatever their samples say."""
+    """Pixels that hold the lens centre or a piece of the vortex.
+
+    Args:
+        tracer: a `RayTracer`.
+        num_pix: pixels on a side.
+        pixel_scale: arcsec.
+
+    Returns:
+        shape (num_pix, num_pix), True in these pixels and their neighbours.
+    """
     marked = np.zeros((num_pix, num_pix), dtype=np.bool_)
     mark_around(marked, tracer.lens_x, tracer.lens_y, pixel_scale)
     if tracer.vortex_theta_e > 0.0:
@@ -61,6 +81,18 @@ def strong_masses(
     by pi theta_E^4 I / l^2 (1 + ln(h / theta_E)), with l the scale length of the source and h the
     pixel size; and it makes a small second image of the source, theta_E^4 / r^4 of the source's
     flux when that lies r away. Most subhalos are too light, or too far from the arc, to matter.
+
+    Args:
+        tracer: a `RayTracer`.
+        samples: surface brightness at the pixel centres, with a border, e-/s/arcsec^2,
+            shape (side, side).
+        num_pix: pixels on a side, without the border.
+        pixel_scale: arcsec.
+        tolerance: error allowed in a pixel, in units of its noise.
+        background_variance, exposure_time: see `PixelNoise`.
+
+    Returns:
+        shape (k,).
     """
     border = (samples.shape[0] - num_pix) // 2
     source_flux = source.sersic_flux(tracer.amplitude, tracer.r_sersic, tracer.n_sersic, tracer.b)
@@ -91,7 +123,14 @@ def strong_masses(
 
 @inlined
 def holds_unresolved_mass(x, y, half, tracer, strong):
-    """Whether a strong mass much smaller than the cell lies in or beside it, between its nodes."""
+    """Whether a strong mass much smaller than the cell lies in or beside it, between its nodes.
+
+    Args:
+        x, y: centre of the cell, arcsec.
+        half: half of its side, arcsec.
+        tracer: a `RayTracer`.
+        strong: `strong_masses`.
+    """
     for k in strong:
         if (
             abs(tracer.mass_x[k] - x) < 1.5 * half
@@ -104,7 +143,13 @@ def holds_unresolved_mass(x, y, half, tracer, strong):
 
 @inlined
 def crosses_vortex(x, y, half, tracer):
-    """Whether the vortex line, across which the image jumps, may run through a cell."""
+    """Whether the vortex line, across which the image jumps, may run through a cell.
+
+    Args:
+        x, y: centre of the cell, arcsec.
+        half: half of its side, arcsec.
+        tracer: a `RayTracer` with a vortex.
+    """
     length = math.hypot(tracer.vortex_half_x, tracer.vortex_half_y)
     along_x = tracer.vortex_half_x / length
     along_y = tracer.vortex_half_y / length
@@ -123,8 +168,11 @@ def light_around_masses(x, y, half, tracer, strong):
     Within a distance d of a mass lies at most (d / theta_E)^4 of the source's flux, where d is
     less than half of theta_E: rays that pass so near come from further off than theta_E^2 / d.
 
+    Args:
+        x, y, half, tracer, strong: as of `holds_unresolved_mass`.
+
     Returns:
-        e-/s; infinite where a mass is too near for the formula.
+        e-/s; infinite if a mass is too near for the formula.
     """
     flux = 0.0
     for k in strong:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.special import gamma
 
-from lenssim.rendering.compilation import inlined
+from lenssim.compilation import inlined
 
 MINIMUM_RADIUS = 1e-4
 """Radius in arcsec inside which the profile is flat, as lenstronomy's SERSIC_ELLIPSE has it."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lenssim.rendering.compilation import inlined, kernel
+from lenssim.compilation import inlined, kernel
 from lenssim.rendering.deflection import point_mass, vortex_line
 
 FloatArray = NDArray[np.float64]
@@ -63,7 +63,7 @@ def substructure_field(tracer, num_pix, pixel_scale, border):
         border: pixels around the image where rays are traced too.
 
     Returns:
-        A `SubstructureField`; with no tiles at all where there is no substructure.
+        A `SubstructureField`; with no tiles at all if there is no substructure.
     """
     masses = tracer.mass_x.shape[0]
     has_vortex = tracer.vortex_theta_e > 0.0
@@ -187,6 +187,30 @@ def _tile_coordinate(position, field):
 
 
 @inlined
+def tiles_of(x, y, field):
+    """Number of the tile that each position falls in, shape (n,).
+
+    Args:
+        x, y: image-plane positions, arcsec, shape (n,).
+        field: a `SubstructureField` or a `HaloField`, with tiles.
+    """
+    tiles = np.empty(x.shape[0], dtype=np.int64)
+    for i in range(x.shape[0]):
+        row = _tile_coordinate(y[i], field)
+        tiles[i] = row * field.tiles_on_a_side + _tile_coordinate(x[i], field)
+    return tiles
+
+
+@inlined
+def end_of_run(tiles, start):
+    """Index after the last of the consecutive entries from `start` on that are in one tile."""
+    end = start + 1
+    while end < tiles.shape[0] and tiles[end] == tiles[start]:
+        end += 1
+    return end
+
+
+@inlined
 def _evaluate_series(
     x, y, centre_x, centre_y, scale, series_real, series_imaginary, real, imaginary
 ):
@@ -222,15 +246,11 @@ def subtract_substructure(x, y, tracer, field, beta_x, beta_y):
     scale = math.sqrt(2.0) / field.tile_size
     real = np.empty(count)
     imaginary = np.empty(count)
-    tiles = np.empty(count, dtype=np.int64)
-    for i in range(count):
-        tiles[i] = _tile_coordinate(y[i], field) * side + _tile_coordinate(x[i], field)
+    tiles = tiles_of(x, y, field)
     start = 0
     while start < count:
         tile = tiles[start]
-        end = start + 1
-        while end < count and tiles[end] == tile:
-            end += 1
+        end = end_of_run(tiles, start)
         # slices, whose indices start at zero, so that the loops vectorise
         run_x = x[start:end]
         run_y = y[start:end]

@@ -127,7 +127,13 @@ _transform_6, _transform_8 = (_transform_of(order) for order in ORDERS)
 
 @inlined
 def evaluate_polynomial(series, u, v, out):
-    """Value of one polynomial at positions in [-1, 1]^2, by Horner's rule, into `out`."""
+    """Values of one polynomial, by Horner's rule.
+
+    Args:
+        series: coefficients [j, i] of u^i v^j, shape (TERMS, TERMS).
+        u, v: positions in [-1, 1]^2, shape (n,).
+        out: receives the values, shape (n,).
+    """
     for i in range(u.shape[0]):
         out[i] = 0.0
     for j in range(TERMS - 1, -1, -1):
