@@ -79,6 +79,13 @@ def test_the_commands_of_a_page_run(page, tmp_path):
             assert finished.returncode == 0, f"{step}\n{finished.stdout}\n{finished.stderr}"
 
 
+@pytest.mark.parametrize("entrance", ["README.md", "docs/index.md", "mkdocs.yml"])
+def test_every_page_can_be_found_from(entrance):
+    text = (ROOT / entrance).read_text()
+    pages = [page.removeprefix("docs/") for page in PAGES if page != "README.md"]
+    assert not [page for page in pages if page not in text]
+
+
 def test_the_readme_is_a_screen_and_a_half():
     assert len((ROOT / "README.md").read_text().splitlines()) < 110
 

@@ -139,7 +139,7 @@ class Views(nn.Module):
     def forward(
         self, images: Tensor, draws: Draws, second_images: Tensor | None = None
     ) -> list[Tensor]:
-        """The images of the views that `draw` draws, each (n, 1, height, width)."""
+        """The images of the views of `draw`, with its arguments; each (n, 1, height, width)."""
         return [view.image for view in self.draw(images, draws, second_images)]
 
     def draw(self, images: Tensor, draws: Draws, second_images: Tensor | None = None) -> list[View]:
