@@ -46,6 +46,7 @@ def smooth_derivatives(
     psf: PointSpread | None = None,
     cells: int | None = None,
     multipoles: bool = False,
+    coarseness: float = 1.0,
 ) -> FloatArray:
     """Derivatives of a noise-free image by the parameters of the smooth model.
 
@@ -63,6 +64,8 @@ def smooth_derivatives(
         cells: rays along each side of a pixel, away from the source's cusp; by the width of the
             PSF if not given.
         multipoles: whether to add those by the components of the multipoles.
+        coarseness: factor by which the rays near the source's cusp may be further apart, at least
+            1; for an approximate Jacobian.
 
     Returns:
         e-/s for each unit of `PARAMETERS`, or of `PICTURE_PARAMETERS` where the source is a
@@ -88,7 +91,7 @@ def smooth_derivatives(
     border = 0 if psf is None else reach(psf, pixel_scale)
     side = num_pix + 2 * border
     background = math.sqrt(observation.pixel_noise(instrument).background_variance)
-    rays = select_rays(tracer, side, pixel_scale, cells, FAINTEST * background)
+    rays = select_rays(tracer, side, pixel_scale, cells, FAINTEST * background, coarseness)
     names = ALL_NAMES if multipoles else PARAMETER_NAMES
     maps = np.zeros((len(names), cells * cells * side * side))
     add_derivatives(

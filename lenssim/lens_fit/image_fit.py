@@ -56,6 +56,9 @@ SAME = 0.002
 COMPACT = 2.0
 """Half-light radius of the source in pixels below which a pixel needs more than one ray."""
 
+COARSENESS = 4.0
+"""Of the rays near the source's cusp, on the way."""
+
 LAST_STEPS = 4
 """Undamped steps with an accurate model at the end, at most; the last is only looked at."""
 
@@ -216,7 +219,9 @@ class _Problem:
             images = convolve(images, psf_kernel(self.spec.instrument))
         return self.spec.observation.flux_factor * images.ravel()
 
-    def derivatives(self, vector: FloatArray, cells: int = 1) -> FloatArray:
+    def derivatives(
+        self, vector: FloatArray, cells: int = 1, coarseness: float = COARSENESS
+    ) -> FloatArray:
         """Of the model by the parameters, shape (p, n), from rays in `cells` rows a pixel."""
         system = to_system(vector, self.psf_fwhm)
         is_compact = system.source_r_sersic < COMPACT * self.spec.instrument.pixel_scale
@@ -225,6 +230,7 @@ class _Problem:
             self.spec,
             cells=2 * cells if is_compact else cells,
             multipoles=self.settings.multipoles,
+            coarseness=coarseness,
         )
         return rows.reshape(len(rows), -1)
 
@@ -277,7 +283,7 @@ class _Problem:
         nothing = np.full(count, math.nan)
         if descent is None:
             return self._as_fit(nothing, nothing, np.zeros_like(self.image), False, iterations)
-        derivatives = self.derivatives(descent.vector, cells=2)
+        derivatives = self.derivatives(descent.vector, cells=2, coarseness=1.0)
         vector, model = descent.vector, self.model(descent.vector, FINE)
         matrix, gradient = np.empty((count, count)), np.empty(count)
         expected = math.inf

@@ -36,13 +36,19 @@ DIVIDED = -1
 
 
 @inlined
+def _centre(pixel, cell, side, pixel_scale, step):
+    """Coordinate of the centre of a sub-cell of a pixel, arcsec."""
+    return (pixel - 0.5 * side) * pixel_scale + (cell + 0.5) * step
+
+
+@inlined
 def _length(x, y, e1, e2):
     """Norm of a vector in the source plane, as `elliptical_radius` without its least value."""
     return math.sqrt(squared_elliptical_length(x, y, e1, e2))
 
 
 @kernel
-def select_rays(tracer, side, pixel_scale, cells, faintest):
+def select_rays(tracer, side, pixel_scale, cells, faintest, coarseness):
     """Positions at which the smooth model is sampled, by sub-cells of pixels.
 
     Args:
@@ -51,6 +57,8 @@ def select_rays(tracer, side, pixel_scale, cells, faintest):
         pixel_scale: arcsec.
         cells: sub-cells along each side of a pixel.
         faintest: flux of a pixel, e-/s, below which it counts as dark.
+        coarseness: factor by which squares near the source's centre may be larger than in an
+            accurate derivative, at least 1.
 
     Returns:
         x, y: positions, arcsec, shape (n,).
@@ -67,7 +75,7 @@ def select_rays(tracer, side, pixel_scale, cells, faintest):
     source_x, source_y = tracer.source_x, tracer.source_y
     amplitude, b = tracer.amplitude, tracer.b
     r_sersic, n_sersic = tracer.r_sersic, tracer.n_sersic
-    finest = FINEST * max(MINIMUM_RADIUS, r_sersic / b**n_sersic)
+    finest = coarseness * FINEST * max(MINIMUM_RADIUS, r_sersic / b**n_sersic)
     is_dark = tracer.light_amplitude == 0.0
     rays = np.empty((3, cells * cells * side * side))
     target = np.empty(rays.shape[1], dtype=np.int64)
@@ -92,17 +100,29 @@ def select_rays(tracer, side, pixel_scale, cells, faintest):
             )
             if is_dark and (brightest * pixel_scale * pixel_scale < faintest):
                 continue
+            extent /= cells
+            limit = extent * CUSP_DISTANCE / coarseness
+            if distance - 0.5 * extent * cells > limit or extent <= finest:
+                if count + cells * cells > target.shape[0]:
+                    rays, target = _doubled(rays, target)
+                for cell in range(cells * cells):
+                    rays[0, count] = _centre(column, cell % cells, side, pixel_scale, step)
+                    rays[1, count] = _centre(row, cell // cells, side, pixel_scale, step)
+                    rays[2, count] = step * step
+                    target[count] = (cell * side + row) * side + column
+                    count += 1
+                continue
             squares = np.empty((2, cells * cells))
             for cell in range(cells * cells):
-                squares[0, cell] = (column - 0.5 * side) * pixel_scale + (cell % cells + 0.5) * step
-                squares[1, cell] = (row - 0.5 * side) * pixel_scale + (cell // cells + 0.5) * step
+                squares[0, cell] = _centre(column, cell % cells, side, pixel_scale, step)
+                squares[1, cell] = _centre(row, cell // cells, side, pixel_scale, step)
             size, level = step, 0
-            extent /= cells
             while squares.shape[1] > 0:
                 divided = np.zeros(squares.shape[1], dtype=np.bool_)
-                limit = extent * (CUSP_DISTANCE if level < INNER_LEVEL else INNER_DISTANCE)
-                is_near = level > 0 or distance - 0.5 * extent * cells <= limit
-                if is_near and extent > finest and level < MAX_LEVEL:
+                if level > 0:
+                    limit = CUSP_DISTANCE if level < INNER_LEVEL else INNER_DISTANCE
+                    limit *= extent / coarseness
+                if extent > finest and level < MAX_LEVEL:
                     _mark_divided(squares, tracer, field, limit, divided)
                 while count + squares.shape[1] > target.shape[0]:
                     rays, target = _doubled(rays, target)
