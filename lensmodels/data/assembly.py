@@ -133,11 +133,11 @@ Batch = dict[str, Tensor]
 """Tensors by name, of b images:
 
 image float32 (b, 1, num_pix, num_pix), e-/s; label int64 (b,); axion_mass float64 (b,), eV, NaN
-without an axion; substructure_snr float32 (b,); vortex_length float32 (b,), arcsec, and
-vortex_angle float32 (b,), radians from the x axis, both NaN without a vortex; sample int64 (b,),
-the index in its group; group int64 (b,), the index in the list of groups. Further columns that
-were asked for are float32 (b,), NaN where a group has no such column. Batches of pairs have
-second_image, like image.
+without an axion; substructure_snr and substructure_snr_refit float32 (b,), the latter NaN where it
+was not computed; vortex_length float32 (b,), arcsec, and vortex_angle float32 (b,), radians from
+the x axis, both NaN without a vortex; sample int64 (b,), the index in its group; group int64 (b,),
+the index in the list of groups. Further columns that were asked for are float32 (b,), NaN where a
+group has no such column. Batches of pairs have second_image, like image.
 """
 
 

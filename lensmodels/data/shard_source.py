@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmodels.data.files import warn_without_cache
-from lensmodels.data.source import COLUMN_TYPES, VORTEX_COLUMNS, Columns, Images, Source
+from lensmodels.data.source import COLUMN_TYPES, OPTIONAL_COLUMNS, Columns, Images, Source
 from lensmodels.errors import DataError
 from lenssim.archive import Archive
 from lenssim.archive.webdataset import ShardParts, parse_shard, pixels_of, shard_path
@@ -167,7 +167,7 @@ def stored_columns(
     """
     try:
         # null, which a class without a vortex has, becomes NaN
-        missing = dict.fromkeys([*VORTEX_COLUMNS, *(types.keys() - COLUMN_TYPES.keys())])
+        missing = dict.fromkeys([*OPTIONAL_COLUMNS, *(types.keys() - COLUMN_TYPES.keys())])
         rows = [missing | row for row in scalars]
         table = {
             name: np.array([row[name] for row in rows], np.float64) for name in ("sample", *types)

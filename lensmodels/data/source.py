@@ -19,13 +19,14 @@ COLUMN_TYPES: dict[str, type[np.generic]] = {
     "label": np.int64,
     "axion_mass": np.float64,
     "substructure_snr": np.float32,
+    "substructure_snr_refit": np.float32,
     "vortex_length": np.float32,
     "vortex_angle": np.float32,
 }
 """Scalar columns of a batch that are stored, and their types in it."""
 
-VORTEX_COLUMNS = ("vortex_length", "vortex_angle")
-"""Those that only groups with a vortex have; NaN in a batch where a group has none."""
+OPTIONAL_COLUMNS = ("substructure_snr_refit", "vortex_length", "vortex_angle")
+"""Those that a group may lack; NaN in a batch where it does."""
 
 EXTRA_TYPE = np.float32
 """Type in a batch of further columns that are asked for; NaN where a group has no such column."""
@@ -51,7 +52,7 @@ class Source(ABC):
 
     def may_lack(self, column: str) -> bool:
         """Whether a group may have no such column, whose values are NaN then."""
-        return column in VORTEX_COLUMNS or column not in COLUMN_TYPES
+        return column in OPTIONAL_COLUMNS or column not in COLUMN_TYPES
 
     @abstractmethod
     def edges(self, group: str) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from lensmodels.evaluation import metrics
 from lensmodels.statistics import bootstrap
 from lensmodels.statistics.auc import macro_mean, one_vs_rest_auc
 from lensmodels.tasks import TaskName
+
+FloatArray = NDArray[np.float64]
 
 RESOLVED = -23.0
 """log10(m / eV) below which a vortex is longer than its Einstein radius, so that its length, and
@@ -30,7 +32,7 @@ def classes_of(table: pd.DataFrame | pd.Series) -> tuple[ClassName, ...]:
     return tuple(name for name in CLASSES if f"p_{name}" in table)
 
 
-def probabilities_of(table: pd.DataFrame) -> NDArray[np.float64]:
+def probabilities_of(table: pd.DataFrame) -> FloatArray:
     """Predicted probabilities, (n, classes)."""
     return table[[f"p_{name}" for name in classes_of(table)]].to_numpy(np.float64)
 
@@ -62,12 +64,12 @@ def flagged(table: pd.DataFrame) -> dict[str, Any] | None:
     return {"outside": int(outside.sum()), "share_outside": float(outside.mean())}
 
 
-def true_log_mass(table: pd.DataFrame) -> NDArray[np.float64]:
+def true_log_mass(table: pd.DataFrame) -> FloatArray:
     """True log10(m / eV), (n,)."""
     return np.log10(table["axion_mass"].to_numpy(np.float64))
 
 
-def log_mass_error(table: pd.DataFrame) -> NDArray[np.float64]:
+def log_mass_error(table: pd.DataFrame) -> FloatArray:
     """Predicted less true log10(m / eV), dex, (n,)."""
     return table["log10_mass"].to_numpy(np.float64) - true_log_mass(table)
 
@@ -125,14 +127,85 @@ def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str,
         "confusion": metrics.confusion_matrix(labels, probabilities).tolist(),
         "expected_calibration_error": reliability.expected_calibration_error,
         "reliability": {key: value.tolist() for key, value in asdict(reliability).items()},
+        "snr": known_snr(table)[0],
         "auc_by_snr": auc_by_snr(table, seed=seed, resamples=resamples),
+        "auc_above_snr": auc_above_snr(table, seed=seed, resamples=resamples),
     }
+
+
+SNRKind = Literal["refit", "raw"]
+
+SNR_LIMITS = (0.0, 3.0, 5.0, 10.0)
+"""S/N above which `auc_above_snr` counts the images with substructure."""
+
+
+def known_snr(table: pd.DataFrame) -> tuple[SNRKind, FloatArray]:
+    """S/N of the substructure by which scores are ordered, (n,), and which of the two it is.
+
+    "refit", what is left of it after a refit of the smooth lens and the source, where that is known
+    of any image; else "raw".
+    """
+    refit = table.get("substructure_snr_refit")
+    if refit is not None and refit[table["class"] != "no_sub"].notna().any():
+        return "refit", refit.to_numpy(np.float64)
+    return "raw", table["substructure_snr"].to_numpy(np.float64)
+
+
+def auc_above_snr(
+    table: pd.DataFrame, *, seed: int = 0, resamples: int = bootstrap.RESAMPLES
+) -> list[dict[str, Any]]:
+    """AUC of the images whose substructure exceeds an S/N, and of all without substructure.
+
+    Args:
+        table: predictions, one row an image, with its label and S/N.
+        seed: of the bootstrap.
+        resamples: of the test images, for the intervals.
+
+    Returns:
+        For each of `SNR_LIMITS` and each class with substructure, ranked against no_sub by
+        p / (p + p_no_sub); and for "all", the macro AUC where there is more than one such class.
+        One entry: above (S/N), class, count (of the class, or with substructure), auc, ci95. None
+        if no image is without substructure, or no S/N is known; too small groups are left out.
+    """
+    names = [name for name in classes_of(table) if name != "no_sub"]
+    labels, probabilities = true_columns(table), probabilities_of(table)
+    if "p_no_sub" not in table or not names:
+        return []
+    is_empty = labels == len(names)  # no_sub is the last class
+    snr = known_snr(table)[1]
+    rows = []
+    for limit in SNR_LIMITS:
+        is_above = ~is_empty & np.isfinite(snr) & (snr > limit)
+        for column, name in enumerate([*names, "all"]):
+            members = is_above if name == "all" else is_above & (labels == column)
+            chosen = members | is_empty
+            counts = np.bincount(labels[chosen], minlength=len(names) + 1)
+            wanted = counts if name == "all" else counts[[column, -1]]
+            if wanted.min() < metrics.MIN_IN_BIN or (name == "all" and len(names) < 2):
+                continue
+            if name == "all":
+                area = bootstrap.weighted_macro_auc(labels[chosen], probabilities[chosen])
+            else:
+                pair = probabilities[chosen][:, [column, -1]]
+                evidence = pair[:, 0] / np.maximum(pair.sum(1), np.finfo(float).tiny)
+                area = bootstrap.weighted_auc(members[chosen], evidence)
+            [interval] = bootstrap.intervals([area], labels[chosen], seed=seed, count=resamples)
+            rows.append(
+                {
+                    "above": limit,
+                    "class": name,
+                    "count": int(members.sum()),
+                    "auc": float(area(np.ones((1, int(chosen.sum()))))[0]),
+                    "ci95": interval.as_list(),
+                }
+            )
+    return rows
 
 
 def auc_by_snr(
     table: pd.DataFrame, *, seed: int = 0, resamples: int = bootstrap.RESAMPLES
 ) -> list[dict[str, Any]]:
-    """How well substructure is told from none, in bins of its S/N.
+    """How well substructure is told from none, in bins of its S/N, of `known_snr`.
 
     In each bin, the images with substructure against all without, ranked by 1 - p_no_sub: all
     classes together ("all"), and each of several by itself if the bin has enough of it. Images of
@@ -154,7 +227,7 @@ def auc_by_snr(
     if "p_no_sub" not in table or not len(empty):
         return []
     evidence = 1 - table["p_no_sub"].to_numpy(np.float64)
-    snr = table["substructure_snr"].to_numpy(np.float64)
+    snr = known_snr(table)[1]
     rows = []
     for part in metrics.snr_bins(snr, has_substructure & np.isfinite(snr)):
         for name in ("all", *(names if len(names) > 1 else ())):
@@ -221,16 +294,14 @@ def _axion_mass(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any
     }
 
 
-def _errors(
-    true: NDArray[np.float64], error: NDArray[np.float64], *, r2: bool = True
-) -> dict[str, Any]:
+def _errors(true: FloatArray, error: FloatArray, *, r2: bool = True) -> dict[str, Any]:
     errors = asdict(metrics.regression_metrics(true, true + error))
     if not r2:
         del errors["r2"]  # means nothing within a narrow bin
     return errors
 
 
-def _error_intervals(error: NDArray[np.float64], seed: int, resamples: int) -> list[list[float]]:
+def _error_intervals(error: FloatArray, seed: int, resamples: int) -> list[list[float]]:
     """95% intervals of RMSE, mean absolute error and bias."""
     statistics = [
         bootstrap.weighted_rms(error),

@@ -302,7 +302,7 @@ def _columns(batch: Mapping[str, torch.Tensor], groups: list[str]) -> dict[str, 
     """What is known of the images of a batch."""
     names = np.array([name.split("/") for name in _groups(batch, groups)])
     known = {"split": names[:, 0], "class": names[:, 1]}
-    for key in ("sample", "label", "axion_mass", "substructure_snr"):
+    for key in ("sample", "label", "axion_mass", "substructure_snr", "substructure_snr_refit"):
         known[key] = batch[key].cpu().numpy()
     return known
 

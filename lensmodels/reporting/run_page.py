@@ -26,6 +26,7 @@ from lensmodels.reporting.requests import REPORT
 from lensmodels.reporting.run_plots import draw_plots, read_logs
 from lensmodels.reporting.tables import (
     Table,
+    TableCell,
     format_difference,
     format_interval,
     format_power,
@@ -39,6 +40,8 @@ from lensmodels.startup import announce
 
 MAIN_PLOT = {"classification": "confusion", "axion-mass": "predicted_mass"}
 """The plot that stands first on the page of a task."""
+
+_SNR_HEADINGS = {"all": "macro AUC of all"}
 
 _TASKS = {"classification": "substructure class", "axion-mass": "axion mass"}
 
@@ -74,7 +77,9 @@ def write_report(run: Path) -> Path:
         main_plots=[plot for plot in [evaluated.plot(main)] if plot],
         cards=_cards(metrics, limit),
         plots=[plot for name in CAPTIONS if name != main and (plot := evaluated.plot(name))],
-        table=_class_table(metrics) if task == "classification" else _mass_table(metrics),
+        tables=[_class_table(metrics), *_snr_tables(metrics)]
+        if task == "classification"
+        else [_mass_table(metrics)],
         run=evaluated,
         methods=[
             *_notes(config),
@@ -192,6 +197,37 @@ def _class_table(metrics: Mapping[str, Any]) -> Table:
             for label, name in enumerate(metrics["auc"])
         ],
     )
+
+
+def _snr_tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """AUC of each class against no_sub, above rising S/N; no table where it is not known."""
+    rows = metrics.get("auc_above_snr")
+    if not rows:
+        return []
+    after = "after a refit of the lens and the source" if metrics["snr"] == "refit" else "as it is"
+    cells = {
+        (row["above"], row["class"]): TableCell(
+            format_value(row["auc"], 3),
+            interval=format_interval(row["ci95"], 3),
+            note=f"{row['count']:,} images",
+        )
+        for row in rows
+    }
+    names = list(dict.fromkeys(row["class"] for row in rows))
+    return [
+        Table(
+            ["above", *(_SNR_HEADINGS.get(name) or style.CLASS_NAMES[name] for name in names)],
+            [
+                [
+                    TableCell(f"{above:g}"),
+                    *(cells.get((above, name), TableCell("")) for name in names),
+                ]
+                for above in dict.fromkeys(row["above"] for row in rows)
+            ],
+            title="Above an S/N of the substructure",
+            sentence=f"AUC against all images without substructure; S/N {after}.",
+        )
+    ]
 
 
 def _mass_table(metrics: Mapping[str, Any]) -> Table:

@@ -137,7 +137,9 @@ def _snr_plot(curves: Sequence[tuple[Metrics, str, str, dict[str, Any]]]) -> Fig
         errorbar(axes, dodged(snr, place, len(curves)), auc, ends, label=label, **marks)
     axes.set_xscale("log")
     plain_ticks(axes)
-    axes.set_xlabel("S/N of the substructure in the image")
+    kinds = {metrics.get("snr", "raw") for metrics, _, _, _ in curves}
+    after = " after a refit of lens and source" if kinds == {"refit"} else ""
+    axes.set_xlabel(f"S/N of the substructure{after}")
     if is_good:
         axes.set_yscale("log")
         axes.set_ylim(min(lowest, 1.0), 0.7 * floor)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from sklearn.metrics import roc_auc_score
 
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.summary import summarise, unknown_columns
@@ -87,6 +88,24 @@ def test_images_of_unknown_snr_are_left_out_of_its_bins(classified):
     metrics = summarise("classification", unknown, resamples=20)
     assert metrics["auc_by_snr"] == []
     json.dumps(metrics, allow_nan=False)
+
+
+def test_scores_above_an_snr_are_by_the_refit_where_it_is_known(classified):
+    assert summarise("classification", classified, resamples=20)["snr"] == "raw"
+    refit = np.random.default_rng(1).uniform(0, 12, len(classified))
+    table = classified.assign(substructure_snr_refit=np.where(classified["label"] < 2, refit, 0.0))
+    metrics = summarise("classification", table, resamples=50)
+    assert metrics["snr"] == "refit"
+    rows = {(row["above"], row["class"]): row for row in metrics["auc_above_snr"]}
+    chosen = table[(table["label"] == 2) | ((table["label"] == 1) & (refit > 5))]
+    evidence = chosen["p_cdm"] / (chosen["p_cdm"] + chosen["p_no_sub"])
+    assert rows[5.0, "cdm"]["auc"] == pytest.approx(roc_auc_score(chosen["label"] == 1, evidence))
+    assert rows[5.0, "cdm"]["count"] == (chosen["label"] == 1).sum()
+    everything = roc_auc_score(
+        classified["label"], classified[["p_axion", "p_cdm", "p_no_sub"]], multi_class="ovr"
+    )
+    assert rows[0.0, "all"]["auc"] == pytest.approx(everything)
+    assert all(row["ci95"][0] <= row["auc"] <= row["ci95"][1] for row in rows.values())
 
 
 def test_unknown_columns_are_those_that_no_image_of_the_class_has(classified):
