@@ -238,19 +238,22 @@ def _measured(archive: Archive, seed: int, block: _Block) -> _Measured:
             f"{archive.location} holds pixels of {record.name} that are no numbers: run lenssim "
             "verify."
         )
+    deviates = deviation / sigma
     if spec.observation.noise:
-        others = noise_statistics(deviation / sigma)
+        others = noise_statistics(deviates)
     else:
         label = label_of(record.substructure_class)
         generator = np.random.default_rng([seed, label, block.indices.start])
-        deviation += sigma * generator.standard_normal(images.shape)
+        deviates += generator.standard_normal(images.shape)
         others = np.empty((len(images), 0))
+    # the photon noise of the substructure's own light is signal: that of the smooth lens instead
+    surplus = deviates * noise_sigma(smooth, noise)
     point_masses = spec.substructure.axion.point_masses
     radii = np.array([measured_ring_radius(system, point_masses) for system in systems])
     excess = radii / np.array([system.smooth_theta_e for system in systems]) - 1.0
     names = audited_columns([key for key, values in block.columns.items() if values.ndim == 1])
     values = {name: np.asarray(block.columns[name], dtype=np.float64) for name in names}
-    statistics = image_statistics(smooth + deviation, deviation)
+    statistics = image_statistics(smooth + surplus, surplus)
     return _Measured(
         label_of(record.substructure_class),
         {RING_RADIUS: radii, **values},

@@ -2,7 +2,9 @@
 
 Substructure changes the flux and the peak of an image by its own lensing, which is the signal that
 classes are to be told by. So the images here are those of the smooth lens with the noise of the
-archive's image: what the archive has beyond what its columns render, whatever it is, stays in.
+archive's image: what the archive has beyond what its columns render, whatever it is, stays in, in
+units of the noise. Substructure changes the photon noise as well as the flux: the unit is that of
+the smooth lens's noise.
 """
 
 from __future__ import annotations

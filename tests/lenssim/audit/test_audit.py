@@ -10,11 +10,13 @@ from click.testing import CliRunner
 import lenssim
 from lenssim.archive.audit_record import AUDIT, AuditRecord
 from lenssim.audit import record_audit, why_not_recorded
-from lenssim.audit.features import systems_of
+from lenssim.audit.features import read_features, systems_of
 from lenssim.audit.measurement_errors import measurement_errors
 from lenssim.build.description import describe
 from lenssim.cli import main
+from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.population import draw_system, random_stream
+from lenssim.simulation import smooth_system
 
 IMAGES = 100
 
@@ -125,6 +127,30 @@ def test_columns_give_back_the_systems_that_were_drawn(version_1):
         assert system.smooth_theta_e == pytest.approx(drawn.smooth_theta_e, rel=1e-12)
         assert system.vortex_angle == drawn.vortex_angle
         assert system.source_x == drawn.source_x
+
+
+def test_photon_noise_of_the_substructures_own_light_is_no_leak(tmp_path):
+    overrides = ["substructure.f_sub=0.1", "substructure.cdm.radius_min=2"]
+    archive = lenssim.generate(
+        "A", ["cdm"], train=32, test=0, out=tmp_path, overrides=overrides, workers=1
+    )
+    features = read_features(archive, 32, workers=1, seed=0)
+    scatter = features.image_values[:, features.statistics.index("border_scatter")]
+    is_border = np.ones((64, 64), bool)
+    is_border[4:-4, 4:-4] = False
+
+    spec = archive.spec
+
+    def variance(systems):
+        sigma = noise_sigma(lenssim.render(systems, spec), pixel_noise(spec.instrument))
+        return (sigma**2)[:, is_border].mean(1)
+
+    streams = [random_stream(0, "A", "train", "cdm", index, "population") for index in range(32)]
+    systems = [draw_system(spec, "cdm", stream) for stream in streams]
+    smooth = variance([smooth_system(system) for system in systems])
+    error = 1 / np.sqrt(is_border.sum() * len(systems))
+    assert np.mean(scatter**2 / smooth) == pytest.approx(1, abs=4 * error)
+    assert abs(np.mean(variance(systems) / smooth) - 1) > 8 * error
 
 
 def test_the_error_of_a_magnitude_is_that_of_counted_photons():
