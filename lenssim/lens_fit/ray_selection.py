@@ -36,12 +36,6 @@ DIVIDED = -1
 
 
 @inlined
-def _centre(pixel, cell, side, pixel_scale, step):
-    """Coordinate of the centre of a sub-cell of a pixel, arcsec."""
-    return (pixel - 0.5 * side) * pixel_scale + (cell + 0.5) * step
-
-
-@inlined
 def _length(x, y, e1, e2):
     """Norm of a vector in the source plane, as `elliptical_radius` without its least value."""
     return math.sqrt(squared_elliptical_length(x, y, e1, e2))
@@ -82,17 +76,8 @@ def select_rays(tracer, side, pixel_scale, cells, faintest, coarseness):
     count = 0
     for row in range(side):
         for column in range(side):
-            i, j = row + 1, column + 1
-            x, y = beta_x[i, j], beta_y[i, j]
-            along_x = max(
-                _length(beta_x[i, j + 1] - x, beta_y[i, j + 1] - y, e1, e2),
-                _length(beta_x[i, j - 1] - x, beta_y[i, j - 1] - y, e1, e2),
-            )
-            along_y = max(
-                _length(beta_x[i + 1, j] - x, beta_y[i + 1, j] - y, e1, e2),
-                _length(beta_x[i - 1, j] - x, beta_y[i - 1, j] - y, e1, e2),
-            )
-            extent = along_x + along_y
+            x, y = beta_x[row + 1, column + 1], beta_y[row + 1, column + 1]
+            extent = _extent(beta_x, beta_y, row + 1, column + 1, e1, e2)
             distance = _length(x - source_x, y - source_y, e1, e2)
             nearest = max(distance - 0.5 * extent, 0.0)
             brightest = amplitude * math.exp(
@@ -102,30 +87,24 @@ def select_rays(tracer, side, pixel_scale, cells, faintest, coarseness):
                 continue
             extent /= cells
             limit = extent * CUSP_DISTANCE / coarseness
-            if distance - 0.5 * extent * cells > limit or extent <= finest:
-                if count + cells * cells > target.shape[0]:
-                    rays, target = _doubled(rays, target)
+            if extent <= finest or distance - 0.5 * extent * cells > limit:
+                end = count + cells * cells
+                rays, target = _with_room(rays, target, end)
+                _sub_cells(row, column, side, pixel_scale, cells, rays[:2, count:end])
+                rays[2, count:end] = step * step
                 for cell in range(cells * cells):
-                    rays[0, count] = _centre(column, cell % cells, side, pixel_scale, step)
-                    rays[1, count] = _centre(row, cell // cells, side, pixel_scale, step)
-                    rays[2, count] = step * step
-                    target[count] = (cell * side + row) * side + column
-                    count += 1
+                    target[count + cell] = (cell * side + row) * side + column
+                count = end
                 continue
             squares = np.empty((2, cells * cells))
-            for cell in range(cells * cells):
-                squares[0, cell] = _centre(column, cell % cells, side, pixel_scale, step)
-                squares[1, cell] = _centre(row, cell // cells, side, pixel_scale, step)
+            _sub_cells(row, column, side, pixel_scale, cells, squares)
             size, level = step, 0
             while squares.shape[1] > 0:
                 divided = np.zeros(squares.shape[1], dtype=np.bool_)
-                if level > 0:
-                    limit = CUSP_DISTANCE if level < INNER_LEVEL else INNER_DISTANCE
-                    limit *= extent / coarseness
+                limit = extent * (CUSP_DISTANCE if level < INNER_LEVEL else INNER_DISTANCE)
                 if extent > finest and level < MAX_LEVEL:
-                    _mark_divided(squares, tracer, field, limit, divided)
-                while count + squares.shape[1] > target.shape[0]:
-                    rays, target = _doubled(rays, target)
+                    _mark_divided(squares, tracer, field, limit / coarseness, divided)
+                rays, target = _with_room(rays, target, count + squares.shape[1])
                 for k in range(squares.shape[1]):
                     if divided[k]:
                         continue
@@ -139,6 +118,21 @@ def select_rays(tracer, side, pixel_scale, cells, faintest, coarseness):
                 extent *= 0.5
                 level += 1
     return rays[0, :count], rays[1, :count], rays[2, :count], target[:count]
+
+
+@inlined
+def _extent(beta_x, beta_y, i, j, e1, e2):
+    """Size of a pixel in the source plane, along x and y together, from its neighbours, arcsec."""
+    x, y = beta_x[i, j], beta_y[i, j]
+    along_x = max(
+        _length(beta_x[i, j + 1] - x, beta_y[i, j + 1] - y, e1, e2),
+        _length(beta_x[i, j - 1] - x, beta_y[i, j - 1] - y, e1, e2),
+    )
+    along_y = max(
+        _length(beta_x[i + 1, j] - x, beta_y[i + 1, j] - y, e1, e2),
+        _length(beta_x[i - 1, j] - x, beta_y[i - 1, j] - y, e1, e2),
+    )
+    return along_x + along_y
 
 
 @kernel
@@ -176,14 +170,28 @@ def _quarters(squares, divided, size):
 
 
 @kernel
-def _doubled(rays, target):
-    """Arrays of rays and their targets with twice the room."""
+def _with_room(rays, target, count):
+    """Arrays of rays and their targets with room for `count`: the same, or copies of them."""
     n = target.shape[0]
-    more_rays = np.empty((3, 2 * n))
+    if count <= n:
+        return rays, target
+    size = n
+    while count > size:
+        size *= 2
+    more_rays = np.empty((3, size))
     more_rays[:, :n] = rays
-    more_targets = np.empty(2 * n, dtype=np.int64)
+    more_targets = np.empty(size, dtype=np.int64)
     more_targets[:n] = target
     return more_rays, more_targets
+
+
+@kernel
+def _sub_cells(row, column, side, pixel_scale, cells, centres):
+    """Writes the centres of the sub-cells of a pixel, arcsec, shape (2, cells * cells)."""
+    step = pixel_scale / cells
+    for cell in range(cells * cells):
+        centres[0, cell] = (column - 0.5 * side) * pixel_scale + (cell % cells + 0.5) * step
+        centres[1, cell] = (row - 0.5 * side) * pixel_scale + (cell // cells + 0.5) * step
 
 
 @kernel
