@@ -195,7 +195,9 @@ def report(runs: tuple[Path, ...], out: Path) -> None:
 
 
 @main.group(invoke_without_command=True)
-@click.option("--grid", metavar="NAME|FILE.yaml", help="study, laptop, labels, smoke, or a file.")
+@click.option(
+    "--grid", metavar="NAME|FILE.yaml", help="study, laptop, labels, wide, smoke, or a file."
+)
 @click.option(
     "--data", multiple=True, metavar="MODEL=DIR_OR_URL", help="Archive of a model; repeatable."
 )
@@ -229,7 +231,9 @@ def study(
     from lensmodels.study.requests import check_archives
 
     if grid is None:
-        raise UsageError("Name by --grid the grid to run: study, laptop, labels, smoke or a file.")
+        raise UsageError(
+            "Name by --grid the grid to run: study, laptop, labels, wide, smoke or a file."
+        )
     loaded = load_grid(grid)
     cells = loaded.all_cells()
     archives = _archives(data)
