@@ -27,17 +27,17 @@ class ImageBuffers:
 
     Args:
         capacity: images in a buffer.
-        num_pix: pixels a side.
+        image_shape: of an image.
         kept: buffers that are kept for use again, at most.
     """
 
-    def __init__(self, capacity: int, num_pix: int, kept: int) -> None:
-        self._shape = (capacity, num_pix, num_pix)
+    def __init__(self, capacity: int, image_shape: Sequence[int], kept: int) -> None:
+        self._shape = (capacity, *image_shape)
         self._kept = kept
         self._free: list[NDArray[np.float32]] = []
 
     def take(self, count: int) -> NDArray[np.float32]:
-        """An array (count, num_pix, num_pix) of arbitrary content."""
+        """An array (count, *image_shape) of arbitrary content."""
         try:
             buffer = self._free.pop()
         except IndexError:
@@ -72,6 +72,11 @@ def gather(images: Tensor, rows: NDArray[np.int64], out: Tensor) -> None:
     """
     # "clip" because "raise" would buffer the output; the rows are ours and in range
     np.take(images.numpy(), rows, axis=0, out=out.numpy(), mode="clip")
+
+
+def with_channels(images: Tensor) -> Tensor:
+    """Images as (n, channels, y, x), of (n, y, x) or of that shape already."""
+    return images[:, None] if images.ndim == 3 else images
 
 
 class _CallingThread(Executor):
@@ -132,12 +137,13 @@ def read_piece(
 Batch = dict[str, Tensor]
 """Tensors by name, of b images:
 
-image float32 (b, 1, num_pix, num_pix), e-/s; label int64 (b,); axion_mass float64 (b,), eV, NaN
-without an axion; substructure_snr and substructure_snr_refit float32 (b,), the latter NaN where it
-was not computed; vortex_length float32 (b,), arcsec, and vortex_angle float32 (b,), radians from
-the x axis, both NaN without a vortex; sample int64 (b,), the index in its group; group int64 (b,),
-the index in the list of groups. Further columns that were asked for are float32 (b,), NaN where a
-group has no such column. Batches of pairs have second_image, like image.
+image float32 (b, channels, num_pix, num_pix), e-/s, or residuals in units of the noise; label int64
+(b,); axion_mass float64 (b,), eV, NaN without an axion; substructure_snr and substructure_snr_refit
+float32 (b,), the latter NaN where it was not computed; vortex_length float32 (b,), arcsec, and
+vortex_angle float32 (b,), radians from the x axis, both NaN without a vortex; sample int64 (b,),
+the index in its group; group int64 (b,), the index in the list of groups. Further columns that were
+asked for are float32 (b,), NaN where a group has no such column. Batches of pairs have
+second_image, like image.
 """
 
 
@@ -289,7 +295,7 @@ class FreshWindows(WindowMemory):
         columns: dict[str, list[NDArray[Any]]] = {}
         place = 0
         for images, window_columns, rows in taken:
-            source = torch.from_numpy(images)[:, None]
+            source = with_channels(torch.from_numpy(images))
             gather(source, rows, out=batch_images[place : place + len(rows)])
             place += len(rows)
             for name, values in window_columns.items():

@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lensmodels.data.assembly import Batch, WindowMemory, gather, make_columns, read_piece
+from lensmodels.data.assembly import (
+    Batch,
+    WindowMemory,
+    gather,
+    make_columns,
+    read_piece,
+    with_channels,
+)
 from lensmodels.data.order import Integers, SampleRange, Window
 from lensmodels.data.source import Source
 
@@ -40,7 +47,7 @@ class ImageCache:
         self._groups = list(groups)
         self._bases = np.concatenate([[0], np.cumsum(counts)])
         total = int(self._bases[-1])
-        shape = (total, 1, source.num_pix, source.num_pix)
+        shape = (total, source.channels, source.num_pix, source.num_pix)
         self._images = torch.empty(shape, device=device)
         columns = make_columns([SampleRange(0, 0, total)], source.column_types)
         self._columns = {
@@ -77,11 +84,11 @@ class ImageCache:
     def _put(self, piece: SampleRange) -> None:
         count = len(piece)
         first = int(self._bases[piece.group]) + piece.start
-        images = np.empty((count, self._source.num_pix, self._source.num_pix), np.float32)
+        images = np.empty((count, *self._source.image_shape), np.float32)
         columns = make_columns([piece], self._source.column_types)
         read_piece(self._source, self._groups, piece, images, columns, 0)
         place = slice(first, first + count)
-        self._images[place, 0] = torch.from_numpy(images).to(self.device)
+        self._images[place] = with_channels(torch.from_numpy(images)).to(self.device)
         for name, values in columns.items():
             self._columns[name][place] = torch.from_numpy(values).to(self.device)
         self._held[place] = True

@@ -84,7 +84,7 @@ class InstrumentFacts(BaseModel):
             pixels: what a model sees of an image.
         """
         pixel_scale = manifest.model.pixel_scale
-        if pixels == "residual":
+        if pixels != "image":
             return cls(pixel_scale=pixel_scale)
         if manifest.imported is not None:
             cutouts = manifest.imported.cutouts

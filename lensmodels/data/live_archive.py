@@ -92,8 +92,8 @@ def check_live(settings: DataSettings) -> None:
             f"data.labels = {settings.labels:g} is a share of an archive's images, and "
             f"{settings.url} has no end: leave --labels out, or finetune on an archive."
         )
-    if settings.input == "residual":
+    if settings.input != "image":
         raise UsageError(
-            f"{settings.url} has no fits, which --input residual is made of: learn from --input "
-            "image, or from an archive after `lenssim fit`."
+            f"{settings.url} has no fits, which --input {settings.input} is made of: learn from "
+            "--input image, or from an archive after `lenssim fit`."
         )

@@ -71,7 +71,7 @@ def open_source(
         "shards": any(name.startswith(f"{SHARDS}/") for name in archive.manifest.files),
     }
     wanted = settings.format
-    if settings.input == "residual":
+    if settings.input != "image":
         check_fits(str(archive.location), archive.manifest, groups)
         if wanted == "shards":
             raise DataError("Residuals are in Zarr: leave out data.format, or set it to zarr.")

@@ -37,7 +37,7 @@ def image_statistics(images: Tensor) -> dict[str, Tensor]:
     """Four numbers an image that tell other units, exposures and instruments apart.
 
     Args:
-        images: shape (n, 1, height, width), e-/s per pixel.
+        images: shape (n, channels, height, width), e-/s per pixel; of several channels, the first.
 
     Returns:
         Each of shape (n,), float64, e-/s:
@@ -47,6 +47,7 @@ def image_statistics(images: Tensor) -> dict[str, Tensor]:
         flux: sum of all pixels above the sky level;
         peak: brightest pixel above the sky level.
     """
+    images = images[:, :1]
     rows = sky_rows(images).double()
     differences = (rows[..., 1:] - rows[..., :-1]).flatten(1)
     centred = differences - differences.median(1, keepdim=True).values
@@ -93,7 +94,10 @@ def estimate_sky_noise(images: Tensor) -> float:
 
 
 class InputScaling(nn.Module):
-    """Scales raw images, e-/s, (n, 1, height, width), to float32 of order one.
+    """Scales raw images, e-/s, (n, channels, height, width), to float32 of order one.
+
+    Of two channels the first, a residual, is scaled as asked for, and the second, an image, by an
+    asinh stretch of its own.
 
     Kinds:
         asinh: asinh(image / softening), less its mean, over its standard deviation, the same three
@@ -107,6 +111,7 @@ class InputScaling(nn.Module):
         softening: e-/s, of the asinh.
         mean, standard_deviation: of the stretched pixels of the train split.
         whitening: of the stretched images, where that is the kind.
+        beside: of the second channel, if images have two.
     """
 
     def __init__(
@@ -118,6 +123,7 @@ class InputScaling(nn.Module):
         mean: float = 0.0,
         standard_deviation: float = 1.0,
         whitening: Whitening | None = None,
+        beside: InputScaling | None = None,
     ) -> None:
         super().__init__()
         if kind not in get_args(ScalingKind):
@@ -131,19 +137,41 @@ class InputScaling(nn.Module):
         self.mean = mean
         self.standard_deviation = standard_deviation
         self.whitening = whitening
+        self.beside = beside
 
     def forward(self, images: Tensor) -> Tensor:
         """Scaled images, float32, of the same shape."""
         images = images.float()
+        if self.beside is not None:
+            first = self._scaled(images[:, :1])
+            return torch.cat([first, self.beside(images[:, 1:])], dim=1)
+        return self._scaled(images)
+
+    def _scaled(self, images: Tensor) -> Tensor:
         if self.kind == "min-max":
             low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
             return (images - low) / (high - low).clamp_min(torch.finfo(images.dtype).tiny)
         stretched = self.stretched(images)
         return stretched if self.whitening is None else self.whitening(stretched)
 
+    @property
+    def sky_noises(self) -> tuple[float, ...]:
+        """Standard deviation of the background in one pixel, by channel."""
+        return (self.sky_noise,) if self.beside is None else (self.sky_noise, self.beside.sky_noise)
+
     def stretched(self, images: Tensor) -> Tensor:
-        """The asinh of raw images, e-/s, standardised: what a whitening works on."""
-        return (torch.asinh(images.float() / self.softening) - self.mean) / self.standard_deviation
+        """The asinh of raw images, e-/s, standardised: what a whitening works on.
+
+        Of images with two channels, that of the first, shape (n, 1, height, width).
+        """
+        return (
+            torch.asinh(images[:, :1].float() / self.softening) - self.mean
+        ) / self.standard_deviation
+
+    @classmethod
+    def of_channels(cls, channels: int) -> InputScaling:
+        """A scaling of unit constants for images with one channel or two, to try an encoder by."""
+        return cls() if channels == 1 else cls(beside=cls())
 
     @classmethod
     def measure(
@@ -176,6 +204,16 @@ class InputScaling(nn.Module):
         images = torch.cat(collected)[:MEASURED_IMAGES].float()
         if not images.isfinite().all():
             raise DataError("Train images hold values that are not finite; see `lenssim verify`.")
+        scaling = cls._of_channel(images[:, :1], kind, softening, components)
+        if images.shape[1] > 1:
+            scaling.beside = cls._of_channel(images[:, 1:], "asinh", None, components)
+        return scaling
+
+    @classmethod
+    def _of_channel(
+        cls, images: Tensor, kind: ScalingKind, softening: float | None, components: int
+    ) -> InputScaling:
+        """The scaling of one channel, (n, 1, height, width); see `measure`."""
         sky_noise = estimate_sky_noise(images)
         peak = float(images.abs().amax((-2, -1)).median())
         softening = SOFTENING[kind] if softening is None else softening
@@ -198,13 +236,14 @@ class InputScaling(nn.Module):
 
     def to_dict(self) -> dict[str, Any]:
         """The kind and every number, for a YAML or JSON file; a whitening is tensors besides."""
-        return {
+        constants = {
             "kind": self.kind,
             "sky_noise": self.sky_noise,
             "softening": self.softening,
             "mean": self.mean,
             "standard_deviation": self.standard_deviation,
         }
+        return constants if self.beside is None else constants | {"beside": self.beside.to_dict()}
 
     @classmethod
     def from_dict(
@@ -216,7 +255,11 @@ class InputScaling(nn.Module):
             UsageError: if a constant is missing or unknown.
         """
         try:
-            return cls(**values, whitening=whitening)
+            given = dict(values)
+            beside = given.pop("beside", None)
+            if beside is not None:
+                given["beside"] = cls.from_dict(beside)
+            return cls(**given, whitening=whitening)
         except TypeError:
             raise UsageError(
                 f"An input scaling has {', '.join(cls().to_dict())}; this one has "

@@ -19,7 +19,7 @@ GROUP_CLASSES: tuple[ClassName, ...] = (*CLASSES, "unlabelled")
 
 ScalingKind = Literal["whitened", "asinh", "min-max"]
 
-InputKind = Literal["image", "residual"]
+InputKind = Literal["image", "residual", "both"]
 
 ScalingImages = Literal["labelled", "unlabelled", "all"]
 
@@ -72,7 +72,8 @@ class DataSettings(Settings):
     """What is read; auto is Zarr if the archive has it."""
     input: InputKind = "image"
     """What a model sees of an image: the image, or the residual of the smooth model that `lenssim
-    fit` fitted to it, in units of the noise."""
+    fit` fitted to it, in units of the noise; or both, as two channels, of which the residual is the
+    first: a residual alone does not tell where the arcs are."""
     scaling: ScalingKind = "whitened"
     """Input scaling."""
     scaling_images: ScalingImages = "all"
@@ -92,3 +93,8 @@ class DataSettings(Settings):
     def test_url(self) -> str:
         """Folder or URL of the archive to test on, or live:MODEL."""
         return self.test_archive or self.url
+
+    @property
+    def channels(self) -> int:
+        """Of what a model sees of an image."""
+        return 2 if self.input == "both" else 1

@@ -41,14 +41,26 @@ class Source(ABC):
         counts: images of each group.
         num_pix: pixels a side.
         columns: names of scalar columns that are read besides those of `COLUMN_TYPES`.
+        channels: of an image.
     """
 
     def __init__(
-        self, counts: Mapping[str, int], num_pix: int, columns: Sequence[str] = ()
+        self,
+        counts: Mapping[str, int],
+        num_pix: int,
+        columns: Sequence[str] = (),
+        channels: int = 1,
     ) -> None:
         self.counts = dict(counts)
         self.num_pix = num_pix
+        self.channels = channels
         self.column_types = COLUMN_TYPES | dict.fromkeys(columns, EXTRA_TYPE)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of an image that is read: (num_pix, num_pix), after the channels if there are several."""
+        size = (self.num_pix, self.num_pix)
+        return size if self.channels == 1 else (self.channels, *size)
 
     def may_lack(self, column: str) -> bool:
         """Whether a group may have no such column, whose values are NaN then."""
@@ -73,7 +85,8 @@ class Source(ABC):
             group: as in "train/cdm".
             start: first image.
             stop: where the range ends, excluded.
-            images: (stop - start, num_pix, num_pix), filled with e-/s.
+            images: (stop - start, *image_shape), filled with e-/s, or residuals in units of the
+                noise.
 
         Returns:
             The columns of `column_types`, each (stop - start,).

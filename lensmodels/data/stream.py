@@ -20,6 +20,7 @@ from lensmodels.data.assembly import (
     ImageBuffers,
     WindowMemory,
     executor,
+    with_channels,
 )
 from lensmodels.data.cache import CachedWindows, ImageCache
 from lensmodels.data.order import (
@@ -176,8 +177,8 @@ class BatchStream(EpochStream):
         self._given_rank = None if rank is None or ranks is None else (rank, ranks)
         longest = sum(sorted(len(piece) for piece in self._pieces)[-PIECES_PER_WINDOW:])
         self._longest_window = longest
-        self._window_buffers = ImageBuffers(longest, source.num_pix, kept=3)
-        self._batch_buffers = ImageBuffers(batch_size, source.num_pix, kept=2 * BATCHES_AHEAD)
+        self._window_buffers = ImageBuffers(longest, source.image_shape, kept=3)
+        self._batch_buffers = ImageBuffers(batch_size, source.image_shape, kept=2 * BATCHES_AHEAD)
 
     def __len__(self) -> int:
         """Batches in an epoch, for this rank."""
@@ -233,6 +234,6 @@ class BatchStream(EpochStream):
 
     def _batch_memory(self, count: int) -> Tensor:
         if self._pin:  # torch itself uses page-locked memory again
-            num_pix = self._source.num_pix
-            return torch.empty((count, 1, num_pix, num_pix), pin_memory=True)
-        return torch.from_numpy(self._batch_buffers.take(count))[:, None]
+            room = torch.empty((count, *self._source.image_shape), pin_memory=True)
+            return with_channels(room)
+        return with_channels(torch.from_numpy(self._batch_buffers.take(count)))

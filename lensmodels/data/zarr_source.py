@@ -184,7 +184,8 @@ class ZarrSource(Source):
         archive: that holds them.
         groups: names, as in "train/cdm".
         cache: folder for copies of what a remote archive sends; without one, it is fetched again.
-        pixels: what is read as the images: "image", or the "residual" of their fits.
+        pixels: what is read as the images: "image", the "residual" of their fits, or "both", as
+            two channels.
         columns: names of scalar columns that are read besides.
 
     Raises:
@@ -200,8 +201,10 @@ class ZarrSource(Source):
         columns: Sequence[str] = (),
     ) -> None:
         counts = {name: record.count for name in groups if (record := archive.manifest.group(name))}
-        super().__init__(counts, archive.manifest.model.num_pix, columns)
-        self._folder, self._pixels = (FITS if pixels == "residual" else IMAGES), pixels
+        channels = 2 if pixels == "both" else 1
+        super().__init__(counts, archive.manifest.model.num_pix, columns, channels)
+        self._folder = IMAGES if pixels == "image" else FITS
+        self._pixels = "image" if pixels == "image" else "residual"
         try:
             root = _root(archive, IMAGES, cache)
             holder = root if self._folder == IMAGES else _root(archive, self._folder, cache)
@@ -211,7 +214,7 @@ class ZarrSource(Source):
                     for column in self.column_types
                     if not self.may_lack(column) or f"{name}/{column}" in root
                 }
-                | {"image": _array(holder, name, pixels)}
+                | {"image": _array(holder, name, self._pixels)}
                 for name in groups
             }
         except ServerError as error:
@@ -231,18 +234,31 @@ class ZarrSource(Source):
         if archive.location.is_local:
             folder = Path(archive.location.path(self._folder))
             self._plain = {
-                name: PlainChunks.of(folder / name / pixels, arrays["image"])
+                name: PlainChunks.of(folder / name / self._pixels, arrays["image"])
                 for name, arrays in self._arrays.items()
             }
+        self._beside = ZarrSource(archive, groups, cache) if pixels == "both" else None
         self._columns: dict[str, Columns] = {}
         self._lock = threading.Lock()
 
     def edges(self, group: str) -> NDArray[np.int64]:
         """Where the chunks of a group begin, and its end."""
         count, chunk = self.counts[group], self._arrays[group]["image"].chunks[0]
-        return np.append(np.arange(0, count, chunk), count)
+        own = np.append(np.arange(0, count, chunk), count)
+        return own if self._beside is None else np.union1d(own, self._beside.edges(group))
 
     def _read(self, group: str, start: int, stop: int, images: Images) -> Columns:
+        if self._beside is not None:
+            residuals = np.empty_like(images[:, 0])
+            columns = self._read_one(group, start, stop, residuals)
+            beside = np.empty_like(residuals)
+            self._beside.read(group, start, stop, beside)
+            images[:, 0], images[:, 1] = residuals, beside
+            return columns
+        return self._read_one(group, start, stop, images)
+
+    def _read_one(self, group: str, start: int, stop: int, images: Images) -> Columns:
+        """Reads a range of the first channel, C-contiguous, and the columns."""
         plain = self._plain[group]
         if plain is not None:
             plain.read(start, stop, images)

@@ -49,22 +49,31 @@ RESERVED_ARGUMENTS = {
 
 
 class Encoder(nn.Module):
-    """A timm model that gives features, (n, 1, height, width) -> (n, num_features).
+    """A timm model that gives features, (n, channels, height, width) -> (n, num_features).
 
     Args:
         settings: which model.
         num_pix: side of the images in pixels; transformers need to know it.
+        channels: of the images.
         is_loaded: whether weights are loaded into it, so that pretrained ones are not fetched.
 
     Raises:
         UsageError: if timm has no such model, or it does not take the settings or the size.
     """
 
-    def __init__(self, settings: EncoderSettings, num_pix: int, *, is_loaded: bool = False) -> None:
+    def __init__(
+        self,
+        settings: EncoderSettings,
+        num_pix: int,
+        *,
+        channels: int = 1,
+        is_loaded: bool = False,
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.num_pix = num_pix
-        self.network = _timm_model(settings, num_pix, is_loaded=is_loaded)
+        self.channels = channels
+        self.network = _timm_model(settings, num_pix, channels, is_loaded=is_loaded)
         if settings.small_stem:
             _replace_stem(self.network, settings.name)
         if isinstance(self.network, ResNet):
@@ -127,7 +136,7 @@ class Encoder(nn.Module):
         Raises:
             UsageError: if the model gives no features of regions.
         """
-        blank = torch.zeros(1, 1, self.num_pix, self.num_pix)
+        blank = torch.zeros(1, self.channels, self.num_pix, self.num_pix)
         _, count, features = self._without_gradient(self.regions, blank).shape
         return int(count), int(features)
 
@@ -162,7 +171,7 @@ class Encoder(nn.Module):
         return features.shape[-1]
 
     def _features_of_blank(self, size: int) -> Any:
-        return self._without_gradient(self.network, torch.zeros(1, 1, size, size))
+        return self._without_gradient(self.network, torch.zeros(1, self.channels, size, size))
 
     def _without_gradient(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
         was_training = self.network.training
@@ -182,7 +191,9 @@ def _as_regions(features: Tensor, network: nn.Module) -> Tensor:
     return features.flatten(2).transpose(1, 2)
 
 
-def _timm_model(settings: EncoderSettings, num_pix: int, *, is_loaded: bool) -> nn.Module:
+def _timm_model(
+    settings: EncoderSettings, num_pix: int, channels: int, *, is_loaded: bool
+) -> nn.Module:
     name, named = NAMED.get(settings.name, (settings.name, {}))
     if not timm.is_model(name):
         similar = timm.list_models(f"*{name}*")[:5]
@@ -192,8 +203,8 @@ def _timm_model(settings: EncoderSettings, num_pix: int, *, is_loaded: bool) -> 
     reserved = sorted(RESERVED_ARGUMENTS & arguments.keys())
     if reserved:
         raise UsageError(
-            f"encoder.arguments.{reserved[0]} cannot be set: an encoder here has one channel and "
-            "one vector of features an image; leave it out."
+            f"encoder.arguments.{reserved[0]} cannot be set: an encoder here has the channels "
+            "of its input and one vector of features an image; leave it out."
         )
     pretrained = bool(arguments.pop("pretrained", False)) and not is_loaded
     if settings.patch_size is not None:
@@ -209,7 +220,7 @@ def _timm_model(settings: EncoderSettings, num_pix: int, *, is_loaded: bool) -> 
     for size in sizes:
         try:
             return timm.create_model(
-                name, pretrained=pretrained, num_classes=0, in_chans=1, **size, **arguments
+                name, pretrained=pretrained, num_classes=0, in_chans=channels, **size, **arguments
             )
         except MemoryError:
             raise

@@ -133,7 +133,7 @@ def check_prediction(
         raise UsageError("Name at least one file or archive to predict.")
     check_parquet(check_output(out, PREDICTION_SUFFIXES, is_prediction, overwrite))
     sources = [classify_input(given) for given in inputs]
-    if config.data.input == "residual" and any(
+    if config.data.input != "image" and any(
         source.kind is not InputKind.ARCHIVE for source in sources
     ):
         raise UsageError(

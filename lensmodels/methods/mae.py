@@ -37,6 +37,11 @@ class MAE(Pretraining):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
+        if self.encoder.channels > 1:
+            raise UsageError(
+                "MAE paints images of one channel: choose --input image or residual, or another "
+                "--method."
+            )
         network, self.patch = _small_patches(self.encoder)
         self.masked = MaskedVisionTransformerTIMM(
             network, weight_initialization="skip", pos_embed_initialization="skip"

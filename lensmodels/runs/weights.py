@@ -120,7 +120,7 @@ def load_encoder(run: Path, device: str | torch.device = "cpu") -> tuple[Encoder
     run = Path(run)
     config = require_encoder(run)
     assert config.measured is not None
-    encoder = Encoder(config.encoder, config.measured.num_pix, is_loaded=True)
+    encoder = _encoder_of(config, is_loaded=True)
     _load_weights(run / ENCODER, encoder.network, config)
     return encoder.to(device).eval(), load_scaling(run, config).to(device)
 
@@ -137,8 +137,18 @@ def build_model(
         is_loaded: whether weights are loaded into it, so that pretrained ones are not fetched.
     """
     assert config.measured is not None
-    encoder = Encoder(config.encoder, config.measured.num_pix, is_loaded=is_loaded)
+    encoder = _encoder_of(config, is_loaded=is_loaded)
     return LensModel(scaling, encoder, task)
+
+
+def _encoder_of(config: RunConfig, *, is_loaded: bool) -> Encoder:
+    assert config.measured is not None
+    return Encoder(
+        config.encoder,
+        config.measured.num_pix,
+        channels=config.data.channels,
+        is_loaded=is_loaded,
+    )
 
 
 def _save_weights(file: Path, module: nn.Module) -> None:

@@ -48,17 +48,17 @@ def probe_pretraining(config: RunConfig, data: LensDataModule) -> None:
     """
     method_name = METHOD_NAMES[config.method]
     with _isolated(config):
-        encoder = Encoder(config.encoder, data.num_pix)
+        encoder = Encoder(config.encoder, data.num_pix, channels=config.data.channels)
         method = PRETRAINING[config.method](
             encoder,
             config.pretrain_views,
-            InputScaling(),
+            InputScaling.of_channels(config.data.channels),
             config.pretrain,
             batch_size=config.data.batch_size,
             total_steps=1,
             seed=0,
         )
-        views = _blank_views(config.pretrain_views, data.num_pix)
+        views = _blank_views(config.pretrain_views, data.num_pix, config.data.channels)
         _check_views(encoder, views(1), method_name)
         _check_step(
             config,
@@ -75,8 +75,8 @@ def probe_finetuning(config: RunConfig, data: LensDataModule) -> None:
         UsageError: if the encoder does not take the views, or not the number of images in a step.
     """
     with _isolated(config):
-        encoder = Encoder(config.encoder, data.num_pix)
-        views = _blank_views(config.finetune_views, data.num_pix)
+        encoder = Encoder(config.encoder, data.num_pix, channels=config.data.channels)
+        views = _blank_views(config.finetune_views, data.num_pix, config.data.channels)
         _check_views(encoder, views(1), "the finetuning")
         encoder.train(not config.frozen)
         _check_step(
@@ -106,16 +106,19 @@ def images_in_step(config: RunConfig, count: int) -> int:
 def _blank_batch(count: int, data: LensDataModule) -> Batch:
     """So many images of noise alone, with what batches of the data have besides."""
     names = ["image"] if data.pairs is None else ["image", "second_image"]
-    images = {name: torch.randn(count, 1, data.num_pix, data.num_pix) for name in names}
+    images = {
+        name: torch.randn(count, data.settings.channels, data.num_pix, data.num_pix)
+        for name in names
+    }
     return images | {name: torch.zeros(count) for name in data.columns}
 
 
-def _blank_views(recipe: Recipe, num_pix: int) -> Callable[[int], list[Tensor]]:
+def _blank_views(recipe: Recipe, num_pix: int, channels: int) -> Callable[[int], list[Tensor]]:
     """A function from a number of images to their views, as a step draws them."""
-    views = Views(recipe, InputScaling())
+    views = Views(recipe, InputScaling.of_channels(channels))
 
     def draw(count: int) -> list[Tensor]:
-        images = torch.randn(count, 1, num_pix, num_pix)
+        images = torch.randn(count, channels, num_pix, num_pix)
         return views(images, Draws(0, count, images.device))
 
     return draw

@@ -114,7 +114,7 @@ def pretrain(config: RunConfig, run: Path) -> RunConfig:
         return config
     seed_weights(config, "pretrain")
     method = PRETRAINING[config.method](
-        Encoder(config.encoder, measured.num_pix),
+        Encoder(config.encoder, measured.num_pix, channels=config.data.channels),
         config.pretrain_views,
         scaling,
         config.pretrain,
@@ -218,6 +218,11 @@ def _load_start(
         raise UsageError(
             f"{start} holds the encoder {encoder.settings.name}, not {config.encoder.name} "
             "with these settings; leave --encoder out."
+        )
+    if encoder.channels != data.settings.channels:
+        raise UsageError(
+            f"{start} was pretrained on images of another number of channels: choose the --input "
+            f"that it had, {read_config(start).data.input}."
         )
     if encoder.num_pix != data.num_pix:
         raise UsageError(

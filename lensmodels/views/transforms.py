@@ -180,7 +180,8 @@ def draw_view(images: Tensor, settings: ViewSettings, draws: Draws, scaling: Inp
     if settings.blur[1]:
         images = blur(images, draws.uniform(*settings.blur)[:, 0])
     if settings.noise[1]:
-        level = draws.uniform(*settings.noise)[:, :, None, None] * scaling.sky_noise
+        unit = torch.tensor(scaling.sky_noises, device=images.device)[:, None, None]
+        level = draws.uniform(*settings.noise)[:, :, None, None] * unit
         images = images + level * draws.normal(images.shape[1:])
     if settings.angle:
         angle = torch.deg2rad(draws.uniform(-settings.angle, settings.angle)[:, 0])
@@ -311,7 +312,7 @@ def cut_window(images: Tensor, size: int, position: Tensor) -> Tensor:
     rows = (position[:, 0] * (height - size + 1)).long()[:, None] + span
     columns = (position[:, 1] * (width - size + 1)).long()[:, None] + span
     image = torch.arange(len(images), device=images.device)[:, None, None]
-    return images[:, 0][image, rows[:, :, None], columns[:, None, :]][:, None]
+    return images[image, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:

@@ -2,10 +2,13 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 import lenssim
-from lensmodels.data import DataSettings, LensDataModule
+from lensmodels.data import CLASSES, DataSettings, InputScaling, LensDataModule
+from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import DataError
+from lensmodels.views import Draws, Views, ViewSettings
 from lenssim.archive.manifest import SHARDS
 from lenssim.lens_fit.image_fit import FitSettings
 
@@ -32,6 +35,58 @@ def test_residuals_are_streamed_in_place_of_images(fitted):
     np.testing.assert_array_equal(batch["image"][:, 0].numpy(), expected)
     assert (batch["label"] == 0).all()
     assert data.contract.unit is None
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_residual_and_image_are_streamed_as_two_channels(fitted, cache):
+    lenssim.fit(fitted, settings=QUICK, splits=["train"])
+    settings = DataSettings(
+        url=str(fitted), input="both", batch_size=4, num_pix=16, cache=cache, workers=0
+    )
+    data = LensDataModule(settings)
+    data.setup()
+    archive = lenssim.open_archive(fitted)
+    for batch in data.stream("train", shuffle=True):
+        assert batch["image"].shape[1:] == (2, 16, 16)
+        for number, pair in enumerate(batch["image"].numpy()):
+            name = CLASSES[batch["label"][number]]
+            sample = int(batch["sample"][number])
+            residual = archive.fits("train", name)["residual"][sample].values
+            np.testing.assert_array_equal(pair[0], residual)
+            np.testing.assert_array_equal(
+                pair[1], archive.dataset("train", name)["image"][sample].values
+            )
+
+
+def test_each_channel_has_a_scaling_of_its_own():
+    generator = torch.Generator().manual_seed(0)
+    residual = torch.randn(64, 1, 16, 16, generator=generator)
+    image = 0.01 * torch.randn(64, 1, 16, 16, generator=generator)
+    image[:, :, 6:10, 6:10] += torch.rand(64, 1, 1, 1, generator=generator)
+    both = InputScaling.measure([{"image": torch.cat([residual, image], 1)}], components=8)
+    alone = [
+        InputScaling.measure([{"image": residual}], components=8),
+        InputScaling.measure([{"image": image}], "asinh"),
+    ]
+    scaled = both(torch.cat([residual, image], 1))
+    for channel, scaling in enumerate(alone):
+        own = (residual, image)[channel]
+        torch.testing.assert_close(scaled[:, channel : channel + 1], scaling(own))
+    again = InputScaling.from_dict(both.to_dict(), both.whitening)
+    assert torch.equal(again(torch.cat([residual, image], 1)), scaled)
+    assert both.sky_noises == (alone[0].sky_noise, alone[1].sky_noise)
+
+
+def test_views_and_encoders_take_two_channels():
+    scaling = InputScaling(sky_noise=1.0, beside=InputScaling(sky_noise=0.1))
+    view = ViewSettings(noise=(2.0, 2.0), angle=180, symmetry="any", window=12)
+    images = torch.zeros(256, 2, 16, 16)
+    [first] = Views([view], scaling)(images, Draws(0, 256, images.device))
+    spread = first.sinh().std((0, 2, 3))
+    torch.testing.assert_close(spread, torch.tensor([2.0, 0.2]), rtol=0.03, atol=0)
+    encoder = Encoder(EncoderSettings(name="test_resnet"), 16, channels=2).eval()
+    assert encoder(torch.zeros(1, 2, 16, 16)).shape == (1, encoder.num_features)
+    assert encoder.regions(torch.zeros(1, 2, 16, 16)).ndim == 3
 
 
 def test_shards_have_no_residuals(fitted):
