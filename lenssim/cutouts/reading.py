@@ -379,7 +379,11 @@ def _brightest(found: _Found) -> tuple[float, float]:
 
 
 def check_any(place: str, bad: NDArray[np.bool_]) -> None:
-    """Refuse an image of which every pixel is bad."""
+    """Refuse an image of which every pixel is bad.
+
+    Raises:
+        ImportFileError: naming the place.
+    """
     if bad.all():
         raise ImportFileError(f"{place} has no data: every pixel is NaN, a sentinel or masked.")
 
