@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lensmodels import training
-from lensmodels.data import GROUP_CLASSES, BatchStream, ClassName, DataSettings, InputScaling
+from lensmodels.data import GROUP_CLASSES, ClassName, DataSettings, InputScaling
+from lensmodels.data.archives import read_archive
 from lensmodels.data.datamodule import LensDataModule
+from lensmodels.data.stream import EpochStream
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import DataError, UsageError
 from lensmodels.model import LensModel
 from lensmodels.reporting.run_page import evaluate
 from lensmodels.runs import RunConfig
 from lensmodels.settings import config_from_options
-from lenssim.archive import open_archive
 
 
 def open_stream(
@@ -33,16 +34,17 @@ def open_stream(
     seed: int | None = 0,
     workers: int = 1,
     cache_dir: Path | None = None,
-) -> BatchStream:
+) -> EpochStream:
     """Batches of an archive; iterating over the stream is one epoch.
 
     Args:
-        url: folder or URL of an archive.
+        url: folder or URL of an archive; or live:MODEL, whose train images are simulated meanwhile
+            and are others in every epoch.
         split: "train" or "test".
         classes: substructure classes; all that the archive has if None.
         batch_size: images in a batch.
         seed: decides the order of every epoch; None keeps the archive's order.
-        workers: threads that read ahead.
+        workers: threads that read ahead, or processes that simulate.
         cache_dir: folder for copies of what a remote archive sends.
 
     Returns:
@@ -55,7 +57,7 @@ def open_stream(
     """
     if split not in ("train", "test"):
         raise UsageError(f"split = {split!r} must be train or test.")
-    manifest = open_archive(url).manifest
+    manifest = read_archive(url).manifest
     held = [name for name in GROUP_CLASSES if manifest.group(f"{split}/{name}")]
     if not held:
         raise DataError(f"{url} has no {split} split.")
@@ -70,8 +72,10 @@ def open_stream(
         cache_dir=cache_dir,
         num_pix=manifest.model.num_pix,
     )
-    data = LensDataModule(settings)
+    data = LensDataModule(settings, "train")
     data.setup()
+    if data.is_live and split == "train":
+        return data.train_dataloader()
     return data.stream("train" if split == "train" else "test", shuffle=seed is not None)
 
 

@@ -2,7 +2,8 @@
 
 Supervised by the simulator, which makes both images of a pair: `--data live:MODEL` does, and no
 telescope. The difference is in units of the noise, so that a bright arc weighs no more than a faint
-one. The noise of the twin cannot be told from the image: it stays in the loss, as about 1.
+one. The noise of both images is in it: about 2 of the loss, of which the half that is the twin's
+cannot be told from the image.
 """
 
 from __future__ import annotations

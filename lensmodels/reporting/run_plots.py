@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import lenssim
+from lensmodels.data.archives import read_archive
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.testing import Tested
 from lensmodels.reporting import plots, style
@@ -33,7 +34,7 @@ def residuals(
     The smooth lens is rendered again from the archive's specification and seed.
 
     Args:
-        url: of the archive.
+        url: of the archive, or live:MODEL.
         table: columns split, class and sample of its images, (k,).
         images: e-/s, (k, height, width).
 
@@ -41,7 +42,7 @@ def residuals(
         (k, height, width); None if the archive was imported, or this version of lenssim renders
         other images than it holds.
     """
-    manifest = lenssim.open_archive(url).manifest
+    manifest = read_archive(url).manifest
     if manifest.imported is not None:
         return None
     spec = manifest.specification()

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+import lensmodels
 import lenssim
 from lensmodels.data import DataSettings, LensDataModule
+from lensmodels.data import live_source as live_source_module
 from lensmodels.data.archives import read_archive
-from lensmodels.data.live_archive import check_live
+from lensmodels.data.live_archive import TEST, check_live
 from lensmodels.data.live_source import FIRST_SAMPLES
 from lensmodels.errors import UsageError
 from lensmodels.image_files.inputs import check_is_archive
@@ -121,6 +123,29 @@ def test_pairs_have_a_second_image_of_the_same_lens(open_live):
     batch = next(iter(open_live("train", pairs="source").train_dataloader()))
     assert batch["second_image"].shape == batch["image"].shape
     assert not torch.equal(batch["second_image"], batch["image"])
+
+
+def test_several_processes_of_a_training_share_batches_of_other_images(open_live, monkeypatch):
+    parts = []
+    for rank in range(2):
+        monkeypatch.setattr(live_source_module, "process_rank", lambda rank=rank: (rank, 2))
+        parts.append(images_of(open_live("train").train_dataloader()))
+    assert [len(part) for part in parts] == [6, 6]  # of 12 in an epoch
+    assert len(np.unique(np.concatenate(parts), axis=0)) == 12
+    with pytest.raises(UsageError, match="multiple of 2"):
+        list(open_live("train", batch_size=3).train_dataloader())
+
+
+def test_a_stream_of_the_python_interface_has_no_end(small_model):
+    stream = lensmodels.open_stream(f"live:{small_model}", batch_size=3, workers=0)
+    first, second = (next(iter(stream))["image"], next(iter(stream))["image"])
+    assert first.shape == (3, 1, NUM_PIX, NUM_PIX)
+    assert torch.equal(first, second)  # an epoch that was not taken to its end begins again
+    stream.set_epoch(7)
+    assert not torch.equal(next(iter(stream))["image"], first)
+    tested = lensmodels.open_stream(f"live:{small_model}", split="test", batch_size=3, workers=0)
+    assert len(tested) == TEST
+    stream.close()
 
 
 def test_closing_ends_the_simulation(open_live):

@@ -5,6 +5,8 @@ import pytest
 import zarr
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
+import lenssim
+from lensmodels.data import DataSettings, LensDataModule
 from lensmodels.data.shard_source import DamagedShardError, stored_columns
 from lensmodels.data.zarr_source import PlainChunks
 
@@ -37,6 +39,19 @@ def test_what_is_no_number_becomes_nan():
 def test_what_is_not_ours_is_refused(rows, problem):
     with pytest.raises(DamagedShardError, match=problem):
         stored_columns(rows, SAMPLES)
+
+
+def test_further_columns_are_those_of_the_archive_and_nan_if_it_has_none(either, archive):
+    settings = DataSettings(url=str(either), batch_size=5, workers=0, num_pix=16, cache="memory")
+    data = LensDataModule(settings, columns=("lens_theta_e", "source_x", "lens_slope"))
+    data.setup()
+    batch = next(iter(data.test_dataloader()))
+    expected = lenssim.open_archive(archive).dataset("test", "axion").isel(sample=slice(5))
+    for name in ("lens_theta_e", "source_x"):
+        np.testing.assert_array_equal(batch[name], expected[name].values.astype(np.float32))
+    assert batch["lens_slope"].isnan().all()
+    train = next(iter(data.train_dataloader()))  # from the cache
+    assert train["source_x"].isfinite().all()
 
 
 SHAPE = (19, 4, 4)

@@ -107,3 +107,11 @@ def test_residuals_are_noise_without_substructure_and_more_with_it(lenses):
 def test_other_images_than_the_archive_simulates_have_none(lenses):
     table = pd.DataFrame({"split": ["test"], "class": ["cdm"], "sample": [0], "label": [1]})
     assert residuals(str(lenses), table, np.ones((1, 64, 64), np.float32)) is None
+
+
+def test_images_of_a_simulator_have_residuals_too(small_model):
+    table = pd.DataFrame({"split": ["test"], "class": ["no_sub"], "sample": [1], "label": [2]})
+    spec = lenssim.load_spec(small_model)
+    simulation = lenssim.simulate(spec, "no_sub", 1, split="test")
+    beyond = residuals(f"live:{small_model}", table, simulation.image[None].astype(np.float32))
+    np.testing.assert_allclose(beyond[0], simulation.image - simulation.noise_free, atol=1e-3)
