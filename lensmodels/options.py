@@ -79,7 +79,7 @@ def _print_settings(context: click.Context, _: click.Parameter, is_given: bool) 
 CACHE_DIR = setting_option("data.cache_dir")
 
 RUN_OPTIONS: Sequence[Option] = (
-    setting_option("data.url", metavar="DIR_OR_URL"),
+    setting_option("data.url", metavar="DIR_OR_URL|live:MODEL"),
     click.option(
         "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run."
     ),

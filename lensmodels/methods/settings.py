@@ -195,7 +195,7 @@ ENTRIES = {
 """Methods of pretraining by name: one entry each."""
 
 PRETRAINING_DEFAULTS = {name: entry.defaults for name, entry in ENTRIES.items()}
-"""Settings of each self-supervised method where the user gives none."""
+"""Settings of each pretraining where the user gives none."""
 
 METHOD_NAMES = {"supervised": "Supervised"} | {name: each.title for name, each in ENTRIES.items()}
 """How each method is called in a sentence or a table."""
@@ -205,7 +205,7 @@ METHODS = tuple(METHOD_NAMES)
 
 
 def check_views(method: str, recipe: Recipe) -> None:
-    """Refuse a recipe that a self-supervised method cannot use.
+    """Refuse a recipe that a pretraining cannot use.
 
     Raises:
         UsageError: saying how many views the method compares.

@@ -66,7 +66,7 @@ class RunConfig(Settings):
     """Everything that decides what a run ends with."""
 
     method: str = Field(pattern="^(" + "|".join(METHODS) + ")$")
-    """supervised, or the self-supervised method of the pretraining."""
+    """supervised, or the method of the pretraining."""
     encoder: EncoderSettings = EncoderSettings()
     """Which encoder."""
     task: TaskSettings = TaskSettings()

@@ -1,7 +1,7 @@
 """The stages of a run, each of which can be stopped and resumed.
 
-A run pretrains an encoder without labels, where its method is a self-supervised one, and then
-finetunes it, with a head, on its task. Each stage keeps a checkpoint of its last epoch.
+A run pretrains an encoder, unless its method is supervised, and then finetunes it, with a head, on
+its task. Each stage keeps a checkpoint of its last epoch.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def train(
     moved: bool = False,
     tested: bool = False,
 ) -> RunConfig:
-    """Pretrains, if the method is self-supervised, and finetunes.
+    """Pretrains, unless the method is supervised, and finetunes.
 
     What all stages need is checked before the first.
 
