@@ -13,11 +13,12 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import AsinhNorm, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lenssim.archive import Archive, open_archive
+from lenssim.cutouts_preview import draw_cutouts
 from lenssim.errors import ArchiveError
 from lenssim.observation import pixel_noise
 from lenssim.plotting import RESIDUAL_RANGE, asinh_stretch, set_flux_ticks
@@ -41,13 +42,11 @@ _TITLES = {
     "axion": "axion vortex",
     "cdm": "CDM subhalos",
     "no_sub": "no substructure",
-    "unlabelled": "not labelled",
 }
 _SORTED_BY = {
     "axion": "axion_mass",
     "cdm": "substructure_snr",
     "no_sub": "sample",
-    "unlabelled": "sample",
 }
 _INK = "#e8e6e3"
 _PAPER = "#14141a"
@@ -156,6 +155,8 @@ def _examples(
 
 
 def _draw(archive: Archive, groups: list[tuple[Split, SubstructureClass]]) -> Figure:
+    if any(name == UNLABELLED for _, name in groups):
+        return draw_cutouts(archive)
     if archive.manifest.imported is not None:
         return _draw_imported(archive, groups)
     spec, seed = archive.spec, archive.manifest.seed
@@ -226,7 +227,8 @@ def _draw_imported(archive: Archive, groups: list[tuple[Split, SubstructureClass
                 sample = archive.load(dataset.isel(sample=int(index)))
                 axis = axes[place // 2, 2 * column + place % 2]
                 image = sample["image"].values
-                axis.imshow(image, "inferno", norm=_own_range(image, name), origin="lower")
+                limits = np.quantile(image, [0.01, 0.999])
+                axis.imshow(image, "inferno", vmin=limits[0], vmax=limits[1], origin="lower")
                 axis.text(
                     0.04, 0.95, _caption(sample, name), transform=axis.transAxes, va="top",
                     fontsize=8.5,
@@ -235,25 +237,9 @@ def _draw_imported(archive: Archive, groups: list[tuple[Split, SubstructureClass
             figure,
             axes,
             [name for _, name in groups],
-            _imported_title(archive),
+            f"{archive.manifest.name}, imported: each image in its own range, 1% to 99.9%",
         )
     return figure
-
-
-def _own_range(image: NDArray[Any], substructure_class: SubstructureClass) -> Normalize:
-    """Colours of an imported image: 1% to 99.9%, by asinh where a lens galaxy outshines arcs."""
-    low, high = np.quantile(image, [0.01, 0.999])
-    if substructure_class != UNLABELLED or not high > low:
-        return Normalize(low, high)
-    return AsinhNorm(linear_width=0.05 * (high - low), vmin=low, vmax=high)
-
-
-def _imported_title(archive: Archive) -> str:
-    imported = archive.manifest.imported
-    stretch = ""
-    if imported is not None and imported.cutouts is not None:
-        stretch = ", asinh stretch; north is up and east left where the files say so"
-    return f"{archive.manifest.name}, imported: each image in its own range, 1% to 99.9%{stretch}"
 
 
 def _panels(columns: int, *, extra_height: float, bottom: float) -> tuple[Figure, NDArray[Any]]:
@@ -290,8 +276,6 @@ def _caption(sample: xr.Dataset, substructure_class: SubstructureClass) -> str:
     """What tells one image from another of its class."""
     if substructure_class == "no_sub":
         return ""
-    if substructure_class == UNLABELLED:
-        return _position_caption(sample)
     snr = _snr(sample)
     if substructure_class == "cdm":
         subhalos = int(np.isfinite(sample["subhalo_mass"].values).sum())
@@ -301,14 +285,6 @@ def _caption(sample: xr.Dataset, substructure_class: SubstructureClass) -> str:
         return snr
     exponent = int(np.floor(np.log10(mass)))
     return rf"$m = {mass / 10.0**exponent:.1f}\times10^{{{exponent}}}$ eV" + f"\n{snr}"
-
-
-def _position_caption(sample: xr.Dataset) -> str:
-    """Where on the sky an imported image is, or its number where that is not known."""
-    ra, dec = float(sample["ra"]), float(sample["dec"])
-    if np.isfinite(ra) and np.isfinite(dec):
-        return f"{ra:.4f}, {dec:+.4f}"
-    return f"sample {int(sample['sample'])}"
 
 
 def _snr(sample: xr.Dataset) -> str:
