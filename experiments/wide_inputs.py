@@ -7,7 +7,10 @@ DIR is an archive of B-wide after `lenssim fit`, with 4,000 train and 1,000 test
     lenssim generate --model B-wide --train 4000 --test 1000 --refit-snr test --out DIR
     lenssim fit DIR
 
-A small ResNet is trained with all labels for 8 epochs. Columns of results/wide_inputs.parquet:
+A small ResNet is trained with all labels for 8 epochs. The row "bound" is what a classifier has at
+most that knows the pattern of the substructure (lensmodels/evaluation/detection_bound.py).
+
+Columns of results/wide_inputs.parquet:
     name      of the run, as in "both-asinh-0"
     input     image, residual of the smooth fit, or both as two channels
     scaling   of the image or the residual
@@ -28,9 +31,11 @@ import numpy as np
 
 from lensmodels import training
 from lensmodels.evaluation import score
+from lensmodels.evaluation.detection_bound import detection_bound
 from lensmodels.reporting.measurements import add_record, environment, read_records
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.settings import config_from_options
+from lenssim import open_archive
 from lenssim.storage.atomic import replacing
 
 RESULTS = Path(__file__).with_name("results")
@@ -74,6 +79,22 @@ def measured(url: str, kind: str, scaling: str, softening: int, seed: int) -> di
     return metrics
 
 
+def bound(url: str) -> list[dict[str, Any]]:
+    """The bound on the scores of an archive's test images."""
+    archive = open_archive(url)
+    snr = {
+        name: archive.dataset("test", name)["substructure_snr_refit"].values.astype(float)
+        for name in ("axion", "cdm")
+    }
+    return detection_bound(snr)
+
+
+def _macro(rows: list[dict[str, Any]]) -> float:
+    """Macro AUC of all images."""
+    [found] = (row["auc"] for row in rows if (row["above"], row["class"]) == (0.0, "all"))
+    return float(found)
+
+
 def page() -> str:
     """The table as Markdown: means over the seeds, and the spread between them."""
     rows = []
@@ -97,6 +118,9 @@ def page() -> str:
             spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
             cells.append(f"{np.mean(values):.3f}{spread}")
         rows.append([kind, f"{scaling}, {softening}", len(found), *cells])
+    if "bound" in records:
+        auc = {(row["above"], row["class"]): row["auc"] for row in records["bound"]["bound"]}
+        rows.append(["bound", "", "", *(f"{auc[key]:.3f}" for key in SHOWN)])
     headings = ["input", "scaling, softening", "runs"]
     headings += [
         f"{'macro AUC' if name == 'all' else f'{name} against no_sub'}"
@@ -107,7 +131,8 @@ def page() -> str:
         "# Inputs of a network for B-wide\n\nA small ResNet (370,000 weights), 4,000 labelled "
         f"images a class less 5% for validation, {EPOCHS} epochs; 1,000 test images a class. Mean "
         "over runs that differ in their seed, and the standard deviation between them. Of two "
-        "channels, the scaling is that of the residual; the image has an asinh stretch. By "
+        "channels, the scaling is that of the residual; the image has an asinh stretch. The bound "
+        "is what a classifier has at most that knows the pattern of each image's substructure. By "
         "`python experiments/wide_inputs.py`.\n\n" + markdown_table(headings, rows) + "\n"
     )
 
@@ -118,6 +143,9 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
     where = environment(["torch", "timm", "lightning"])
+    limit = bound(options.data)
+    columns = {"input": "bound", "scaling": "", "seed": -1, "score": _macro(limit)}
+    add_record(TABLE, "bound", columns, {"environment": where, "bound": limit})
     for seed in options.seeds:
         for kind, scaling, softening in reversed(INPUTS):
             name = f"{kind}-{scaling}-{seed}"

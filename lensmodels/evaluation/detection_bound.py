@@ -1,0 +1,73 @@
+"""An upper bound on the scores that any classifier can have, from the refit S/N of the images.
+
+Substructure whose pattern in the image is known beforehand, up to what a refit of the smooth lens
+takes out, is found by the projection of the image on that pattern: a normal deviate of unit width
+whose mean is the refit S/N where the substructure is there, and 0 where it is not (Neyman and
+Pearson 1933). A classifier does not know the pattern. One that is told it cannot do worse, so that
+the best score with this help bounds all scores without it. For images without substructure a
+pattern is drawn as for the others, so that the help itself tells nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmodels.evaluation.summary import SNR_LIMITS
+from lensmodels.statistics.auc import macro_auc
+
+FloatArray = NDArray[np.float64]
+
+DRAWS = 100_000
+"""Images of each class, whose scores are then right to 0.001."""
+
+
+def detection_bound(
+    snr: Mapping[str, FloatArray], *, draws: int = DRAWS, seed: int = 0
+) -> list[dict[str, Any]]:
+    """AUC that no classifier exceeds, above each of `SNR_LIMITS`.
+
+    Patterns of different classes are taken as orthogonal, which makes the bound a little too high
+    where they are alike.
+
+    Args:
+        snr: refit S/N of images with substructure, by class, each (n,).
+        draws: images of each class that are simulated as numbers.
+        seed: of these.
+
+    Returns:
+        Entries as of `summary.auc_above_snr`, without interval and count: above, class, auc. Each
+        class is against no_sub, "all" is the macro AUC.
+    """
+    generator = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for limit in SNR_LIMITS:
+        above = {name: values[values > limit] for name, values in snr.items()}
+        if not all(len(values) for values in above.values()):
+            continue
+        # log likelihood ratio of each class to no_sub, of images of each class, no_sub the last
+        ratios = np.zeros((len(above) + 1, draws, len(above) + 1))
+        for column, values in enumerate(above.values()):
+            strength = generator.choice(values, (len(above) + 1, draws))
+            measured = generator.standard_normal(strength.shape)
+            measured[column] += strength[column]
+            ratios[:, :, column] = strength * measured - 0.5 * strength**2
+        for column, name in enumerate(above):
+            pair = ratios[[column, -1], :, column]
+            rows.append({"above": limit, "class": name, "auc": _auc(*pair)})
+        if len(above) > 1:
+            likelihoods = np.exp(ratios - ratios.max(axis=2, keepdims=True))
+            probabilities = likelihoods / likelihoods.sum(axis=2, keepdims=True)
+            labels = np.repeat(np.arange(len(above) + 1), draws)
+            score = macro_auc(labels, probabilities.reshape(len(labels), -1))
+            rows.append({"above": limit, "class": "all", "auc": score})
+    return rows
+
+
+def _auc(positive: FloatArray, negative: FloatArray) -> float:
+    """Probability that a positive one is larger than a negative one."""
+    below = np.searchsorted(np.sort(negative), positive)
+    return float(below.mean() / len(negative))
