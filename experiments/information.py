@@ -226,7 +226,7 @@ def measure(model: str, systems: int, limits: int) -> dict[str, object]:
     grid = np.arange(prior[0], prior[1] + 1e-9, STEP_OF_GRID)
     hard = grid[grid > HARD_FROM - 1e-9]
     angles = np.arange(ANGLES) * np.pi / ANGLES
-    limits: dict[str, list[list[float]]] = {free: [] for free in FREE}
+    found: dict[str, list[list[float]]] = {free: [] for free in FREE}
     errors: list[FloatArray] = []
     for index in range(systems):
         drawn = draw_system(
@@ -234,7 +234,7 @@ def measure(model: str, systems: int, limits: int) -> dict[str, object]:
         )
         entry = [bounds(with_log_mass(drawn, log_mass), spec) for log_mass in grid]
         for free in FREE:
-            limits[free].append([values[free] for values in entry])
+            found[free].append([values[free] for values in entry])
         if index < limits:
             hypotheses = Hypotheses.of(drawn, spec, hard, angles)
             errors.append(hypotheses.squared_errors(np.random.default_rng(index), FAVOURS))
@@ -246,7 +246,7 @@ def measure(model: str, systems: int, limits: int) -> dict[str, object]:
         "systems_of_the_limit": limits,
         "log10_mass": grid.tolist(),
     }
-    medians = {free: np.median(np.array(values), axis=0) for free, values in limits.items()}
+    medians = {free: np.median(np.array(values), axis=0) for free, values in found.items()}
     for free, median in medians.items():
         result[free] = {"bound": median.tolist()}
     bound = medians["data_set"]

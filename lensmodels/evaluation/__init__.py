@@ -7,6 +7,7 @@ held_out      what a run keeps of its validation images
 image_scores  numbers that tell images of another kind
 fit_scores    reduced chi-square of smooth fits
 out_of_distribution   novelty: whether an image is of the kind that was trained on
+posterior     ranks and TARP coverage of posteriors
 calibration   temperature, prediction sets and intervals
 kept_tensors  files that belong to the model of a run
 inference     running a model over images

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lensmodels.data import CLASSES, ClassName
 from lensmodels.evaluation import metrics
+from lensmodels.evaluation.posterior import central_coverage, has_posterior, posterior_metrics
 from lensmodels.statistics import bootstrap
 from lensmodels.statistics.auc import macro_mean, one_vs_rest_auc
 from lensmodels.tasks import TaskName
@@ -267,6 +268,9 @@ def _axion_mass(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any
             "observed": coverage.observed.tolist(),
             "pull": coverage.pull,
         }
+    posterior = posterior_metrics(table) if has_posterior(table) else None
+    if covered is not None and posterior is not None:
+        covered["observed"] = central_coverage(table).tolist()
     names = ("rmse_dex", "mae_dex", "bias_dex")
     overall = _errors(true, error)
     del overall["count"]  # is n_test
@@ -291,6 +295,7 @@ def _axion_mass(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any
             for part in metrics.mass_bins(true)
         ],
         "coverage": covered,
+        "posterior": posterior,
     }
 
 

@@ -246,7 +246,10 @@ def _run(
             on_device = images.to(device, non_blocking=True)
             features = model.embed(on_device)
             columns = _columns(batch, data.groups)
-            columns |= calibration.predictions(model.task, model.head(features))
+            outputs = model.head(features)
+            columns |= calibration.predictions(model.task, outputs)
+            for name, values in model.task.diagnostics(outputs, batch).items():
+                columns[name] = values.cpu().numpy()
             fitted = fits.of(_groups(batch, data.groups), batch["sample"].tolist())
             columns |= novelty.columns(on_device, features, fitted, contradicted=bool(differences))
             columns["warnings"] = _warnings(guard, data, batch, differences)

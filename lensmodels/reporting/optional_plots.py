@@ -45,6 +45,12 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "Whether stated probabilities are right: on the diagonal, an event is as frequent as "
         "stated; below it, less frequent. With 95% intervals.",
     ),
+    "posterior_ranks": (
+        "Is the posterior right?",
+        "Left, simulation-based calibration: ranks of the true masses in their posteriors, even "
+        "where these are right (grey: 95% of even bins); high at both ends, they are too narrow; "
+        "on one side, biased. Right, the same by TARP, which compares the truth with references.",
+    ),
     "embedding": (
         "Embedding",
         "The encoder's features of test images, laid out so that neighbours stay neighbours. "

@@ -68,6 +68,7 @@ def write_report(run: Path) -> Path:
         sentences=[
             *sentences.sentences(metrics, limit),
             *sentences.unknown_sentences(metrics),
+            *sentences.posterior_sentences(metrics),
             *sentences.calibration_sentences(metrics),
             *sentences.novelty_sentences(metrics),
             *sentences.warning_sentences(evaluated.predictions),

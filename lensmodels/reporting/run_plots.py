@@ -107,6 +107,8 @@ def draw_plots(run: Path, tested: Tested, metrics: Mapping[str, Any]) -> None:
             add("rmse_by_mass", lambda: plots.draw_rmse_by_mass(measured, limit))
             if metrics["coverage"] is not None:
                 add("calibration", lambda: plots.draw_coverage(metrics))
+            if metrics.get("posterior") is not None:
+                add("posterior_ranks", lambda: plots.draw_posterior_ranks(metrics))
         add("embedding", lambda: _draw_embedding(tested))
         if len(tested.worst):
             worst = table.iloc[tested.worst]

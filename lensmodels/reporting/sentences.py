@@ -155,6 +155,33 @@ def _axion_mass(metrics: Metrics, limit: InformationLimit | None) -> list[Senten
     return _with_warnings(text, warnings)
 
 
+_MIN_P_VALUE = 0.01
+"""Below it, ranks are not called even."""
+
+
+def posterior_sentences(metrics: Metrics) -> list[Sentence]:
+    """Whether the posteriors of the axion mass are right; nothing for other heads."""
+    found = metrics.get("posterior")
+    if found is None:
+        return []
+    text = (
+        f"The posterior's standard deviation is {found['sigma_rms']:.3f} dex (root mean square), "
+        f"and the error of its mean {metrics['rmse_dex']:.3f} dex: the same where it is right."
+    )
+    values = {"simulation-based calibration": "rank_p_value", "TARP": "tarp_p_value"}
+    wrong = [name for name, key in values.items() if found[key] < _MIN_P_VALUE]
+    if not wrong:
+        return [Sentence(f"{text} Ranks and TARP coverage are even within the noise.")]
+    return [
+        Sentence(text),
+        Sentence(
+            f"The posteriors are not right by {' and '.join(wrong)} (p < {_MIN_P_VALUE}): see the "
+            "plot of the ranks.",
+            is_warning=True,
+        ),
+    ]
+
+
 def _bias_sentence(metrics: Metrics) -> str:
     """The mean error, and how it depends on the mass."""
     ends = metrics["ci95"]["bias_dex"]

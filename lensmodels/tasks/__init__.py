@@ -4,6 +4,7 @@ settings         which task, and what it needs of images
 choice           the task that settings name
 base             what a task has to say
 classification   which substructure class
+axion_mass_posterior   the posterior of the same, a mixture of normal distributions
 axion_mass       log10 of the axion mass in eV, and the quadrupole of the vortex
 """
 

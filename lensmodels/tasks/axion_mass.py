@@ -87,7 +87,7 @@ class AxionMass(Task):
         """
         collected, count = [], 0
         for batch in batches:
-            collected.append(_log_mass(batch))
+            collected.append(log_mass_of(batch))
             if settings.quadrupole and not _vortices(batch).isfinite().all():
                 raise DataError(
                     "The archive does not say how long its vortices are and how they lie; leave "
@@ -103,7 +103,7 @@ class AxionMass(Task):
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Huber's loss, or the negative log likelihood of a normal distribution, standardised."""
-        target = ((_log_mass(batch) - self.mean) / self.standard_deviation).to(outputs.dtype)
+        target = ((log_mass_of(batch) - self.mean) / self.standard_deviation).to(outputs.dtype)
         if self.settings.loss == "huber":
             return functional.huber_loss(outputs[:, 0], target)
         return functional.gaussian_nll_loss(outputs[:, 0], target, _log_variance(outputs).exp())
@@ -124,7 +124,7 @@ class AxionMass(Task):
 
     def score(self, outputs: Tensor, batch: Batch) -> dict[str, float]:
         """val_rmse_dex."""
-        error = self.predictions(outputs)["log10_mass"] - _log_mass(batch)
+        error = self.predictions(outputs)["log10_mass"] - log_mass_of(batch)
         return {"val_rmse_dex": float(error.square().mean().sqrt())}
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,7 +133,8 @@ class AxionMass(Task):
         return super().to_dict() | constants
 
 
-def _log_mass(batch: Mapping[str, Tensor]) -> Tensor:
+def log_mass_of(batch: Mapping[str, Tensor]) -> Tensor:
+    """True log10(m / eV) of the images of a batch, (n,)."""
     return batch["axion_mass"].log10()
 
 

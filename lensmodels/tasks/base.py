@@ -59,6 +59,10 @@ class Task(ABC):
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """Columns of predictions, each (n,)."""
 
+    def diagnostics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Further columns of a test, which need the truth, each (n,); none by default."""
+        return {}
+
     @abstractmethod
     def score(self, outputs: Tensor, batch: Batch) -> dict[str, float]:
         """The score that validation shows, by its name in the log."""

@@ -27,9 +27,23 @@ class TaskSettings(Settings):
     three for the classification, all if not given; axion for the axion mass."""
     loss: Literal["huber", "gaussian-nll"] = "huber"
     """Loss of the axion mass; gaussian-nll also predicts an uncertainty."""
+    head: Literal["point", "posterior"] = "point"
+    """What is learned of the axion mass: point, an estimate; posterior, its distribution given the
+    image, a mixture of normal distributions, with mean, standard deviation and quantiles."""
+    components: int = Field(5, ge=1)
+    """Normal distributions in the posterior of the axion mass."""
     quadrupole: float = Field(0.0, ge=0)
     """Weight of a second target while the axion mass is learned, the quadrupole of the vortex (see
     `tasks.quadrupole`); 0 for none."""
+
+    @field_validator("head")
+    @classmethod
+    def _of_the_mass(cls, head: str, info: ValidationInfo) -> str:
+        if head == "posterior" and info.data.get("name") != "axion-mass":
+            raise ValueError("a posterior is of the axion mass; choose --task axion-mass")
+        if head == "posterior" and info.data.get("loss") != "huber":
+            raise ValueError("a posterior has a loss of its own; leave --loss out")
+        return head
 
     @field_validator("classes")
     @classmethod

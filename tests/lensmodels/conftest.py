@@ -15,7 +15,7 @@ from lensmodels.encoders import EncoderSettings
 from lensmodels.methods import StageSettings
 from lensmodels.reporting.plots import images as image_plots
 from lensmodels.runs import Measured, RunConfig, build_model, save_model
-from lensmodels.tasks import AxionMass, Classification, TaskSettings
+from lensmodels.tasks import TaskSettings, task_from_dict
 from lensmodels.views import default_recipe
 from lenssim.configuration.yaml_reading import format_yaml
 from lenssim.spec import load_spec
@@ -115,6 +115,7 @@ def make_run(tmp_path_factory, lenses):
         task="classification",
         *,
         loss="huber",
+        head="point",
         data=None,
         name=None,
         seed=0,
@@ -122,8 +123,8 @@ def make_run(tmp_path_factory, lenses):
         **settings,
     ):
         torch.manual_seed(seed)
-        chosen = TaskSettings(name=task, loss=loss)
-        head = Classification(chosen) if task == "classification" else AxionMass(chosen)
+        chosen = TaskSettings(name=task, loss=loss, head=head)
+        learned = task_from_dict({"settings": chosen.model_dump()})
         scaling = InputScaling(sky_noise=0.02, softening=0.1, mean=0.3, standard_deviation=1.2)
         config = RunConfig(
             method="supervised",
@@ -136,14 +137,14 @@ def make_run(tmp_path_factory, lenses):
             measured=Measured(
                 num_pix=64,
                 scaling=scaling.to_dict(),
-                task=head.to_dict(),
+                task=learned.to_dict(),
                 sizes={"train": 114, "labelled": 114, "validation": 6, "test": 24},
                 contract=contract,
             ),
             **settings,
         )
         run = tmp_path_factory.mktemp("runs") / (name or task)
-        save_model(run, build_model(config, head, scaling), config)
+        save_model(run, build_model(config, learned, scaling), config)
         return run
 
     return make

@@ -11,6 +11,7 @@ axes             tick labels, legends and error bars that they share
 from lensmodels.reporting.plots.axes import plain_ticks
 from lensmodels.reporting.plots.axion_mass import (
     draw_coverage,
+    draw_posterior_ranks,
     draw_predicted_mass,
     draw_rmse_by_mass,
     predicted_mass_panel,
@@ -32,6 +33,7 @@ __all__ = [
     "draw_coverage",
     "draw_embedding",
     "draw_mistakes",
+    "draw_posterior_ranks",
     "draw_predicted_mass",
     "draw_reliability",
     "draw_rmse_by_mass",

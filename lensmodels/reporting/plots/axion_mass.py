@@ -11,6 +11,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
+from scipy.stats import binom
 
 from lensmodels.evaluation.information import InformationLimit
 from lensmodels.evaluation.summary import true_log_mass
@@ -45,6 +46,29 @@ def draw_coverage(metrics: Metrics) -> Figure:
         axis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("stated probability of the interval")
     axes.set_ylabel("share of true masses inside")
+    return figure
+
+
+def draw_posterior_ranks(metrics: Metrics) -> Figure:
+    """Ranks of the true masses in their posteriors, and the coverage by TARP."""
+    found, count = metrics["posterior"], metrics["n_test"]
+    figure = style.new_figure(8.0, 4.0)
+    left, right = figure.subplots(1, 2)
+    ranks = np.array(found["ranks"])
+    bins = len(ranks)
+    edges = np.linspace(0, 1, bins + 1)
+    low, high = binom.interval(0.95, count, 1 / bins)
+    left.axhspan(low, high, color=style.QUIET, alpha=0.25, linewidth=0)
+    left.stairs(ranks, edges, color=style.ACCENT, linewidth=1.6)
+    left.set(xlim=(0, 1), ylim=(0, 1.15 * max(high, ranks.max())))
+    left.set_xlabel("posterior probability of a lower mass than the true one")
+    left.set_ylabel("images")
+    tarp = found["tarp"]
+    draw_calibration(right, np.array(tarp["nominal"]), np.array(tarp["observed"]), count)
+    for axis in (right.xaxis, right.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    right.set_xlabel("credibility (TARP)")
+    right.set_ylabel("share of true masses inside")
     return figure
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 import lenssim
 from lensmodels.errors import DataError, LensmodelsError, UsageError
 from lensmodels.evaluation.requests import evaluation_folder
-from lensmodels.evaluation.testing import _Worst
+from lensmodels.evaluation.testing import _Worst, score
 from lensmodels.reporting.comparison_page import compare
 from lensmodels.reporting.run_page import evaluate
 from lensmodels.runs import load_model
@@ -73,6 +73,20 @@ def test_the_mass_is_predicted_with_its_uncertainty(weighed):
     assert found["coverage"]["pull"] == pytest.approx(
         np.sqrt(np.mean((error / table["log10_mass_sigma"]) ** 2))
     )
+
+
+def test_a_posterior_is_tested_by_the_ranks_of_the_true_masses(make_run):
+    run = make_run("axion-mass", head="posterior", name="posterior")
+    tested, found = score(run)
+    table = pd.read_csv(run / "predictions.csv")
+    ends = table[["log10_mass_q05", "log10_mass_q50", "log10_mass_q95"]].to_numpy()
+    assert (np.diff(ends) > 0).all()
+    true = np.log10(table["axion_mass"])
+    assert ((true < table["log10_mass_q50"]) == (table["log10_mass_rank"] < 0.5)).all()
+    inside = (ends[:, 0] < true) & (true < ends[:, 2])
+    levels = dict(zip(found["coverage"]["nominal"], found["coverage"]["observed"], strict=True))
+    assert levels[0.9] == inside.mean()
+    assert sum(found["posterior"]["ranks"]) == len(tested.table) == 8
 
 
 def test_a_test_with_the_mean_over_symmetries_says_so(classified, tmp_path):

@@ -295,3 +295,15 @@ def test_colours_of_classes_differ_in_brightness_or_hue():
     for number, one in enumerate(colours):
         for other in colours[:number]:
             assert np.linalg.norm(np.subtract(one, other)) > 0.3
+
+
+def test_ranks_of_posteriors_are_drawn_as_they_were_counted():
+    ranks = [*range(10, 30)]
+    nominal = np.linspace(0.1, 0.9, 9)
+    tarp = {"nominal": nominal.tolist(), "observed": (nominal**2).tolist()}
+    metrics = {"n_test": sum(ranks), "posterior": {"ranks": ranks, "tarp": tarp}}
+    left, right = plots.draw_posterior_ranks(metrics).axes
+    (drawn,) = [patch for patch in left.patches if hasattr(patch, "get_data")]
+    assert drawn.get_data().values.tolist() == ranks
+    observed = [line.get_ydata() for line in right.lines if len(line.get_xdata()) == 9]
+    assert any(np.allclose(values, nominal**2) for values in observed)

@@ -3,7 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from lensmodels.reporting.sentences import score_sentence, sentences, warning_sentences
+from lensmodels.reporting.sentences import (
+    calibration_sentences,
+    novelty_sentences,
+    posterior_sentences,
+    score_sentence,
+    sentences,
+    warning_sentences,
+)
 
 
 def test_score_with_its_interval():
@@ -65,3 +72,46 @@ def test_images_unlike_the_training_set_are_counted_with_the_most_frequent_reaso
     assert warning.text.startswith("3 of 5 test images are unlike the training set")
     assert warning_sentences(pd.DataFrame({"warnings": [np.nan, np.nan]})) == []
     assert warning_sentences(pd.DataFrame({"label": [0]})) == []
+
+
+def posterior_of(rank_p_value, tarp_p_value):
+    """Metrics of posteriors as wide as their errors."""
+    found = {"sigma_rms": 0.31, "rank_p_value": rank_p_value, "tarp_p_value": tarp_p_value}
+    return {"task": "axion-mass", "rmse_dex": 0.312, "posterior": found}
+
+
+def test_posterior_that_is_right_is_said_to_be():
+    (sentence,) = posterior_sentences(posterior_of(0.4, 0.7))
+    assert "0.310 dex" in sentence.text and "0.312 dex" in sentence.text
+    assert sentence.text.endswith("even within the noise.") and not sentence.is_warning
+
+
+def test_posterior_that_is_not_right_is_a_warning_that_names_the_test():
+    _, warning = posterior_sentences(posterior_of(1e-5, 0.7))
+    assert warning.is_warning
+    assert "simulation-based calibration (p" in warning.text and "TARP" not in warning.text
+    assert posterior_sentences({"posterior": None}) == []
+
+
+def test_calibration_of_classes_in_a_sentence():
+    metrics = {"task": "classification", "n_test": 200, "expected_calibration_error": 0.006}
+    metrics["calibration"] = {
+        "validation_images": 450,
+        "temperature": 0.64,
+        "expected_calibration_error_before": 0.058,
+        "coverage": 0.905,
+        "set_sizes": {"0": 10, "1": 150, "2": 40, "3": 0},
+    }
+    (sentence,) = calibration_sentences(metrics)
+    for text in ("temperature of 0.64", "from 0.058 to 0.006", "90.5% of the test", "75% of them"):
+        assert text in sentence.text
+
+
+def test_many_images_outside_at_home_are_a_warning():
+    metrics = {"n_test": 1000, "in_distribution": {"outside": 3, "share_outside": 0.003}}
+    (sentence,) = novelty_sentences(metrics)
+    assert sentence.text.startswith("3 of 1,000 test images (0.3%) are outside")
+    assert not sentence.is_warning
+    metrics["in_distribution"] = {"outside": 30, "share_outside": 0.03}
+    assert novelty_sentences(metrics)[0].is_warning
+    assert novelty_sentences({"in_distribution": None}) == []
