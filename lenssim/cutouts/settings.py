@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lenssim.errors import UsageError
-from lenssim.spec import Specification
+
+if TYPE_CHECKING:
+    from lenssim.spec import Specification
 
 PIXEL_SCALE_TOLERANCE = 0.03
 """Relative difference of pixel scales that is accepted: Euclid's 0.1 arcsec are called 0.101."""
