@@ -159,9 +159,14 @@ def main() -> None:
                 "score": metrics["macro_auc"],
             }
             add_record(TABLE, name, columns, {"environment": where, "metrics": metrics})
-            with replacing(PAGE) as scratch:
-                scratch.write_text(page())
+            _write_page()
+    _write_page()
     print(page())
+
+
+def _write_page() -> None:
+    with replacing(PAGE) as scratch:
+        scratch.write_text(page())
 
 
 if __name__ == "__main__":
