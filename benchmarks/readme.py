@@ -29,18 +29,21 @@ def figures(name: str) -> Any:
 
 
 def simulator() -> str:
-    """Error of the fast engine, and its speed beside lenstronomy's at that error."""
+    """Error of the fast engine, and its speed beside lenstronomy's at that error, by class."""
     speed = {(row["model"], row["class"]): row for row in figures("generation")["equal_error"]}
-    rows = []
+    rows: dict[str, list[dict[str, Any]]] = {}
     for row in figures("accuracy"):
         key = row["model"], row["class"]
         if key in speed:
-            error = f"{row['fast']['median']:.2f} / {row['fast']['p99']:.2f}"
-            subsamples = speed[key]["subsamples"]
-            ratio = speed[key]["lenstronomy"] / speed[key]["fast"]
-            rows.append([*key, error, f"{subsamples}x{subsamples}", f"{ratio:.0f}x"])
-    headings = ["model", "class", "error of lenssim", "lenstronomy needs", "speed against it"]
-    return markdown_table(headings, rows)
+            rows.setdefault(row["model"], []).append(row["fast"] | {"speed": speed[key]})
+
+    def cells(values: list[dict[str, Any]]) -> list[str]:
+        errors = (" / ".join(f"{each[name]:.2f}" for each in values) for name in ("median", "p99"))
+        ratios = (each["speed"]["lenstronomy"] / each["speed"]["fast"] for each in values)
+        return [*errors, " / ".join(f"{ratio:.0f}x" for ratio in ratios)]
+
+    headings = ["model", "median error", "99th percentile", "speed against lenstronomy"]
+    return markdown_table(headings, [[model, *cells(values)] for model, values in rows.items()])
 
 
 def archives() -> str:
