@@ -143,8 +143,8 @@ class InputScaling(nn.Module):
         """Scaled images, float32, of the same shape."""
         images = images.float()
         if self.beside is not None:
-            first = self._scaled(images[:, :1])
-            return torch.cat([first, self.beside(images[:, 1:])], dim=1)
+            first = self._scaled(images[..., :1, :, :])
+            return torch.cat([first, self.beside(images[..., 1:, :, :])], dim=-3)
         return self._scaled(images)
 
     def _scaled(self, images: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class InputScaling(nn.Module):
         Of images with two channels, that of the first, shape (n, 1, height, width).
         """
         return (
-            torch.asinh(images[:, :1].float() / self.softening) - self.mean
+            torch.asinh(images[..., :1, :, :].float() / self.softening) - self.mean
         ) / self.standard_deviation
 
     @classmethod

@@ -55,6 +55,7 @@ def test_a_batch_holds_what_the_archive_holds(either, archive):
             "label": torch.int64,
             "axion_mass": torch.float64,
             "substructure_snr": torch.float32,
+            "substructure_snr_refit": torch.float32,
             "vortex_length": torch.float32,
             "vortex_angle": torch.float32,
             "sample": torch.int64,
@@ -65,7 +66,7 @@ def test_a_batch_holds_what_the_archive_holds(either, archive):
             np.testing.assert_array_equal(batch["image"][number, 0], row["image"])
             for name in ("label", "axion_mass", "substructure_snr"):
                 np.testing.assert_array_equal(batch[name][number], row[name])
-            for name in ("vortex_length", "vortex_angle"):
+            for name in ("substructure_snr_refit", "vortex_length", "vortex_angle"):
                 expected = np.float32(row[name]) if name in row else np.nan
                 np.testing.assert_array_equal(batch[name][number], expected)
             seen += 1
@@ -249,7 +250,7 @@ def test_a_set_smaller_than_a_batch_is_one_step(archive):
 
 
 def test_memory_comes_back_when_its_last_view_is_gone():
-    buffers = ImageBuffers(4, 2, kept=1)
+    buffers = ImageBuffers(4, (2, 2), kept=1)
     first = buffers.take(3)
     address = first.ctypes.data
     view = torch.from_numpy(first)[1:, None]
@@ -261,7 +262,7 @@ def test_memory_comes_back_when_its_last_view_is_gone():
 
 
 def test_no_more_is_kept_than_asked_for():
-    buffers = ImageBuffers(4, 2, kept=2)
+    buffers = ImageBuffers(4, (2, 2), kept=2)
     held = [buffers.take(4) for _ in range(5)]
     assert len({array.ctypes.data for array in held}) == 5
     held.clear()
@@ -269,7 +270,7 @@ def test_no_more_is_kept_than_asked_for():
 
 
 def test_a_buffer_is_float32_of_the_size_asked_for():
-    array = ImageBuffers(4, 3, kept=1).take(2)
+    array = ImageBuffers(4, (3, 3), kept=1).take(2)
     assert (array.shape, array.dtype) == ((2, 3, 3), np.float32)
     assert array.flags.c_contiguous
     assert array.flags.writeable
