@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,8 @@ from lenssim.spec import CLASSES, GROUP_CLASSES, label_of, load_spec, shipped_sp
 from lenssim.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lenssim.archive import Archive
 
 
@@ -321,23 +324,10 @@ def import_deeplense(
     if source.others:
         more = f" and {len(source.others) - 8} more" if len(source.others) > 8 else ""
         click.echo(f"Left out: {', '.join(source.others[:8])}{more}.", err=True)
-    if licence is not None:
-        options["licence"] = licence
-    notes: list[str] = []
-    with resumable():
-        archive = deeplense.import_deeplense(
-            source,
-            out,
-            split=split,
-            train=train,
-            test=test,
-            progress=True,
-            note=notes.append,
-            **options,
-        )
-    for note in notes:
-        click.echo(note, err=True)
-    click.echo(f"{archive.location}: {_contents(archive)}")
+    work = partial(
+        deeplense.import_deeplense, source, out, split=split, train=train, test=test, **options
+    )
+    _run_import(work, licence)
 
 
 @main.command("import-cutouts")
@@ -368,20 +358,24 @@ def import_cutouts(
     from lenssim.build.importers import cutouts
 
     settings = settings_from_options(options)
-    if licence is not None:
-        options["licence"] = licence
+    work = partial(
+        cutouts.import_cutouts,
+        inputs,
+        out,
+        settings=settings,
+        instrument=model,
+        processes=True,
+        **options,
+    )
+    _run_import(work, licence)
+
+
+def _run_import(work: Callable[..., Archive], licence: str | None) -> None:
+    """Runs an import with a bar, then prints its notes and what the archive holds."""
     notes: list[str] = []
+    stated = {} if licence is None else {"licence": licence}
     with resumable():
-        archive = cutouts.import_cutouts(
-            inputs,
-            out,
-            settings=settings,
-            instrument=model,
-            processes=True,
-            progress=True,
-            note=notes.append,
-            **options,
-        )
+        archive = work(progress=True, note=notes.append, **stated)
     for note in notes:
         click.echo(note, err=True)
     click.echo(f"{archive.location}: {_contents(archive)}")

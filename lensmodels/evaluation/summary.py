@@ -165,8 +165,8 @@ def auc_above_snr(
     Returns:
         For each of `SNR_LIMITS` and each class with substructure, ranked against no_sub by
         p / (p + p_no_sub); and for "all", the macro AUC where there is more than one such class.
-        One entry: above (S/N), class, count (of the class, or with substructure), auc, ci95. None
-        if no image is without substructure, or no S/N is known; too small groups are left out.
+        One entry: above (S/N), class, count (of the class, or with substructure), auc, ci95.
+        Groups of fewer than `metrics.MIN_IN_BIN` images have no entry.
     """
     names = [name for name in classes_of(table) if name != "no_sub"]
     labels, probabilities = true_columns(table), probabilities_of(table)
