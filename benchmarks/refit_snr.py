@@ -24,9 +24,8 @@ import lenssim
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
 from lenssim import observation
-from lenssim.lens_fit import refit_snr, smooth_derivatives
 from lenssim.population import LensSystem
-from lenssim.simulation import render, smooth_system
+from lenssim.simulation import estimated_refit_snr, render, smooth_system
 from lenssim.spec import Sampling, Specification, SubstructureClass
 
 FloatArray = NDArray[np.float64]
@@ -108,7 +107,7 @@ def compare(job: tuple[str, SubstructureClass, int]) -> tuple[float, float, floa
     image, smooth = render([system, twin], spec)
     sigma = observation.noise_sigma(image, observation.pixel_noise(spec.instrument))
     residual = (image - smooth) / sigma
-    estimate = refit_snr(residual, smooth_derivatives(twin, spec) / sigma)
+    estimate = estimated_refit_snr(residual, twin, sigma, spec)
     return float(np.linalg.norm(residual)), estimate, fitted_snr(image, twin, spec, index)
 
 
@@ -127,7 +126,7 @@ def cost(model: str, name: SubstructureClass, count: int = 20) -> tuple[float, f
         smooth = render(twin, spec)
         sigma = observation.noise_sigma(image, noise)
         begun = time.process_time()
-        refit_snr((image - smooth) / sigma, smooth_derivatives(twin, spec) / sigma)
+        estimated_refit_snr((image - smooth) / sigma, twin, sigma, spec)
         times.append((rendered - started, time.process_time() - begun))
     render_time, estimate_time = np.median(np.array(times[1:]), axis=0)
     return 1e3 * float(render_time), 1e3 * float(estimate_time)

@@ -64,8 +64,8 @@ def smooth_derivatives(
         cells: rays along each side of a pixel, away from the source's cusp; by the width of the
             PSF if not given.
         multipoles: whether to add those by the components of the multipoles.
-        coarseness: factor by which the rays near the source's cusp may be further apart, at least
-            1; for an approximate Jacobian.
+        coarseness: factor by which the rays near the source's cusp, and over the PSF where `cells`
+            is not given, may be further apart, at least 1; for an approximate Jacobian.
 
     Returns:
         e-/s for each unit of `PARAMETERS`, or of `PICTURE_PARAMETERS` where the source is a
@@ -87,7 +87,7 @@ def smooth_derivatives(
     tracer = ray_tracer(system, spec)
     if cells is None:
         width = typical_fwhm(instrument) if psf is None else psf.fwhm
-        cells = _cells(width, pixel_scale, tracer.picture.resolved)
+        cells = _cells(coarseness * width, pixel_scale, tracer.picture.resolved)
     border = 0 if psf is None else reach(psf, pixel_scale)
     side = num_pix + 2 * border
     background = math.sqrt(observation.pixel_noise(instrument).background_variance)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from lenssim.errors import UsageError
-from lenssim.population.lens_and_source import draw_smooth_lens
+from lenssim.population.lens_and_source import SmoothLens, draw_smooth_lens
 from lenssim.population.lens_system import LensSystem, replaced
 from lenssim.population.masses import halo_radius
 from lenssim.population.ring import measured_ring_radius, ring_neutral
 from lenssim.population.selection import MeasureArc, select
 from lenssim.population.subhalos import draw_subhalos
 from lenssim.population.vortex import draw_vortex
-from lenssim.spec import Specification, Split, SubstructureClass
+from lenssim.spec import Prior, Specification, Split, SubstructureClass
 
 
 def draw_system(
@@ -40,10 +40,55 @@ def draw_system(
         UsageError: if the substructure drawn outweighs the lens that contains it, or the
             selection keeps next to nothing.
     """
+    return populated(
+        spec, *draw_lens(spec, generator, measure_arc, split), substructure_class, generator
+    )
+
+
+def draw_lens(
+    spec: Specification,
+    generator: np.random.Generator,
+    measure_arc: MeasureArc | None = None,
+    split: Split = "train",
+) -> tuple[SmoothLens, Prior | None]:
+    """Draws the lens and the source of one system, before any substructure.
+
+    Args:
+        spec: the priors.
+        generator: as of `draw_system`.
+        measure_arc: as of `draw_system`.
+        split: selects the galaxies whose pictures may be the source.
+
+    Returns:
+        The lens, and the prior of its f_sub: a fixed value where the specification selects, None
+        where it has none.
+    """
     if spec.selection is None:
-        lens, f_sub = draw_smooth_lens(spec, generator, split), spec.substructure.f_sub
-    else:
-        lens, f_sub = select(spec, spec.selection, generator, measure_arc, split)
+        return draw_smooth_lens(spec, generator, split), spec.substructure.f_sub
+    return select(spec, spec.selection, generator, measure_arc, split)
+
+
+def populated(
+    spec: Specification,
+    lens: SmoothLens,
+    f_sub: Prior | None,
+    substructure_class: SubstructureClass,
+    generator: np.random.Generator,
+) -> LensSystem:
+    """A lens and source with substructure drawn for it.
+
+    Args:
+        spec: the priors of the substructure.
+        lens, f_sub: of `draw_lens`; the prior of f_sub may be another.
+        substructure_class: what the lens holds besides its halo.
+        generator: of the substructure.
+
+    Returns:
+        As `draw_system`.
+
+    Raises:
+        UsageError: if the substructure drawn outweighs the lens that contains it.
+    """
     total_mass, geometry = lens.total_mass, lens.geometry
     if substructure_class == "axion":
         substructure = draw_vortex(spec, lens, f_sub, generator)

@@ -1,0 +1,239 @@
+"""Estimates how well the classes of B-wide can be told apart at best.
+
+    python experiments/evidence_ratio.py [--images 100] [--templates 400]
+
+The best classifier is the ratio of the evidences of the three true models. For images of the
+specification, and to first order in the substructure:
+
+1. Signals of substructure drawn for the image's own lens, many of each class ("templates"), in
+   units of the noise, without what the 19 parameters of the smooth lens, its multipoles and the
+   source can imitate. Signal and template never share a draw.
+2. The evidence ratio of a class to no substructure is the mean over its signals s of
+   exp(d s - s^2 / 2), d the data treated in the same way. Two estimates of this mean, in equal
+   parts: the mean over the templates, right for weak signals; and normal signals of the templates'
+   covariance, in a range of strengths, for signals that are too strong to resemble any template.
+
+Each is a proper mixture of signals, so that their classifier is one that could be built, and the
+best one is no worse: "evidence" is from below what "pattern known" (the classifier is told a
+pattern, the true one where there is one) is from above. The smooth lens is taken as unknown
+without a prior, and its effect as linear.
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from lensmodels.reporting.measurements import write
+from lensmodels.reporting.tables import markdown_table
+from lensmodels.statistics.auc import macro_auc
+from lenssim import load_spec, random_stream
+from lenssim.errors import UsageError
+from lenssim.lens_fit import smooth_derivatives
+from lenssim.observation import noise_sigma, pixel_noise
+from lenssim.population.draw import draw_lens, populated
+from lenssim.simulation import measure_arc, render, smooth_system
+from lenssim.spec import Sampling, SubstructureClass
+
+FloatArray = NDArray[np.float64]
+
+CLASSES: tuple[SubstructureClass, ...] = ("axion", "cdm", "no_sub")
+SIGNALS: tuple[SubstructureClass, ...] = ("axion", "cdm")
+RAYS = Sampling(subsamples=3)
+"""The same grid of rays for every signal: they are signals of one well-defined instrument."""
+
+STRENGTHS = 24
+"""Of the normal signals: quantiles of the templates' own."""
+
+NOISES = 20
+"""Draws of the noise of an image."""
+
+LIMITS = (0.0, 5.0, 10.0)
+"""Refit S/N above which images with substructure are scored."""
+
+LONG_VORTEX = 1e-23
+"""Axion mass in eV below which a vortex is longer than the ring is wide."""
+
+RELATIVE_CUT = 1e-5
+"""Singular values of the derivatives below this share of the largest change nothing."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """The evidence ratios of one image under several draws of the noise.
+
+    Attributes:
+        label: index of its class in `CLASSES`.
+        snr: refit S/N of its own substructure.
+        axion_mass: eV, or NaN.
+        evidence, known: log evidence ratio of axion and cdm to no_sub, (noise, 2): of the mixture,
+            and with the pattern known.
+    """
+
+    label: int
+    snr: float
+    axion_mass: float
+    evidence: FloatArray
+    known: FloatArray
+
+
+class Templates:
+    """Signals of one class for one lens."""
+
+    def __init__(self, signals: FloatArray) -> None:
+        self.signals = signals
+        self.squares = np.einsum("ij,ij->i", signals, signals)
+        norms = np.sqrt(self.squares)
+        unit = signals / np.maximum(norms, 1e-12)[:, np.newaxis]
+        variance, vectors = np.linalg.eigh(unit @ unit.T / len(unit))
+        kept = variance > 1e-9 * variance[-1]
+        self.variance = variance[kept]
+        scale = np.sqrt(len(unit) * self.variance)[:, np.newaxis]
+        self.axes = (vectors[:, kept].T @ unit) / scale
+        self.strengths = np.quantile(norms, (np.arange(STRENGTHS) + 0.5) / STRENGTHS)
+
+    def log_evidence(self, data: FloatArray) -> FloatArray:
+        """Log of the evidence ratio to no substructure of data (noise, pixel); (noise,)."""
+        resembling = data @ self.signals.T - 0.5 * self.squares
+        of_templates = logsumexp(resembling, axis=1) - np.log(len(self.signals))
+        along = (data @ self.axes.T) ** 2
+        gain = self.strengths[:, np.newaxis] ** 2 * self.variance
+        normal = 0.5 * (along @ (gain / (1.0 + gain)).T - np.log1p(gain).sum(axis=1))
+        of_normal = logsumexp(normal, axis=1) - np.log(STRENGTHS)
+        return np.asarray(np.logaddexp(of_templates, of_normal) - np.log(2.0))
+
+
+def measure(job: tuple[SubstructureClass, int], *, model: str, templates: int) -> Image:
+    """The evidence ratios of image `index` of the test split of a class."""
+    name, index = job
+    spec = load_spec(model)
+    stream = random_stream(0, spec.name, "test", name, index, "population")
+    lens, f_sub = draw_lens(spec, stream, measure_arc, "test")
+    system = populated(spec, lens, f_sub, name, stream)
+    generator = np.random.default_rng([CLASSES.index(name), index])
+    twin = smooth_system(system)
+    smooth = render(twin, spec, sampling=RAYS)
+    sigma = noise_sigma(smooth, pixel_noise(spec.instrument))
+    slopes = (smooth_derivatives(twin, spec, multipoles=True, coarseness=2.0) / sigma).reshape(
+        -1, sigma.size
+    )
+    slopes /= np.linalg.norm(slopes, axis=1, keepdims=True)
+    _, singular, directions = np.linalg.svd(slopes, full_matrices=False)
+    directions = directions[singular > RELATIVE_CUT * singular[0]]
+
+    def left(rows: FloatArray) -> FloatArray:
+        return rows - (rows @ directions.T) @ directions
+
+    def signal_of(drawn: Any) -> FloatArray:
+        image = render(drawn, spec, sampling=RAYS)
+        return np.asarray(left(((image - smooth) / sigma).reshape(1, -1))[0])
+
+    drawn: dict[str, Templates] = {}
+    for each in SIGNALS:
+        signals: list[FloatArray] = []
+        while len(signals) < templates:
+            try:
+                other = populated(spec, lens, spec.substructure.f_sub, each, generator)
+            except UsageError:  # more mass than the lens has
+                continue
+            signals.append(signal_of(other))
+        drawn[each] = Templates(np.array(signals))
+    own = np.zeros(sigma.size) if name == "no_sub" else signal_of(system)
+    data = own + left(generator.standard_normal((NOISES, sigma.size)))
+    known = []
+    for each in SIGNALS:
+        pattern = own if each == name else drawn[each].signals[0]
+        known.append(data @ pattern - 0.5 * pattern @ pattern)
+    return Image(
+        CLASSES.index(name),
+        float(np.linalg.norm(own)),
+        float(system.axion_mass) if name == "axion" else np.nan,
+        np.stack([drawn[each].log_evidence(data) for each in SIGNALS], axis=1),
+        np.stack(known, axis=1),
+    )
+
+
+def scores(images: list[Image], kind: str) -> dict[str, float]:
+    """AUC by what is asked, of the log evidence ratios called `kind`."""
+    labels = np.array([image.label for image in images])
+    snr = np.array([image.snr for image in images])
+    mass = np.array([image.axion_mass for image in images])
+    ratios = np.stack([getattr(image, kind) for image in images])  # (image, noise, 2)
+    no_sub = labels == CLASSES.index("no_sub")
+    found: dict[str, float] = {}
+
+    def score(chosen: NDArray[np.bool_], columns: list[int]) -> float:
+        """Macro AUC, of classes with equal priors."""
+        logs = np.concatenate([ratios[..., columns], np.zeros_like(ratios[..., :1])], axis=2)
+        logs = logs[chosen] - logsumexp(logs[chosen], axis=2, keepdims=True)
+        present = [*columns, CLASSES.index("no_sub")]
+        relabelled = np.searchsorted(present, np.repeat(labels[chosen], NOISES))
+        value = macro_auc(relabelled, np.exp(logs).reshape(-1, len(present)))
+        return float("nan") if value is None else value
+
+    for limit in LIMITS:
+        chosen = no_sub | (snr > limit)
+        found[f"all > {limit:g}"] = score(chosen, [0, 1])
+        for column, name in enumerate(SIGNALS):
+            found[f"{name} > {limit:g}"] = score(chosen & (no_sub | (labels == column)), [column])
+    found["long vortices"] = score(no_sub | (mass < LONG_VORTEX), [0])
+    return found
+
+
+def with_errors(images: list[Image], kind: str, resamples: int = 200) -> dict[str, list[float]]:
+    """Scores and their standard errors, by drawing images of each class again."""
+    generator = np.random.default_rng(0)
+    values = scores(images, kind)
+    classes = [[image for image in images if image.label == k] for k in range(len(CLASSES))]
+    again: list[dict[str, float]] = []
+    for _ in range(resamples):
+        sample = [
+            group[i] for group in classes for i in generator.integers(len(group), size=len(group))
+        ]
+        again.append(scores(sample, kind))
+    return {
+        name: [value, float(np.nanstd([each[name] for each in again], ddof=1))]
+        for name, value in values.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="B-wide")
+    parser.add_argument("--images", type=int, default=100, help="of each class")
+    parser.add_argument("--templates", type=int, default=400, help="of each class for each image")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    jobs = [(name, index) for index in range(options.images) for name in CLASSES]
+    run = partial(measure, model=options.model, templates=options.templates)
+    with ProcessPoolExecutor(options.workers) as pool:
+        images = list(pool.map(run, jobs))
+    figures = {kind: with_errors(images, kind) for kind in ("evidence", "known")}
+    rows = [
+        [
+            name,
+            *(f"{figures[kind][name][0]:.3f} ± {figures[kind][name][1]:.3f}" for kind in figures),
+        ]
+        for name in figures["evidence"]
+    ]
+    write(
+        "evidence_ratio",
+        f"AUC on {options.model} of the ratio of the true models' evidences: from below by a sum "
+        f"over {options.templates} signals of each class and a normal approximation, and from "
+        f"above where the pattern is known. {options.images} images a class, {NOISES} draws of "
+        "the noise. Above a refit S/N; all is the macro AUC, a class is against no_sub.",
+        {"images": options.images, "templates": options.templates, "scores": figures},
+        markdown_table(["images", "evidence", "pattern known"], rows),
+        ["numpy", "scipy"],
+    )
+
+
+if __name__ == "__main__":
+    main()
