@@ -196,7 +196,9 @@ def report(runs: tuple[Path, ...], out: Path) -> None:
 
 @main.group(invoke_without_command=True)
 @click.option(
-    "--grid", metavar="NAME|FILE.yaml", help="study, laptop, labels, wide, smoke, or a file."
+    "--grid",
+    metavar="NAME|FILE.yaml",
+    help="study, laptop, labels, wide, published, architectures, smoke, or a file.",
 )
 @click.option(
     "--data", multiple=True, metavar="MODEL=DIR_OR_URL", help="Archive of a model; repeatable."
@@ -232,7 +234,8 @@ def study(
 
     if grid is None:
         raise UsageError(
-            "Name by --grid the grid to run: study, laptop, labels, wide, smoke or a file."
+            "Name by --grid the grid to run: study, laptop, labels, wide, published, "
+            "architectures, smoke or a file."
         )
     loaded = load_grid(grid)
     cells = loaded.all_cells()

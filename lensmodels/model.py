@@ -21,8 +21,8 @@ class LensModel(nn.Module):
 
     Attributes:
         average_symmetries: whether features are the mean over the eight symmetries of an image,
-            and with them the outputs, as the head is linear: nothing then depends on how a lens
-            lies on the sky by right angles, at eight times the work.
+            and with them the outputs: nothing then depends on how a lens lies on the sky by right
+            angles, at eight times the work.
     """
 
     average_symmetries = False
@@ -32,7 +32,7 @@ class LensModel(nn.Module):
         self.scaling = scaling
         self.encoder = encoder
         self.task = task
-        self.head = nn.Linear(encoder.num_features, task.output_size)
+        self.head = _head(encoder.num_features, task.settings.bottleneck, task.output_size)
 
     def embed(self, images: Tensor) -> Tensor:
         """Features, (n, num_features), of raw images, e-/s, (n, 1, height, width)."""
@@ -46,3 +46,10 @@ class LensModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The task's outputs, (n, output_size), for raw images, e-/s, (n, 1, height, width)."""
         return self.head(self.embed(images))
+
+
+def _head(features: int, units: int, outputs: int) -> nn.Module:
+    """From features to outputs: linear, or by way of a layer of so many units."""
+    if units == 0:
+        return nn.Linear(features, outputs)
+    return nn.Sequential(nn.Linear(features, units), nn.GELU(), nn.Linear(units, outputs))

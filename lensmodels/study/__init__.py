@@ -1,6 +1,7 @@
 """The study's grid, run on our archives, beside the published scores.
 
-grid          the cells, as YAML: study, laptop, labels, wide, smoke
+grid          the cells, as YAML: study, laptop, labels, wide, published, architectures,
+              smoke
 requests      what the commands are asked for, checked before torch is imported
 running       running them, resumable, on one machine or on several
 results       one table of cells

@@ -44,10 +44,11 @@ def published(model: str, method: str, encoder: str) -> Published | None:
     """Macro AUC of a row in the study, or None if it has no such row.
 
     Args:
-        model: "A" or "B".
+        model: "A" or "B", or the study's own images of it, "A-deeplense" or "B-deeplense".
         method: self-supervised.
         encoder: "resnet50" or "vit".
     """
+    model = model.removesuffix("-deeplense")
     text = (files("lensmodels.study") / "published.yaml").read_text("utf-8")
     for row in parse_yaml(text, "published.yaml"):
         if row["method"] == method and row["encoder"] == encoder and model in row:

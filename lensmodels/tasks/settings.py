@@ -32,6 +32,9 @@ class TaskSettings(Settings):
     image, a mixture of normal distributions, with mean, standard deviation and quantiles."""
     components: int = Field(5, ge=1)
     """Normal distributions in the posterior of the axion mass."""
+    bottleneck: int = Field(0, ge=0)
+    """Units of a layer between the encoder's features and the outputs, as after the study's vision
+    transformer; 0 for none: the outputs are linear in the features."""
     quadrupole: float = Field(0.0, ge=0)
     """Weight of a second target while the axion mass is learned, the quadrupole of the vortex (see
     `tasks.quadrupole`); 0 for none."""

@@ -40,13 +40,21 @@ def test_every_shipped_grid_names_each_cell_once(name):
     assert len(names) == len(set(names)) > 0
 
 
-@pytest.mark.parametrize("name", ["study", "laptop", "labels"])
-def test_the_study_is_whole(name):
+@pytest.mark.parametrize(
+    ("name", "models"),
+    [
+        ("study", ("A", "B")),
+        ("laptop", ("A", "B")),
+        ("labels", ("A", "B")),
+        ("published", ("A-deeplense", "B-deeplense")),
+    ],
+)
+def test_the_study_is_whole(name, models):
     grid = load_grid(name)
     rows = {(row.method, grid.encoders[row.encoder].study_encoder) for row in grid.rows}
     assert rows == STUDY_ROWS
     cells = grid.all_cells()
-    for model in "AB":
+    for model in models:
         for row in grid.rows:
             assert any(
                 (cell.model, cell.method, cell.encoder) == (model, row.method, row.encoder)

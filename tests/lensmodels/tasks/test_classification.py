@@ -5,7 +5,11 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
+from lensmodels.data import InputScaling
+from lensmodels.encoders import Encoder, EncoderSettings
+from lensmodels.model import LensModel
 from lensmodels.tasks import Classification, TaskSettings, macro_auc, task_from_dict
 
 TASK = Classification(TaskSettings())
@@ -65,3 +69,13 @@ def test_settings_know_which_classes_a_task_can_have():
     }.items():
         with pytest.raises(ValidationError, match=message):
             TaskSettings(name=values[0], classes=values[1])
+
+
+def test_a_bottleneck_is_a_layer_between_features_and_outputs():
+    settings = TaskSettings(bottleneck=7)
+    encoder = Encoder(EncoderSettings(name="test_resnet"), 64)
+    head = LensModel(InputScaling(), encoder, Classification(settings)).head
+    assert [tuple(layer.weight.shape) for layer in head if isinstance(layer, nn.Linear)] == [
+        (7, 96),
+        (3, 7),
+    ]
