@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmodels.evaluation.summary import SNR_LIMITS
+from lensmodels.evaluation.metrics import SNR_LIMITS
 from lensmodels.statistics.auc import macro_auc
 
 FloatArray = NDArray[np.float64]
 
-DRAWS = 100_000
-"""Images of each class, whose scores are then right to 0.001."""
+DRAWS = 30_000
+"""Images of each class, whose scores are then right to 0.002."""
 
 
 def detection_bound(
     snr: Mapping[str, FloatArray], *, draws: int = DRAWS, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """AUC that no classifier exceeds, above each of `SNR_LIMITS`.
+    """AUC that no classifier exceeds, above each of `metrics.SNR_LIMITS`.
 
     Patterns of different classes are taken as orthogonal, which makes the bound a little too high
     where they are alike.

@@ -31,6 +31,9 @@ SNR_BINS = 8
 SCATTER_BIN = 50
 """Test images whose scatter is the uncertainty of a prediction like theirs: good to a tenth."""
 
+SNR_LIMITS = (0.0, 3.0, 5.0, 10.0)
+"""S/N above which the images with substructure are counted in scores."""
+
 MIN_IN_BIN = 10
 """Images below which a bin of S/N says nothing."""
 

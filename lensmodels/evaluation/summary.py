@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lensmodels.data import CLASSES, ClassName
 from lensmodels.evaluation import metrics
+from lensmodels.evaluation.detection_bound import detection_bound
 from lensmodels.evaluation.posterior import central_coverage, has_posterior, posterior_metrics
 from lensmodels.statistics import bootstrap
 from lensmodels.statistics.auc import macro_mean, one_vs_rest_auc
@@ -131,13 +132,11 @@ def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str,
         "snr": known_snr(table)[0],
         "auc_by_snr": auc_by_snr(table, seed=seed, resamples=resamples),
         "auc_above_snr": auc_above_snr(table, seed=seed, resamples=resamples),
+        "auc_bound": auc_bound(table),
     }
 
 
 SNRKind = Literal["refit", "raw"]
-
-SNR_LIMITS = (0.0, 3.0, 5.0, 10.0)
-"""S/N above which `auc_above_snr` counts the images with substructure."""
 
 
 def known_snr(table: pd.DataFrame) -> tuple[SNRKind, FloatArray]:
@@ -152,6 +151,28 @@ def known_snr(table: pd.DataFrame) -> tuple[SNRKind, FloatArray]:
     return "raw", table["substructure_snr"].to_numpy(np.float64)
 
 
+def auc_bound(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the scores of `auc_above_snr` can be at most, by `detection_bound`.
+
+    Args:
+        table: predictions, one row an image.
+
+    Returns:
+        Entries with above, class and auc; none where the refit S/N is not known of every image
+        with substructure, or there are no images without.
+    """
+    kind, snr = known_snr(table)
+    names = [name for name in classes_of(table) if name != "no_sub"]
+    by_class: dict[str, FloatArray] = {
+        name: snr[(table["class"] == name).to_numpy()] for name in names
+    }
+    if kind == "raw" or "p_no_sub" not in table or not all(len(each) for each in by_class.values()):
+        return []
+    if not all(np.isfinite(each).all() for each in by_class.values()):
+        return []
+    return detection_bound(by_class)
+
+
 def auc_above_snr(
     table: pd.DataFrame, *, seed: int = 0, resamples: int = bootstrap.RESAMPLES
 ) -> list[dict[str, Any]]:
@@ -163,7 +184,7 @@ def auc_above_snr(
         resamples: of the test images, for the intervals.
 
     Returns:
-        For each of `SNR_LIMITS` and each class with substructure, ranked against no_sub by
+        For each of `metrics.SNR_LIMITS` and each class with substructure, ranked against no_sub by
         p / (p + p_no_sub); and for "all", the macro AUC where there is more than one such class.
         One entry: above (S/N), class, count (of the class, or with substructure), auc, ci95.
         Groups of fewer than `metrics.MIN_IN_BIN` images have no entry.
@@ -175,7 +196,7 @@ def auc_above_snr(
     is_empty = labels == len(names)  # no_sub is the last class
     snr = known_snr(table)[1]
     rows = []
-    for limit in SNR_LIMITS:
+    for limit in metrics.SNR_LIMITS:
         is_above = ~is_empty & np.isfinite(snr) & (snr > limit)
         for column, name in enumerate([*names, "all"]):
             members = is_above if name == "all" else is_above & (labels == column)

@@ -206,14 +206,20 @@ def _snr_tables(metrics: Mapping[str, Any]) -> list[Table]:
     if not rows:
         return []
     after = "after a refit of the lens and the source" if metrics["snr"] == "refit" else "as it is"
-    cells = {
-        (row["above"], row["class"]): TableCell(
-            format_value(row["auc"], 3),
-            interval=format_interval(row["ci95"], 3),
-            note=f"{row['count']:,} images",
+    most = {(row["above"], row["class"]): row["auc"] for row in metrics.get("auc_bound", ())}
+    cells = {}
+    for row in rows:
+        key = row["above"], row["class"]
+        note = f"{row['count']:,} images"
+        if key in most:
+            note += f", at most {format_value(most[key], 3)}"
+        cells[key] = TableCell(
+            format_value(row["auc"], 3), interval=format_interval(row["ci95"], 3), note=note
         )
-        for row in rows
-    }
+    sentence = f"AUC against all images without substructure; S/N {after}."
+    if most:
+        sentence += " No classifier has more than what stands as at most: it is for one that knows "
+        sentence += "the pattern of each image's substructure."
     names = list(dict.fromkeys(row["class"] for row in rows))
     return [
         Table(
@@ -226,7 +232,7 @@ def _snr_tables(metrics: Mapping[str, Any]) -> list[Table]:
                 for above in dict.fromkeys(row["above"] for row in rows)
             ],
             title="Above an S/N of the substructure",
-            sentence=f"AUC against all images without substructure; S/N {after}.",
+            sentence=sentence,
         )
     ]
 

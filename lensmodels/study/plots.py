@@ -50,12 +50,15 @@ def draw_figure_2(
     return figure
 
 
-def draw_label_efficiency(curves: Mapping[Line, Mapping[float, Score]], score_name: str) -> Figure:
+def draw_label_efficiency(
+    curves: Mapping[Line, Mapping[float, Score]], score_name: str, bound: float | None = None
+) -> Figure:
     """Score by share of the labels, a line a method; baselines are black.
 
     Args:
         curves: of each line, scores by share of the labels.
         score_name: of the axis.
+        bound: on the score of any classifier, drawn where it is known.
     """
     figure = style.new_figure(6.4, 4.6)
     axes = figure.subplots()
@@ -72,6 +75,8 @@ def draw_label_efficiency(curves: Mapping[Line, Mapping[float, Score]], score_na
             label=name,
             fmt="s--" if is_baseline else "o-",
         )
+    if bound is not None:
+        axes.axhline(bound, label="bound: pattern known", **style.BOUND_LINE)
     axes.set_xscale("log")
     shares = sorted({share for scores in curves.values() for share in scores})
     axes.set_xticks(shares, [f"{share:.0%}" for share in shares])

@@ -181,9 +181,21 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
                 f"labels_{model}_{encoder}",
                 f"Label efficiency, {encoder}",
                 "Macro AUC by the share of the labels that the finetuning sees.",
-                draw_label_efficiency(curves, SCORE_NAMES["classification"]),
+                draw_label_efficiency(
+                    curves, SCORE_NAMES["classification"], _bound(results, model)
+                ),
             )
     return section
+
+
+def _bound(results: Sequence[CellResult], model: str) -> float | None:
+    """The macro AUC that no classifier of a model's test images exceeds, where it is known."""
+    for result in results:
+        if (result.cell.model, result.cell.task) == (model, "classification"):
+            for row in result.metrics.get("auc_bound", ()):
+                if (row["above"], row["class"]) == (0.0, "all"):
+                    return float(row["auc"])
+    return None
 
 
 def _axion_mass(grid: Grid, results: Sequence[CellResult], model: str) -> Section:

@@ -106,6 +106,15 @@ def test_scores_above_an_snr_are_by_the_refit_where_it_is_known(classified):
     )
     assert rows[0.0, "all"]["auc"] == pytest.approx(everything)
     assert all(row["ci95"][0] <= row["auc"] <= row["ci95"][1] for row in rows.values())
+    most = {(row["above"], row["class"]): row["auc"] for row in metrics["auc_bound"]}
+    assert 0.8 < most[0.0, "all"] < most[3.0, "all"] < most[10.0, "all"] <= 1
+
+
+def test_there_is_a_bound_only_where_the_refit_snr_of_every_image_is_known(classified):
+    assert summarise("classification", classified, resamples=20)["auc_bound"] == []
+    some = classified.assign(substructure_snr_refit=5.0)
+    some.loc[classified.index[0], "substructure_snr_refit"] = np.nan
+    assert summarise("classification", some, resamples=20)["auc_bound"] == []
 
 
 def test_unknown_columns_are_those_that_no_image_of_the_class_has(classified):
