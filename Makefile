@@ -31,10 +31,11 @@ check: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# kernels first: a test that waited for the compiler could run out of its time
+# kernels first: a test that waited for the compiler could run out of its time; a test has one
+# thread, and the tests of a file share what they set up
 test: check
 	$(BIN)/python -c "from lenssim.simulation import warm_up; warm_up()"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
