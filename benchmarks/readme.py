@@ -113,20 +113,22 @@ def learning() -> str:
             augmented = describe_augmentation(run)
             what = f"RMSE of the axion mass in dex, 10,000 images, {how}, {augmented}"
             rows.append([what, score])
-    for family, title in {"resnet": "a small ResNet", "vit": "a small ViT"}.items():
-        linear = [
-            run["probes"]["linear"] for run in figures_of.values() if run.get("family") == family
-        ]
-        if linear:
-            scores = [run["macro_auc"] for run in linear]
-            chance = [run["random_macro_auc"] for run in linear]
-            rows.append(
-                [
-                    f"linear probe of {title}, pretrained on 6,000 images without labels, "
-                    f"{len(linear)} methods (at random weights)",
-                    f"{min(scores):.3f} to {max(scores):.3f} ({max(chance):.3f})",
-                ]
-            )
+    probed = [
+        record["figures"]
+        for record in read_records(EXPERIMENTS / "methods.parquet").values()
+        if "probes" in record["figures"]
+    ]
+    for family in dict.fromkeys(run["family"] for run in probed):
+        linear = [run["probes"]["linear"] for run in probed if run["family"] == family]
+        scores = [run["macro_auc"] for run in linear]
+        chance = [run["random_macro_auc"] for run in linear]
+        rows.append(
+            [
+                f"linear probe of a small {family}, pretrained on 6,000 images of B 2.0.0 without "
+                f"labels, {len(linear)} methods (at random weights)",
+                f"{min(scores):.3f} to {max(scores):.3f} ({max(chance):.3f})",
+            ]
+        )
     return markdown_table(["what", "measured"], rows)
 
 

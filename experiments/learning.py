@@ -2,7 +2,6 @@
 
     python experiments/learning.py supervised    # classes, from labels
     python experiments/learning.py regression    # axion mass, from labels
-    python experiments/learning.py ssl           # every method and encoder family, without labels
     python experiments/learning.py report        # experiments/results/learning.md and .png
 
 An experiment that is in the table is skipped, one that was cut short continues. The data are
@@ -10,10 +9,10 @@ simulated when they are first needed. --quick is a rehearsal in a minute, which 
 
 Columns of experiments/results/learning.parquet:
     name      of the experiment, as in "ssl-byol-resnet"
-    encoder   name in timm, or family of encoders
+    encoder   name in timm
     epochs    of the training
     minutes   that it took
-    score     macro AUC, of the linear probe for pretrainings; RMSE in dex of the axion mass
+    score     macro AUC, or RMSE in dex of the axion mass
     record    JSON: "environment", and "figures" with settings, metrics and their intervals
 """
 
@@ -28,25 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
 
 import lenssim
-from lensmodels import runs, training
-from lensmodels.data import CLASSES, InputScaling, LensDataModule
-from lensmodels.encoders import Encoder
+from lensmodels import training
+from lensmodels.data import CLASSES
 from lensmodels.evaluation import score
 from lensmodels.evaluation.information import information_limit
-from lensmodels.methods import PRETRAINING
-from lensmodels.methods.probes import (
-    embedding_rank,
-    embedding_std,
-    neighbour_probabilities,
-    whiten,
-)
 from lensmodels.reporting import plots, style
 from lensmodels.reporting.measurements import (
     add_record,
@@ -58,31 +45,12 @@ from lensmodels.reporting.run_page import evaluate
 from lensmodels.reporting.run_plots import save
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.settings import config_from_options
-from lensmodels.statistics.auc import macro_auc
-from lensmodels.statistics.bootstrap import paired_interval, weighted_macro_auc
 from lensmodels.views import plain_recipe
 
 RESULTS = Path(__file__).with_name("results")
 TABLE = RESULTS / "learning.parquet"
 PICTURE = RESULTS / "learning.png"
 PACKAGES = ["torch", "timm", "lightning", "lightly", "scikit-learn"]
-
-ENCODERS: dict[str, dict[str, Any]] = {
-    # four blocks and 370,000 weights: several times faster than ResNet18
-    "resnet": {"encoder": "test_resnet"},
-    # the study's patches of 32 pixels, with a third of its blocks
-    "vit": {
-        "encoder": "vit_tiny_patch16_224",
-        "patch_size": 32,
-        "overrides": ["encoder.arguments={depth: 4, global_pool: avg}"],
-    },
-}
-SSL_EPOCHS = {"resnet": 8, "vit": 20}
-PROBES = {
-    "linear": "linear",
-    "knn": "neighbours, whitened features",
-    "plain_knn": "neighbours, plain features",
-}
 
 
 class Setting:
@@ -155,14 +123,10 @@ class Setting:
 
 def columns(figures: dict[str, Any]) -> dict[str, Any]:
     """The columns of the table that are not in its record alone."""
-    if "probes" in figures:
-        encoder, score = figures["family"], figures["probes"]["linear"]["macro_auc"]
-    else:
-        metrics = figures["metrics"]
-        encoder = metrics["encoder"]
-        score = metrics.get("macro_auc", metrics.get("rmse_dex"))
+    metrics = figures["metrics"]
     shared = {name: figures[name] for name in ("epochs", "minutes")}
-    return {"encoder": encoder, **shared, "score": score}
+    score = metrics.get("macro_auc", metrics.get("rmse_dex"))
+    return {"encoder": metrics["encoder"], **shared, "score": score}
 
 
 def timed(run: Path, work: Callable[[], Any]) -> float:
@@ -259,111 +223,6 @@ def _metrics_of_averages(run: Path) -> dict[str, Any]:
 
 
 @main.command()
-@click.option("--method", "methods", multiple=True, type=click.Choice([*PRETRAINING]))
-@click.option("--encoder", "families", multiple=True, type=click.Choice([*ENCODERS]))
-@click.pass_obj
-def ssl(setting: Setting, methods: Sequence[str], families: Sequence[str]) -> None:
-    """Every method and encoder family from 2,000 unlabelled images a class.
-
-    The frozen features are compared with those of the same encoder at the weights it began with,
-    whose norms are set to the data first.
-    """
-    for family in families or ENCODERS:
-        for method in methods or PRETRAINING:
-
-            def measure(run: Path, method: str = method, family: str = family) -> dict[str, Any]:
-                return _pretrained(setting, run, method, family)
-
-            setting.experiment(f"ssl-{method}-{family}", measure)
-
-
-def _pretrained(setting: Setting, run: Path, method: str, family: str) -> dict[str, Any]:
-    words = {
-        "data": setting.three_classes(),
-        "method": method,
-        "train_size": 2000,
-        "batch_size": 128,
-        "pretrain_epochs": SSL_EPOCHS[family],
-        "precision": "bf16-mixed",
-        "seed": 0,
-        **ENCODERS[family],
-    }
-    if setting.quick:
-        words |= {"train_size": 100, "pretrain_epochs": 1, "batch_size": 32}
-    config = training.begin(config_from_options(words), run, resume=True)
-    minutes = timed(run, lambda: training.pretrain(config, run))
-    data = LensDataModule(config.data)
-    data.setup()
-    encoder, scaling = runs.load_encoder(run)
-    ours = _probes(encoder, scaling, data)
-    theirs = _probes(_untrained(config, scaling, data), scaling, data)
-    labels = ours["labels"]
-    probed = {}
-    for probe in PROBES:
-        paired = [weighted_macro_auc(labels, item[probe]) for item in (ours, theirs)]
-        probed[probe] = {
-            "macro_auc": macro_auc(labels, ours[probe]),
-            "random_macro_auc": macro_auc(labels, theirs[probe]),
-            "difference_ci95": paired_interval(paired[0], paired[1], labels, seed=0).as_list(),
-        }
-    return {
-        "method": method,
-        "family": family,
-        "encoder": config.encoder.model_dump(mode="json"),
-        "views": plain_recipe(config.pretrain_views),
-        "epochs": config.pretrain.epochs,
-        "learning_rate": config.pretrain.learning_rate,
-        "batch_size": config.data.batch_size,
-        "n_train": data.sizes["train"],
-        "n_test": len(labels),
-        "minutes": minutes,
-        "embedding_std": ours["std"],
-        "embedding_rank": ours["rank"],
-        "random_embedding_rank": theirs["rank"],
-        "probes": probed,
-    }
-
-
-@torch.no_grad()
-def _untrained(config: runs.RunConfig, scaling: InputScaling, data: LensDataModule) -> nn.Module:
-    """The encoder that the pretraining began with, its batch norms set to the train images."""
-    training.seed_weights(config, "pretrain")
-    encoder = Encoder(config.encoder, data.num_pix).train()
-    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
-    if norms:
-        for batch in data.stream("train", shuffle=True):
-            encoder(scaling(batch["image"]))
-    return encoder.eval()
-
-
-@torch.no_grad()
-def _probes(encoder: nn.Module, scaling: InputScaling, data: LensDataModule) -> dict[str, Any]:
-    """Test scores of classifiers on frozen features, which learn the labels of the train images."""
-
-    def embedded(stream: Any) -> tuple[Tensor, Tensor]:
-        pairs = [(encoder(scaling(item["image"])), item["label"].clone()) for item in stream]
-        features, labels = (torch.cat(values) for values in zip(*pairs, strict=True))
-        return features.float(), labels
-
-    train, known = embedded(data.stream("train", shuffle=True))
-    test, labels = embedded(data.test_dataloader())
-    white, white_test = whiten(train, test)
-    scaler = StandardScaler().fit(train)
-    linear = LogisticRegression(max_iter=2000).fit(scaler.transform(train), known)
-    return {
-        "linear": linear.predict_proba(scaler.transform(test)).astype(np.float64),
-        "knn": neighbour_probabilities(white, known, white_test).double().numpy(),
-        "plain_knn": neighbour_probabilities(train, known, test).double().numpy(),
-        "labels": labels.numpy(),
-        "std": embedding_std(test),
-        "rank": embedding_rank(test),
-    }
-
-
-@main.command()
 def report() -> None:
     """Writes experiments/results/learning.md and its picture from the table."""
     records = read_records(TABLE)
@@ -390,9 +249,6 @@ def page(records: dict[str, dict[str, Any]]) -> str:
         if name.startswith("regression"):
             parts += _regression_part(measured)
     parts.append(f"![RMSE by mass, with the Cramér-Rao bound]({PICTURE.name})")
-    pretrained = [item for name, item in figures.items() if name.startswith("ssl-")]
-    if pretrained:
-        parts += _ssl_part(pretrained)
     environments = dict.fromkeys(json.dumps(record["environment"]) for record in records.values())
     for where in map(json.loads, environments):
         listed = ", ".join(f"{key} {value}" for key, value in where.items())
@@ -446,40 +302,6 @@ def _regression_part(figures: dict[str, Any]) -> list[str]:
             ["log10(m / eV)", "RMSE, dex", "bias, dex", "best possible RMSE, dex"], rows
         ),
     ]
-
-
-def _ssl_part(pretrained: list[dict[str, Any]]) -> list[str]:
-    parts = [
-        "**Without labels.** Macro AUC of classifiers on frozen features of "
-        f"{pretrained[0]['n_test']:,} test images, against the same encoder at the weights that "
-        f"it began with; pretrained on {pretrained[0]['n_train']:,} images without labels. The "
-        "interval is that of the difference, by paired bootstrap. Spread is 1 for isotropic "
-        "features and 0 for collapsed ones. Neighbours are looked for in whitened features, where "
-        "every principal component counts the same, and in plain ones, where the position of the "
-        "source, which has nothing to do with the class, outweighs the rest."
-    ]
-    for probe, title in PROBES.items():
-        headings = ["method", "encoder", "epochs", "minutes", title, "random weights"]
-        headings += ["difference, 95%", "spread", "rank"]
-        rows = []
-        for item in pretrained:
-            score_of_probe = item["probes"][probe]
-            low, high = score_of_probe["difference_ci95"]
-            rows.append(
-                [
-                    item["method"],
-                    item["family"],
-                    item["epochs"],
-                    f"{item['minutes']:.1f}",
-                    f"{score_of_probe['macro_auc']:.3f}",
-                    f"{score_of_probe['random_macro_auc']:.3f}",
-                    f"{low:+.3f} to {high:+.3f}",
-                    f"{item['embedding_std']:.2f}",
-                    f"{item['embedding_rank']:.0f}",
-                ]
-            )
-        parts.append(markdown_table(headings, rows))
-    return parts
 
 
 if __name__ == "__main__":
