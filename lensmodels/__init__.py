@@ -11,6 +11,7 @@ predict_images   predictions on an array of images
 embed_images     features of an array of images
 run_config       settings of a run
 train            pretrain, finetune and evaluate
+publish          upload a model with a card
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _HOMES = {
         ),
         "lensmodels.api",
     ),
+    "publish": "lensmodels.publishing",
     "load_encoder": "lensmodels.runs",
     "load_model": "lensmodels.runs",
     "RunConfig": "lensmodels.runs",

@@ -1,4 +1,4 @@
-"""The commands: train, pretrain, finetune, evaluate, predict, embed, report, study."""
+"""The commands: train, pretrain, finetune, evaluate, predict, embed, report, publish, study."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lensmodels.errors import UsageError
+from lensmodels.image_files.inputs import is_url
 from lensmodels.methods.settings import PRETRAINING_DEFAULTS
 from lensmodels.options import (
     DEVICE,
@@ -24,6 +25,7 @@ from lensmodels.options import (
     TEST_OPTIONS,
     with_options,
 )
+from lensmodels.publishing import DEFAULT_LICENCE
 from lensmodels.startup import load_packages
 from lenssim.command_line.command_group import CommandGroup
 from lenssim.configuration.key_values import split_key_value
@@ -79,11 +81,11 @@ def pretrain(out: Path, resume: bool, **options: Any) -> None:
 @click.option(
     "--from",
     "pretrained",
-    type=click.Path(path_type=Path),
-    help="Run whose encoder to begin with, in place of that of --config.",
+    metavar="RUN_OR_URL",
+    help="Run, or published model, whose encoder to begin with, in place of that of --config.",
 )
 @with_options(FINETUNE_OPTIONS, RUN_OPTIONS)
-def finetune(out: Path, resume: bool, pretrained: Path | None, **options: Any) -> None:
+def finetune(out: Path, resume: bool, pretrained: str | None, **options: Any) -> None:
     """Train a pretrained encoder, with a head, on a task, and evaluate.
 
     Prints the path of the report on stdout, and progress and the score on stderr.
@@ -93,7 +95,7 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **options: Any) -
     if pretrained is None and options["config"] is None and not resume:
         raise UsageError("Name by --from the run whose encoder to finetune.")
     if pretrained is not None:
-        options |= pretrained_options(pretrained, options["data"])
+        options |= pretrained_options(pretrained, options["data"], options["cache_dir"])
     _train(out, resume, options)
 
 
@@ -107,19 +109,22 @@ def finetune(out: Path, resume: bool, pretrained: Path | None, **options: Any) -
 )
 @with_options(TEST_OPTIONS)
 @SYMMETRIES
-def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
+def evaluate(run: str, data: str | None, out: Path | None, **how: Any) -> None:
     """Test a run's model, and write its metrics, predictions, plots and report.
 
     Prints the path of the report on stdout, and progress and the score on stderr.
     """
     from lensmodels.evaluation.requests import check_test, evaluation_folder
 
-    folder = evaluation_folder(run, data, out)
-    check_test(run, data, folder)
+    local = _local_run(run, how["cache_dir"])
+    if is_url(run) and out is None:
+        raise UsageError(f"{run} is a published model, which stays as it is: name an --out.")
+    folder = evaluation_folder(local, data, out)
+    check_test(local, data, folder)
     load_packages()
     from lensmodels.reporting.run_page import evaluate as evaluate_run
 
-    _print_score(evaluate_run(run, data, out=folder, **how), folder)
+    _print_score(evaluate_run(local, data, out=folder, **how), folder)
 
 
 @main.command()
@@ -137,7 +142,7 @@ def evaluate(run: Path, data: str | None, out: Path | None, **how: Any) -> None:
 @OVERWRITE
 @with_options(TEST_OPTIONS)
 @SYMMETRIES
-def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
+def predict(run: str, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
     """Predict classes or masses of images in e-/s: FITS, .npy, .npz or an archive.
 
     FITS images are converted to the unit, the pixels and the orientation of the images that the run
@@ -147,11 +152,12 @@ def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
     from lensmodels.evaluation.requests import check_prediction
 
     settings = settings_from_options(how)
-    check_prediction(run, inputs, out, settings=settings, overwrite=how["overwrite"])
+    local = _local_run(run, how["cache_dir"])
+    check_prediction(local, inputs, out, settings=settings, overwrite=how["overwrite"])
     load_packages()
     from lensmodels import evaluation
 
-    evaluation.predict(run, inputs, out, settings=settings, **how)
+    evaluation.predict(local, inputs, out, settings=settings, **how)
     click.echo(out)
 
 
@@ -163,15 +169,16 @@ def predict(run: Path, inputs: tuple[str, ...], out: Path, **how: Any) -> None:
 )
 @OVERWRITE
 @with_options(TEST_OPTIONS)
-def embed(run: Path, data: str, out: Path, **how: Any) -> None:
+def embed(run: str, data: str, out: Path, **how: Any) -> None:
     """Write the features of every image of an archive."""
     from lensmodels.evaluation.requests import check_embedding
 
-    check_embedding(run, data, out, overwrite=how["overwrite"])
+    local = _local_run(run, how["cache_dir"])
+    check_embedding(local, data, out, overwrite=how["overwrite"])
     load_packages()
     from lensmodels import evaluation
 
-    evaluation.embed(run, data, out, **how)
+    evaluation.embed(local, data, out, **how)
     click.echo(out)
 
 
@@ -192,6 +199,32 @@ def report(runs: tuple[Path, ...], out: Path) -> None:
     from lensmodels.reporting.comparison_page import compare
 
     click.echo(compare(list(runs), out))
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("url")
+@click.option(
+    "--licence",
+    default=DEFAULT_LICENCE,
+    show_default=True,
+    help="Of the weights, by the hub's identifier, as in mit.",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace a model at URL, and other files of its names."
+)
+def publish(run: Path, url: str, licence: str, overwrite: bool) -> None:
+    """Upload a run's model, with a card, to a folder, s3://... or hf://OWNER/NAME.
+
+    The commands take the URL in place of a run. Prints it.
+    """
+    from lensmodels.publishing.requests import check_publication
+
+    check_publication(run, url)
+    load_packages()
+    from lensmodels.publishing import publish as publish_run
+
+    click.echo(publish_run(run, url, licence=licence, overwrite=overwrite))
 
 
 @main.group(invoke_without_command=True)
@@ -333,6 +366,13 @@ def _archives(data: tuple[str, ...]) -> dict[str, str]:
         check_not_empty(url)
         archives[model] = url
     return archives
+
+
+def _local_run(run: str, cache_dir: Path | None) -> Path:
+    """The folder of a run, or of a copy of a published model."""
+    from lensmodels.runs import local_run
+
+    return local_run(run, cache_dir)
 
 
 def _train(out: Path, resume: bool, options: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import click
 
 from lensmodels.data.archives import read_archive
 from lensmodels.errors import UsageError
+from lensmodels.image_files.inputs import is_url
 from lensmodels.methods.settings import METHODS, SUPERVISED_DEFAULTS
 from lensmodels.runs import RunConfig, read_config, require_encoder
 from lensmodels.runs.folder import stored_settings
@@ -157,7 +158,7 @@ def with_options(*groups: Sequence[Option]) -> Option:
     return add
 
 
-RUN_ARGUMENT = click.argument("run", type=click.Path(path_type=Path))
+RUN_ARGUMENT = click.argument("run", metavar="RUN_OR_URL")
 DEVICE = setting_option("device", default="auto")
 TEST_OPTIONS: Sequence[Option] = (
     DEVICE,
@@ -216,12 +217,13 @@ def run_config(
     return config_from_options(given, method=method)
 
 
-def pretrained_options(run: Path, data: str | None) -> dict[str, Any]:
+def pretrained_options(run: str, data: str | None, cache_dir: Path | None = None) -> dict[str, Any]:
     """Options that finetune the encoder of a run.
 
     Args:
-        run: that was pretrained.
+        run: that was pretrained: its folder, or the URL of a published model.
         data: archive to learn from; that of the pretraining if not given.
+        cache_dir: folder for a copy of a published model.
 
     Returns:
         Values of options by their names.
@@ -229,9 +231,12 @@ def pretrained_options(run: Path, data: str | None) -> dict[str, Any]:
     Raises:
         UsageError: if there is no run with a trained encoder.
     """
-    start = require_encoder(run)
+    from lensmodels.runs import local_run
+
+    folder = local_run(run, cache_dir)
+    start = require_encoder(folder)
     return {
-        "pretrained": str(run.resolve()),
+        "pretrained": run if is_url(run) else str(folder.resolve()),
         "method": start.method,
         "pretrained_as": start,
         "encoder_settings": start.encoder,

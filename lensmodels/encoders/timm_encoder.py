@@ -57,6 +57,9 @@ class Encoder(nn.Module):
         channels: of the images.
         is_loaded: whether weights are loaded into it, so that pretrained ones are not fetched.
 
+    Attributes:
+        timm_arguments: of `timm.create_model`, by name, that make the same network.
+
     Raises:
         UsageError: if timm has no such model, or it does not take the settings or the size.
     """
@@ -73,13 +76,21 @@ class Encoder(nn.Module):
         self.settings = settings
         self.num_pix = num_pix
         self.channels = channels
-        self.network = _timm_model(settings, num_pix, channels, is_loaded=is_loaded)
+        self.network, self.timm_arguments = _timm_model(
+            settings, num_pix, channels, is_loaded=is_loaded
+        )
         if settings.small_stem:
             _replace_stem(self.network, settings.name)
         if isinstance(self.network, ResNet):
             # convolutions with batch norm run 1.3 to 1.5 times faster like this, on CPU and GPU
             self.network.to(memory_format=torch.channels_last)
         self.num_features = self._count_features(num_pix)
+
+    @property
+    def is_plain_timm(self) -> bool:
+        """Whether timm makes the network without this package, which replaces or registers none."""
+        entry = timm.models.model_entrypoint(self.timm_arguments["model_name"])
+        return entry.__module__.startswith("timm.") and not self.settings.small_stem
 
     def forward(self, images: Tensor) -> Tensor:
         """Features, (n, num_features), of scaled images, (n, 1, height, width)."""
@@ -193,7 +204,8 @@ def _as_regions(features: Tensor, network: nn.Module) -> Tensor:
 
 def _timm_model(
     settings: EncoderSettings, num_pix: int, channels: int, *, is_loaded: bool
-) -> nn.Module:
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A network, and the arguments of `timm.create_model` that make it with random weights."""
     name, named = NAMED.get(settings.name, (settings.name, {}))
     if not timm.is_model(name):
         similar = timm.list_models(f"*{name}*")[:5]
@@ -218,10 +230,9 @@ def _timm_model(
         {},
     )
     for size in sizes:
+        made = {"model_name": name, "num_classes": 0, "in_chans": channels, **size, **arguments}
         try:
-            return timm.create_model(
-                name, pretrained=pretrained, num_classes=0, in_chans=channels, **size, **arguments
-            )
+            return timm.create_model(pretrained=pretrained, **made), made
         except MemoryError:
             raise
         except Exception as error:  # timm and its models raise what they like

@@ -14,10 +14,11 @@ from lensmodels.evaluation import inference
 from lensmodels.evaluation.inference import ImageGuard
 from lensmodels.evaluation.outputs import write_embeddings
 from lensmodels.evaluation.requests import check_embedding
+from lensmodels.runs import local_run
 
 
 def embed(
-    run: Path,
+    run: str | Path,
     data: str,
     out: Path,
     *,
@@ -32,7 +33,7 @@ def embed(
     from the run's training set are counted on stderr.
 
     Args:
-        run: folder of a run.
+        run: folder of a run, or URL of a published model.
         data: folder or URL of an archive.
         out: by its suffix, .parquet: one row an image, column `embedding` a list of float32; or
             .zarr: an xarray Dataset with `embedding` (image, feature). Both with split, sample,
@@ -52,7 +53,7 @@ def embed(
             else, or `data` is an image file.
         DataError: if the archive cannot be read, or has images of another size.
     """
-    run, out = Path(run), Path(out)
+    run, out = local_run(run, cache_dir), Path(out)
     config = check_embedding(run, data, out, overwrite=overwrite)
     target = choose_device(device)
     embedding_of, num_pix = inference.embedder(run, target)

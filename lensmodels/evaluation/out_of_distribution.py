@@ -116,6 +116,11 @@ class HomeScores:
         given = np.stack([_column(scores, name) for name in self.names], axis=1)
         return _deviations(given, self.values)
 
+    def limits(self) -> tuple[FloatArray, FloatArray]:
+        """Values of each score beyond which an image is outside: below (k,), and above (k,)."""
+        middle, below, above = _scales(self.values)
+        return middle - self.threshold * below, middle + self.threshold * above
+
     @property
     def threshold(self) -> float:
         """The deviation that an image of the same kind exceeds with `FLAGGED_AT_HOME`."""
@@ -210,11 +215,16 @@ def _column(scores: Scores, name: str) -> FloatArray:
 
 def _deviations(given: FloatArray, known: FloatArray) -> FloatArray:
     """Deviations of scores, (n, k), from those of other images, (m, k)."""
+    middle, below, above = _scales(known)
+    deviations = np.abs(given - middle) / np.where(given > middle, above, below)
+    return np.where(np.isnan(given), 0.0, deviations)
+
+
+def _scales(known: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Median of scores, (m, k), and what deviations below and above it are measured by; (k,)."""
     low, middle, high = np.quantile(known, [_TAIL, 0.5, 1 - _TAIL], axis=0)
     smallest = np.maximum(_MIN_SCALE * np.abs(middle), np.finfo(np.float64).tiny)
-    scale = np.where(given > middle, high - middle, middle - low)
-    deviations = np.abs(given - middle) / np.maximum(scale, smallest)
-    return np.where(np.isnan(given), 0.0, deviations)
+    return middle, np.maximum(middle - low, smallest), np.maximum(high - middle, smallest)
 
 
 def save_home_scores(run: Path, home: HomeScores) -> None:

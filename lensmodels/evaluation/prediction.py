@@ -27,12 +27,12 @@ from lensmodels.evaluation.outputs import write_predictions
 from lensmodels.evaluation.requests import check_prediction
 from lensmodels.evaluation.summary import classes_of, probabilities_of, true_log_mass
 from lensmodels.image_files import Input, InputKind, read_images
-from lensmodels.runs import RunConfig, load_model
+from lensmodels.runs import RunConfig, load_model, local_run
 from lenssim.cutouts.settings import CutoutSettings
 
 
 def predict(
-    run: Path,
+    run: str | Path,
     inputs: Sequence[str | Path],
     out: Path,
     *,
@@ -54,7 +54,7 @@ def predict(
     validation images are has no prediction.
 
     Args:
-        run: folder of a run that was trained.
+        run: folder of a run that was trained, or URL of a published model.
         inputs: files or URLs of one image, (height, width), or a stack, (n, height, width), in
             e-/s: FITS, .npy, or .npz of one array; or folders or URLs of archives.
         out: .csv or .parquet to write: `source` and `index` of each image, and
@@ -89,7 +89,7 @@ def predict(
         DataError: if an input cannot be read, cannot be converted, or has pixels that are no
             numbers.
     """
-    run, out = Path(run), Path(out)
+    run, out = local_run(run, cache_dir), Path(out)
     settings = settings or CutoutSettings()
     if hdu is not None:
         settings = replace(settings, hdu=str(hdu))

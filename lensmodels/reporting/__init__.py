@@ -6,6 +6,7 @@ plots             the plots, by task
 tables            numbers as text, and tables as HTML and Markdown
 sentences         metrics as sentences
 optional_plots    captions of plots, which a report can do without
+score_tables      tables of scores, for a page and a card
 run_plots         the plots of a run and the residuals in them
 evaluated_run     a run as its pages read it
 run_page          the page of a run, and testing it

@@ -20,11 +20,12 @@ from lenssim.configuration.yaml_reading import format_yaml
 
 PLOTS = "plots"
 
-_SUPERVISION = {
+SUPERVISION_NAMES = {
     None: "nothing",
     "images": "images alone",
     "simulator": "what only a simulator knows of its images",
 }
+"""What supervised a pretraining, in words."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class EvaluatedRun:
         frozen = ", frozen" if config.frozen else ""
         return [
             ("method", method_title(config.method, config.pretrain)),
-            ("pretrained on", _SUPERVISION[supervision_of(config.method, config.pretrain)]),
+            ("pretrained on", SUPERVISION_NAMES[supervision_of(config.method, config.pretrain)]),
             ("encoder", f"{config.encoder.name}, from {start}{frozen}"),
             ("trained on", config.data.url),
             ("train images", self._train_images),

@@ -18,21 +18,18 @@ from lensmodels.evaluation.requests import check_test, evaluation_folder
 from lensmodels.evaluation.testing import ScoreOptions, score
 from lensmodels.methods.probes import has_collapsed
 from lensmodels.methods.supervision import MARK_NOTE, method_title, supervision_of
-from lensmodels.reporting import sentences, style
+from lensmodels.reporting import sentences
 from lensmodels.reporting.evaluated_run import PLOTS, read_evaluated
 from lensmodels.reporting.optional_plots import CAPTIONS, missing_sentences, read_missing
 from lensmodels.reporting.page import render, write_text
 from lensmodels.reporting.requests import REPORT
 from lensmodels.reporting.run_plots import draw_plots, read_logs
+from lensmodels.reporting.score_tables import class_table, mass_table, snr_tables
 from lensmodels.reporting.tables import (
-    Table,
-    TableCell,
     format_difference,
     format_interval,
     format_power,
-    format_share,
     format_value,
-    text_cells,
 )
 from lensmodels.runs import CONFIG, LOGS, RunConfig
 from lensmodels.runs.folder import DESCRIBED
@@ -40,8 +37,6 @@ from lensmodels.startup import announce
 
 MAIN_PLOT = {"classification": "confusion", "axion-mass": "predicted_mass"}
 """The plot that stands first on the page of a task."""
-
-_SNR_HEADINGS = {"all": "macro AUC of all"}
 
 _TASKS = {"classification": "substructure class", "axion-mass": "axion mass"}
 
@@ -78,9 +73,9 @@ def write_report(run: Path) -> Path:
         main_plots=[plot for plot in [evaluated.plot(main)] if plot],
         cards=_cards(metrics, limit),
         plots=[plot for name in CAPTIONS if name != main and (plot := evaluated.plot(name))],
-        tables=[_class_table(metrics), *_snr_tables(metrics)]
+        tables=[class_table(metrics), *snr_tables(metrics)]
         if task == "classification"
-        else [_mass_table(metrics)],
+        else [mass_table(metrics)],
         run=evaluated,
         methods=[
             *_notes(config),
@@ -177,93 +172,6 @@ def _cards(metrics: Mapping[str, Any], limit: InformationLimit | None) -> list[d
     tested = f"trained on {metrics['n_labels']:,} with labels"
     cards.append(("test images", f"{metrics['n_test']:,}", tested))
     return [dict(zip(("name", "value", "note"), card, strict=True)) for card in cards]
-
-
-def _class_table(metrics: Mapping[str, Any]) -> Table:
-    """Scores by class."""
-    counts = np.array(metrics["confusion"])
-    return Table(
-        ["class", "images", "AUC", "95% interval", "recall", "precision"],
-        [
-            text_cells(
-                [
-                    style.CLASS_NAMES[name],
-                    f"{counts[label].sum():,}",
-                    format_value(metrics["auc"][name]),
-                    format_interval(metrics["ci95"]["auc"][name]),
-                    format_share(counts[label, label], counts[label].sum()),
-                    format_share(counts[label, label], counts[:, label].sum()),
-                ]
-            )
-            for label, name in enumerate(metrics["auc"])
-        ],
-    )
-
-
-def _snr_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """AUC of each class against no_sub, above rising S/N; no table where it is not known."""
-    rows = metrics.get("auc_above_snr")
-    if not rows:
-        return []
-    after = "after a refit of the lens and the source" if metrics["snr"] == "refit" else "as it is"
-    most = {(row["above"], row["class"]): row["auc"] for row in metrics.get("auc_bound", ())}
-    cells = {}
-    for row in rows:
-        key = row["above"], row["class"]
-        note = f"{row['count']:,} images"
-        if key in most:
-            note += f", at most {format_value(most[key], 3)}"
-        cells[key] = TableCell(
-            format_value(row["auc"], 3), interval=format_interval(row["ci95"], 3), note=note
-        )
-    sentence = f"AUC against all images without substructure; S/N {after}."
-    if most:
-        sentence += " No classifier has more than what stands as at most: it is for one that knows "
-        sentence += "the pattern of each image's substructure."
-    names = list(dict.fromkeys(row["class"] for row in rows))
-    return [
-        Table(
-            ["above", *(_SNR_HEADINGS.get(name) or style.CLASS_NAMES[name] for name in names)],
-            [
-                [
-                    TableCell(f"{above:g}"),
-                    *(cells.get((above, name), TableCell("")) for name in names),
-                ]
-                for above in dict.fromkeys(row["above"] for row in rows)
-            ],
-            title="Above an S/N of the substructure",
-            sentence=sentence,
-        )
-    ]
-
-
-def _mass_table(metrics: Mapping[str, Any]) -> Table:
-    """Errors by mass."""
-    return Table(
-        [
-            "log10(m / eV)",
-            "images",
-            "RMSE, dex",
-            "95% interval",
-            "mean |error|",
-            "bias",
-            "95% interval",
-        ],
-        [
-            text_cells(
-                [
-                    format_interval([row["low"], row["high"]], 2),
-                    f"{row['count']:,}",
-                    format_value(row["rmse_dex"], 3),
-                    format_interval(row["ci95"]["rmse_dex"], 3),
-                    format_value(row["mae_dex"], 3),
-                    format_difference(row["bias_dex"], 3),
-                    format_interval(row["ci95"]["bias_dex"], 3),
-                ]
-            )
-            for row in metrics["by_mass"]
-        ],
-    )
 
 
 def evaluate(

@@ -8,6 +8,7 @@ out_of_distribution.safetensors      what validation images look like to the mod
 calibration.safetensors              what it predicts of them
 checkpoints/           state of the training, to resume from
 logs/                  CSV and TensorBoard
+published.json         of a published model: its other files, with their SHA-256
 metrics.json, predictions.csv, plots/, report.html      of the evaluation
 """
 
@@ -34,6 +35,7 @@ from lensmodels.runs.config import (
 from lenssim.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from lensmodels.runs.published import local_run
     from lensmodels.runs.weights import (
         build_model,
         load_encoder,
@@ -60,6 +62,7 @@ __all__ = [
     "load_encoder",
     "load_model",
     "load_scaling",
+    "local_run",
     "read_config",
     "require_encoder",
     "require_model",
@@ -71,6 +74,8 @@ __all__ = [
 ]
 
 __getattr__ = lazy_names(
-    __name__, dict.fromkeys(set(__all__) - set(globals()), "lensmodels.runs.weights")
+    __name__,
+    dict.fromkeys(set(__all__) - set(globals()), "lensmodels.runs.weights")
+    | {"local_run": "lensmodels.runs.published"},
 )
 """Settings are checked before torch is imported, which takes seconds."""

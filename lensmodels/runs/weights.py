@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from lensmodels.runs.config import (
     require_model,
     write_config,
 )
+from lensmodels.runs.published import local_run
 from lensmodels.tasks import Task, task_from_dict
 from lenssim.storage.atomic import replacing
 
@@ -87,12 +89,15 @@ def save_model(run: Path, model: LensModel, config: RunConfig) -> None:
 
 
 def load_model(
-    run: Path, device: str | torch.device = "cpu", *, average_symmetries: bool = False
+    run: str | os.PathLike[str],
+    device: str | torch.device = "cpu",
+    *,
+    average_symmetries: bool = False,
 ) -> LensModel:
     """The model of a run, for evaluation.
 
     Args:
-        run: its folder.
+        run: its folder, or the URL of a published model.
         device: to put it on.
         average_symmetries: see `LensModel`.
 
@@ -100,7 +105,7 @@ def load_model(
         UsageError: if the run was not finetuned.
         LensmodelsError: if its weights are damaged or of another encoder or task.
     """
-    run = Path(run)
+    run = local_run(run)
     config = require_model(run)
     assert config.measured is not None and config.measured.task is not None
     task, scaling = task_from_dict(config.measured.task), load_scaling(run, config)
@@ -110,14 +115,23 @@ def load_model(
     return model.to(device).eval()
 
 
-def load_encoder(run: Path, device: str | torch.device = "cpu") -> tuple[Encoder, InputScaling]:
+def load_encoder(
+    run: str | os.PathLike[str], device: str | torch.device = "cpu"
+) -> tuple[Encoder, InputScaling]:
     """The encoder that a run pretrained, or trained with its task, and the scaling of its input.
+
+    Args:
+        run: its folder, or the URL of a published model.
+        device: to put both on.
+
+    Returns:
+        The encoder, from scaled images to features, and the scaling of raw images.
 
     Raises:
         UsageError: if it was not trained to the end.
         LensmodelsError: if its weights are damaged or of another encoder.
     """
-    run = Path(run)
+    run = local_run(run)
     config = require_encoder(run)
     assert config.measured is not None
     encoder = _encoder_of(config, is_loaded=True)

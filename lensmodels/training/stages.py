@@ -25,6 +25,7 @@ from lensmodels.runs import (
     load_encoder,
     load_model,
     load_scaling,
+    local_run,
     read_config,
     save_encoder,
     save_model,
@@ -212,7 +213,7 @@ def _load_start(
     Raises:
         UsageError: if it is another encoder than the settings name, or for images of another size.
     """
-    start = Path(config.pretrained) if config.pretrained else run
+    start = local_run(config.pretrained, config.data.cache_dir) if config.pretrained else run
     encoder, scaling = load_encoder(start)
     if encoder.settings != config.encoder:
         raise UsageError(

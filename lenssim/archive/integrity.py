@@ -77,7 +77,11 @@ def file_problems(
 
 
 def file_problem(
-    location: Location, path: str, record: FileRecord, progress: Progress | None = None
+    location: Location,
+    path: str,
+    record: FileRecord,
+    progress: Progress | None = None,
+    listing: str = MANIFEST,
 ) -> str | None:
     """What is wrong with one file, as a clause that follows its name; None if it is sound.
 
@@ -85,6 +89,7 @@ def file_problem(
         location: of the archive.
         path, record: of the file, as the manifest has them.
         progress: called as bytes are checked.
+        listing: name of the file that the record is from.
     """
     if location.is_local:
         root = Path(location.path("")).resolve()
@@ -109,7 +114,7 @@ def file_problem(
         least = "more than" if size > record.size else f"{size} instead of"
         return f"has {least} {record.size} bytes"
     if digest.hexdigest() != record.sha256:
-        return f"is damaged: its content is not what {MANIFEST} describes"
+        return f"is damaged: its content is not what {listing} describes"
     return None
 
 

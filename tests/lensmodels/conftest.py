@@ -14,7 +14,15 @@ from lensmodels.data import DataSettings, InputScaling, LensDataModule
 from lensmodels.encoders import EncoderSettings
 from lensmodels.methods import StageSettings
 from lensmodels.reporting.plots import images as image_plots
-from lensmodels.runs import Measured, RunConfig, build_model, save_model
+from lensmodels.reporting.run_page import evaluate
+from lensmodels.runs import (
+    Measured,
+    RunConfig,
+    build_model,
+    read_config,
+    save_model,
+    write_config,
+)
 from lensmodels.tasks import TaskSettings, task_from_dict
 from lensmodels.views import default_recipe
 from lenssim.configuration.yaml_reading import format_yaml
@@ -156,3 +164,25 @@ def contract(lenses):
     data = LensDataModule(DataSettings(url=str(lenses), workers=0, cache="none"))
     data.setup()
     return data.contract
+
+
+@pytest.fixture(scope="session")
+def held_out(make_run):
+    """Makes a run with more validation images than usual, and evaluates it.
+
+    108 for the classification and 36 for the axion mass, for which so few are accepted.
+    """
+    made = {}
+
+    def make(task):
+        if task not in made:
+            run = make_run(task, name=f"held-out-{task}")
+            config = read_config(run)
+            data = config.data.model_copy(update={"validation_fraction": 0.9})
+            write_config(run, config.model_copy(update={"data": data}))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("lensmodels.evaluation.held_out.MIN_HELD_OUT", 30)
+                made[task] = run, evaluate(run)
+        return made[task]
+
+    return make

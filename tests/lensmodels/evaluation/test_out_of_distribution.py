@@ -163,3 +163,15 @@ def test_a_run_with_few_validation_images_says_that_it_does_not_know(
 def test_an_archive_without_fits_has_no_chi_square(lenses):
     found = FitScores(open_archive(lenses)).of(["test/cdm", "test/axion"], [0, 1])
     assert np.isnan(found["fit_chi_square"]).tolist() == [True, True]
+
+
+def test_limits_are_where_an_image_is_flagged():
+    home = home_of(np.random.default_rng(6), 300)
+    low, high = home.limits()
+    middle = np.median(home.values, axis=0)
+    for ends in (low, high):
+        for column in range(len(NAMES)):
+            for step, flagged in ((0.999, False), (1.001, True)):
+                image = middle.copy()
+                image[column] += step * (ends[column] - middle[column])
+                assert (home.novelty(named(image[None]))[0] > 1) == flagged
