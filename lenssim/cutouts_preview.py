@@ -22,24 +22,30 @@ _COLUMNS = 4
 _PANEL = 2.3
 """Inches of a side of an image."""
 
+_DEVIATIONS = 5.0
+"""Residual at the ends of the colours, standard deviations."""
+
 _INK = "#e8e6e3"
 
 
 def draw_cutouts(archive: Archive) -> Figure:
-    """Draws cutouts that are spread over an archive.
+    """Draws cutouts that are spread over an archive, each beside its residual if it was fitted.
 
     Args:
         archive: opened, with the group train/unlabelled in Zarr.
 
     Returns:
         The figure: each image in an asinh stretch of its own, so that arcs are seen beside a lens
-        galaxy, with its position on the sky.
+        galaxy, with its position on the sky; residuals from -5 to 5 in units of the noise.
     """
     dataset = archive.dataset("train", UNLABELLED)
     total = dataset.sizes["sample"]
     shown = np.unique(np.linspace(0, total - 1, min(total, SHOWN)).round().astype(int))
-    columns = max(2, min(len(shown), _COLUMNS))
-    rows = math.ceil(len(shown) / columns)
+    group = archive.record("train", UNLABELLED).name
+    fits = archive.fits("train", UNLABELLED) if archive.manifest.has_fits(group) else None
+    panels = len(shown) if fits is None else 2 * len(shown)
+    columns = max(2, min(panels, _COLUMNS))
+    rows = math.ceil(panels / columns)
     with mpl.rc_context({"text.color": _INK, "font.size": 9}):
         figure = Figure(figsize=(_PANEL * columns, _PANEL * rows + 0.45), dpi=150)
         axes = figure.subplots(rows, columns, squeeze=False)
@@ -47,9 +53,14 @@ def draw_cutouts(archive: Archive) -> Figure:
         figure.subplots_adjust(0.01, 0.01, 0.99, top, wspace=0.03, hspace=0.03)
         for axis in axes.flat:
             axis.set_axis_off()
-        for axis, sample in zip(axes.flat, shown, strict=False):
-            _draw(axis, archive.load(dataset.isel(sample=int(sample))))
+        free = iter(axes.flat)
+        for sample in shown.tolist():
+            _draw(next(free), archive.load(dataset.isel(sample=sample)))
+            if fits is not None:
+                _draw_residual(next(free), archive.load(fits.isel(sample=sample)))
         title = f"{archive.manifest.name}: {len(shown)} of {total:,} cutouts, asinh stretch"
+        if fits is not None:
+            title += "; residuals of their fits, -5 to 5"
         figure.text(0.015, (1 + top) / 2, title, fontsize=10, alpha=0.85, va="center")
     return figure
 
@@ -76,6 +87,15 @@ def _draw(axis: Axes, sample: xr.Dataset) -> None:
         axis.annotate("", (end_x, end_y), (x, y), arrowprops=arrow)
         label_x, label_y = corner + 0.16 * size * direction
         axis.text(label_x, label_y, name, ha="center", va="center", fontsize=6.5)
+
+
+def _draw_residual(axis: Axes, fit: xr.Dataset) -> None:
+    """The residual of a cutout's fit, with what the fit is worth."""
+    limits = Normalize(-_DEVIATIONS, _DEVIATIONS)
+    axis.imshow(fit["residual"].values, "RdBu_r", norm=limits, origin="lower")
+    found = "" if int(fit["converged"]) else ", not converged"
+    text = rf"$\chi^2_\nu$ = {float(fit['reduced_chi_square']):.2f}{found}"
+    axis.text(0.04, 0.96, text, transform=axis.transAxes, va="top", fontsize=7.5, color="black")
 
 
 def own_range(image: NDArray[np.float32]) -> Normalize:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +32,12 @@ from lenssim.archive.writer import (
     read_progress,
     shards_done,
     write_shard,
+)
+from lenssim.build.cutout_fit import (
+    OWN_COLUMNS,
+    has_own_pixels,
+    instrument_of_cutouts,
+    pixels_of,
 )
 from lenssim.build.execution import executor
 from lenssim.errors import ArchiveError, UsageError
@@ -73,13 +80,15 @@ def fit(
     """Fits the smooth model to the images of an archive; continues where an earlier call stopped.
 
     Elliptical power law, shear, multipoles and a Sersic source are fitted to each image from the
-    image alone, with no column but the width of its PSF. Failed fits are kept and flagged.
+    image alone, with no column but the width of its PSF; of telescope images, with noise, mask, PSF
+    and pixel scale of each. Failed fits are kept and flagged.
 
     Args:
         url: folder or URL of an archive with images in Zarr.
         splits: "train", "test" or both; both if not given.
         instrument: specification whose pixels, PSF and noise the images have; that of the archive
-            if not given. Imported images need one.
+            if not given. Imported images need one, unless they are telescope images that were
+            brought to a specification that comes with lenssim.
         settings: those of `FitSettings` if not given.
         workers: threads on this machine; all cores if not given.
         overwrite: replace fits that were made with other settings.
@@ -100,7 +109,7 @@ def fit(
     settings = settings or FitSettings()
     spec = _instrument(archive, instrument)
     check_instrument(spec)
-    identity = _identity(spec, settings)
+    identity = _identity(spec, settings, has_own_pixels(archive))
     with archive.location.exclusive():
         archive = open_archive(url)
         records = _wanted(archive, splits)
@@ -124,7 +133,10 @@ def _instrument(
 ) -> Specification:
     """The specification whose instrument the images are taken to have."""
     if instrument is None:
-        if archive.manifest.imported is not None:
+        imported = archive.manifest.imported
+        if imported is not None and imported.cutouts is not None:
+            return instrument_of_cutouts(archive.location.url, imported.cutouts.instrument)
+        if imported is not None:
             raise UsageError(
                 f"{archive.location} holds imported images, which do not tell their PSF and noise: "
                 "give the --instrument, a specification by name or file."
@@ -159,9 +171,10 @@ def _wanted(archive: Archive, splits: Iterable[Split] | None) -> list[GroupRecor
     return records
 
 
-def _identity(spec: Specification, settings: FitSettings) -> dict[str, Any]:
+def _identity(spec: Specification, settings: FitSettings, is_telescope: bool) -> dict[str, Any]:
     """What fits depend on beside the images."""
-    return {
+    own = {"fit_columns": list(OWN_COLUMNS)} if is_telescope else {}
+    return own | {
         "names": list(settings.names),
         "fit_settings": asdict(settings),
         "fit_instrument": spec.name,
@@ -330,13 +343,19 @@ def fit_shard(
     archive, record = open_archive(url), layout.record
     samples = record.samples(shard)
     dataset = archive.dataset(record.split, record.substructure_class)
-    names = [name for name in ("image", "psf_fwhm") if name in dataset]
+    own = OWN_COLUMNS if has_own_pixels(archive) else ()
+    names = [name for name in ("image", "psf_fwhm", *own) if name in dataset]
     rows = archive.load(dataset[names].isel(sample=slice(samples.start, samples.stop)))
-    images = rows["image"].values
-    widths = rows["psf_fwhm"].values if "psf_fwhm" in rows else np.full(len(samples), np.nan)
     fits: list[ImageFit] = []
-    for image, width in zip(images, widths, strict=True):
-        fits.append(fit_image(image, spec, psf_fwhm=float(width), settings=settings))
+    for number in range(len(samples)):
+        row = rows.isel(sample=number)
+        width = float(row["psf_fwhm"]) if "psf_fwhm" in row else math.nan
+        if own:
+            instrument, known = pixels_of(row, spec)
+            fitted = fit_image(row["image"].values, instrument, settings=settings, **known)
+        else:
+            fitted = fit_image(row["image"].values, spec, psf_fwhm=width, settings=settings)
+        fits.append(fitted)
         if progress is not None:
             progress(1)
     write_shard(archive.location, layout, archive.manifest.name, shard, _columns(fits), platform())

@@ -9,6 +9,7 @@ refit             what a fit leaves of the difference between two images
 coarse_search     where a fit may start
 vector            the free parameters as what a fit moves
 least_squares     Levenberg-Marquardt steps
+measured_psf      the PSF of a telescope image
 image_fit         the smooth model fitted to one image
 
 `image_fit` is imported by who fits: simulating does not wait for its kernels.

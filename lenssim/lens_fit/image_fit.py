@@ -5,6 +5,7 @@ taken at each step and held while it is made: the variance of the data is low wh
 which biases the flux low, and a variance that is differentiated too biases it high. The fixed point
 solves J^T W (image - model) = 0, which is unbiased. On the way there the variance is the larger of
 the model's and the data's, so that light which the model has not reached yet does not dominate.
+Where the noise of each pixel is given, that is the variance throughout.
 
 Rays of the derivatives are one a pixel as a rule, of the model as many as its accuracy needs: an
 approximate Jacobian costs steps, an approximate model costs truth.
@@ -28,6 +29,7 @@ from lenssim.lens_fit.vector import physical, physical_per_vector, stepped, to_s
 from lenssim.observation import convolve, noise_sigma, pixel_noise, psf_kernel
 from lenssim.rendering import PixelNoise, engine
 from lenssim.rendering.optics import point_spreads
+from lenssim.rendering.point_spread import PointSpread
 from lenssim.spec import Sampling, Specification
 
 FloatArray = NDArray[np.float64]
@@ -99,12 +101,12 @@ class ImageFit:
     errors: FloatArray
     """Standard errors, from the curvature of chi-square at its minimum, same shape."""
     reduced_chi_square: float
-    """Chi-square over pixels less parameters."""
+    """Chi-square over pixels that count less parameters."""
     converged: bool
     """Whether a minimum was reached: chi-square is not expected to fall by more than `CONVERGED`.
     It says nothing of how well the model fits."""
     residual: NDArray[np.float32]
-    """(image - model) / sigma, shape (y, x)."""
+    """(image - model) / sigma, shape (y, x); 0 in pixels that do not count."""
     iterations: int
     """Steps, from all starts together."""
     parameters: dict[str, float] = field(init=False)
@@ -120,6 +122,9 @@ def fit_image(
     spec: Specification,
     *,
     psf_fwhm: float = math.nan,
+    psf: PointSpread | None = None,
+    noise: NDArray[np.floating] | None = None,
+    mask: NDArray[np.bool_] | None = None,
     settings: FitSettings | None = None,
 ) -> ImageFit:
     """Fits lens and source to an image: elliptical power law, shear and one Sersic source.
@@ -128,15 +133,23 @@ def fit_image(
         image: e-/s, shape (num_pix, num_pix), axes (y, x); of a dark lens.
         spec: its instrument gives pixel scale, zero point, PSF and noise; nothing else is used.
         psf_fwhm: arcsec, of an instrument whose PSF varies; the middle of its range if not given.
+        psf: of the image, such as `measured_psf.pixel_psf` makes; that of the instrument if not
+            given.
+        noise: standard deviation of each pixel, e-/s, shape of the image, as an RMS map has it,
+            photon noise included; NaN in pixels that do not count. That of the instrument if not
+            given, or NaN everywhere.
+        mask: pixels that do not count, shape of the image; none if not given.
         settings: those of `FitSettings` if not given.
 
     Returns:
         The best of the fits from some starts; values are NaN if there is nowhere to start from.
 
     Raises:
-        UsageError: if the image is not one of that instrument, or the lens has light.
+        UsageError: if the image is not one of that instrument, noise or mask are not of the image,
+            or the lens has light.
     """
-    problem = _Problem(image, spec, psf_fwhm, settings or FitSettings())
+    problem = _Problem(image, spec, psf_fwhm, psf, settings or FitSettings())
+    problem.weigh(noise, mask)
     best: Descent | None = None
     iterations = 0
     for start in problem.starts():
@@ -160,6 +173,7 @@ class _Problem:
         image: NDArray[np.floating],
         spec: Specification,
         psf_fwhm: float,
+        psf: PointSpread | None,
         settings: FitSettings,
     ) -> None:
         check_instrument(spec)
@@ -174,10 +188,41 @@ class _Problem:
         self.image = np.ascontiguousarray(image, dtype=np.float64).ravel()
         self.spec, self.settings = spec, settings
         self.noise: PixelNoise = pixel_noise(spec.instrument)
-        self.psf_fwhm = psf_fwhm
+        self.measured: FloatArray | None = None
+        self.counted = np.ones(self.image.shape, dtype=np.bool_)
+        self.psf, self.psf_fwhm = psf, psf_fwhm
         width = spec.instrument.psf_width
         if math.isnan(psf_fwhm) and width is not None and not width.is_fixed:
             self.psf_fwhm = 0.5 * sum(width.support)
+
+    def weigh(self, noise: NDArray[np.floating] | None, mask: NDArray[np.bool_] | None) -> None:
+        """Takes the noise of each pixel from a map, and leaves out pixels that do not count.
+
+        Raises:
+            UsageError: if they are not of the image, or no pixel counts.
+        """
+        for name, values in (("noise", noise), ("mask", mask)):
+            if values is not None and values.size != self.image.size:
+                raise UsageError(f"the {name} has another shape than the image: {values.shape}.")
+        if mask is not None:
+            self.counted &= ~mask.ravel()
+        if noise is not None and not np.isnan(noise).all():
+            sigma = np.asarray(noise, dtype=np.float64).ravel()
+            self.counted &= np.isfinite(sigma)
+            if (sigma[self.counted] <= 0).any():
+                raise UsageError("the noise is not above 0 everywhere: set it to NaN elsewhere.")
+            self.measured = sigma**2
+            if self.counted.any():
+                sky = float(np.median(self.measured[self.counted]))
+                self.noise = self.noise._replace(background_variance=sky)
+        if not self.counted.any():
+            raise UsageError("no pixel of the image counts: every one is masked.")
+        self.image[~self.counted] = 0.0
+
+    @property
+    def size(self) -> int:
+        """Pixels that count."""
+        return int(np.count_nonzero(self.counted))
 
     def starts(self) -> list[Start]:
         """Where to start from, the most promising first."""
@@ -207,13 +252,16 @@ class _Problem:
         return np.array([values.get(name, 0.0) for name in self.settings.names])
 
     def variance(self, model: FloatArray) -> FloatArray:
-        """Of the pixels of a model, (e-/s)^2."""
-        return noise_sigma(model, self.noise) ** 2
+        """Of the pixels of a model, (e-/s)^2; infinite in those that do not count."""
+        variance = self.measured
+        if variance is None:
+            variance = noise_sigma(model, self.noise) ** 2
+        return np.where(self.counted, variance, np.inf)
 
     def model(self, vector: FloatArray, sampling: Sampling) -> FloatArray:
         """The image of a vector, e-/s, shape (n,)."""
         systems = [to_system(vector, self.psf_fwhm)]
-        psfs = point_spreads(self.spec.instrument, systems)
+        psfs = point_spreads(self.spec.instrument, systems) if self.psf is None else [self.psf]
         images = engine("fast")(systems, self.spec, sampling, self.noise, psfs)
         if psfs is None:
             images = convolve(images, psf_kernel(self.spec.instrument))
@@ -228,6 +276,7 @@ class _Problem:
         rows = smooth_derivatives(
             system,
             self.spec,
+            psf=self.psf,
             cells=2 * cells if is_compact else cells,
             multipoles=self.settings.multipoles,
             coarseness=coarseness,
@@ -249,7 +298,7 @@ class _Problem:
                 variance = np.maximum(variance, of_data)
             derivatives = self.derivatives(descent.vector)
             scale = physical_per_vector(descent.vector)
-            reduced = float(chi_square(self.image, descent.model, variance)) / self.image.size
+            reduced = float(chi_square(self.image, descent.model, variance)) / self.size
             has_moved = descent.move(
                 self.image,
                 variance,
@@ -265,7 +314,7 @@ class _Problem:
                 is_led, descent.damping = False, FIRST_DAMPING * 1e-2
             elif descent.expected_decrease < CONVERGED or not has_moved:
                 break
-            gain = 1.0 - descent.chi_square / (reduced * self.image.size)
+            gain = 1.0 - descent.chi_square / (reduced * self.size)
             slow = slow + 1 if gain < SLOW and reduced > LOST else 0
             if slow == PATIENCE:
                 break
@@ -273,7 +322,7 @@ class _Problem:
 
     def is_acceptable(self, descent: Descent) -> bool:
         """Whether chi-square may be by chance what it is."""
-        freedom = self.image.size - len(descent.vector)
+        freedom = self.size - len(descent.vector)
         return descent.chi_square < freedom + ACCEPTED * math.sqrt(2.0 * freedom)
 
     def result(self, descent: Descent | None, iterations: int) -> ImageFit:
@@ -299,7 +348,7 @@ class _Problem:
             trial = stepped(vector, step)
             moved = self.model(trial, FINE)
             before, after = (chi_square(self.image, m, variance) for m in (model, moved))
-            if after > before + CONVERGED * max(before / self.image.size, 1.0):
+            if after > before + CONVERGED * max(before / self.size, 1.0):
                 break
             vector, model = trial, moved
         errors = np.sqrt(np.maximum(np.diagonal(covariance), 0.0)) * physical_per_vector(vector)
@@ -313,8 +362,8 @@ class _Problem:
         converged: bool,
         iterations: int,
     ) -> ImageFit:
-        residual = (self.image - model) / noise_sigma(model, self.noise)
-        freedom = self.image.size - len(values)
+        residual = (self.image - model) / np.sqrt(self.variance(model))
+        freedom = self.size - len(values)
         num_pix = self.spec.instrument.num_pix
         return ImageFit(
             names=self.settings.names,

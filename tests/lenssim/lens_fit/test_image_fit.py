@@ -83,3 +83,57 @@ def test_coarse_search_finds_the_ring():
     assert start.theta_e == pytest.approx(SIMULATION.system.lens_theta_e, rel=0.3)
     assert start.source_x == pytest.approx(SIMULATION.system.source_x, abs=0.3)
     assert start.source_y == pytest.approx(SIMULATION.system.source_y, abs=0.3)
+
+
+@pytest.fixture(scope="module")
+def sigma():
+    """Noise of each pixel of the image, e-/s, as an RMS map has it."""
+    noise = pixel_noise(SPEC.instrument)
+    clean = np.maximum(SIMULATION.noise_free, 0)
+    return np.sqrt(noise.background_variance + clean / noise.exposure_time)
+
+
+def test_pixels_that_do_not_count_change_nothing(sigma):
+    damaged, holed = SIMULATION.image.copy(), sigma.copy()
+    damaged[:6, :6] += 100.0  # a ghost that a survey has masked
+    holed[:6, :6] = np.nan
+    fit = fit_image(damaged, SPEC, psf_fwhm=SIMULATION.system.psf_fwhm, noise=holed)
+    assert fit.converged
+    assert np.abs((fit.values - TRUTH) / fit.errors).max() < 5.0
+    assert fit.reduced_chi_square == pytest.approx(1.0, abs=0.15)
+    assert not fit.residual[:6, :6].any()
+    masked = np.zeros(damaged.shape, bool)
+    masked[:6, :6] = True
+    by_mask = fit_image(
+        damaged, SPEC, psf_fwhm=SIMULATION.system.psf_fwhm, noise=sigma, mask=masked
+    )
+    np.testing.assert_array_equal(by_mask.values, fit.values)
+
+
+def test_noise_of_another_width_scales_errors_and_chi_square(sigma):
+    own, doubled = (
+        fit_image(
+            SIMULATION.image,
+            SPEC,
+            psf_fwhm=SIMULATION.system.psf_fwhm,
+            noise=factor * sigma,
+            settings=FitSettings(starts=1),
+        )
+        for factor in (1, 2)
+    )
+    assert own.reduced_chi_square == pytest.approx(4 * doubled.reduced_chi_square, rel=0.01)
+    np.testing.assert_allclose(doubled.errors, 2 * own.errors, rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"noise": np.ones((5, 5))}, "noise has another shape"),
+        ({"mask": np.ones((5, 5), bool)}, "mask has another shape"),
+        ({"noise": np.zeros((64, 64))}, "not above 0"),
+        ({"mask": np.ones((64, 64), bool)}, "every one is masked"),
+    ],
+)
+def test_noise_and_mask_must_be_of_the_image(given, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        fit_image(SIMULATION.image, SPEC, **given)
