@@ -19,6 +19,7 @@ from lensmodels.data.datamodule import LensDataModule
 from lensmodels.data.stream import EpochStream
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.errors import DataError, UsageError
+from lensmodels.evaluation.calibration import Calibration, load_calibration
 from lensmodels.model import LensModel
 from lensmodels.reporting.run_page import evaluate
 from lensmodels.runs import RunConfig
@@ -99,20 +100,27 @@ def build_encoder(name: str = "resnet50", num_pix: int = 64, **settings: Any) ->
 
 def predict_images(
     model: LensModel, images: NDArray[np.floating], *, batch_size: int = 256
-) -> dict[str, NDArray[np.float32]]:
-    """Predictions of a model on an array of images.
+) -> dict[str, NDArray[Any]]:
+    """Predictions of a model on an array of images, calibrated as those of `lensmodels predict`.
+
+    Whether the images are of a kind that the model knows is not asked: the command does that.
 
     Args:
-        model: from `load_model`.
+        model: from `load_model`; its run holds the calibration, if enough validation images were
+            there for one.
         images: in e-/s, (n, num_pix, num_pix), of the instrument that the model was trained on.
         batch_size: images at a time.
 
     Returns:
-        Columns by name, each (n,): class probabilities p_*, or log10_mass in log10(eV).
+        Columns by name, each (n,): class probabilities p_*, or log10_mass in log10(eV); with a
+        calibration `set_90`, or `log10_mass_low_90` and `log10_mass_high_90`, too.
+
+    Raises:
+        UsageError: if the images are not of the shape (n, height, width).
     """
     outputs = _in_batches(model, images, batch_size)
-    columns = model.task.predictions(outputs)
-    return {name: values.cpu().numpy() for name, values in columns.items()}
+    calibration = Calibration() if model.run is None else load_calibration(model.run, model.task)
+    return calibration.predictions(model.task, outputs)
 
 
 def embed_images(

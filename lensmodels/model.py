@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -23,9 +25,11 @@ class LensModel(nn.Module):
         average_symmetries: whether features are the mean over the eight symmetries of an image,
             and with them the outputs: nothing then depends on how a lens lies on the sky by right
             angles, at eight times the work.
+        run: folder that it was loaded from, which holds its calibration; None of a new model.
     """
 
     average_symmetries = False
+    run: Path | None = None
 
     def __init__(self, scaling: InputScaling, encoder: Encoder, task: Task) -> None:
         super().__init__()

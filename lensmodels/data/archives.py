@@ -47,8 +47,11 @@ def how_to_add(manifest: Manifest, split: str, class_name: str | None = None) ->
         class_name: of the images; None if the archive lacks the whole split.
 
     Returns:
-        A clause that names the command which adds the images.
+        A clause that names the command which adds the images or, as telescope images have no
+        labels, what can be done with these.
     """
+    if manifest.imported is not None and manifest.imported.cutouts is not None:
+        return "telescope images have no labels: `lensmodels pretrain`, embed or predict them"
     if manifest.imported is not None:
         of_class = "" if class_name is None else f" of class {class_name}"
         return f"import the set again with a --split that leaves {split} images{of_class}"

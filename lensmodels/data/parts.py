@@ -45,7 +45,7 @@ def groups_to_read(archive: Archive, settings: DataSettings) -> list[str]:
         held = ", ".join(group.name for group in archive.manifest.groups) or "no complete group"
         raise DataError(
             f"{archive.location} holds {held}, and nothing of class "
-            f"{' or '.join(settings.classes)}; add it with `lenssim generate`."
+            f"{' or '.join(settings.classes)}; {how_to_add(archive.manifest, 'train')}."
         )
     return groups
 

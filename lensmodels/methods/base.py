@@ -134,9 +134,9 @@ class Module(lightning.LightningModule):
 class Pretraining(Module, ABC):
     """A method of pretraining, and how one sees from outside that it learns.
 
-    After every epoch the validation images are embedded. The labels of these, and of no other
-    image, are looked at, to show the scores of a nearest-neighbour and a linear classifier: they
-    steer nothing. The spread and rank of the features show a collapse.
+    After every epoch the validation images are embedded. The labels of these, where they have any,
+    and of no other image, are looked at, to show the scores of a nearest-neighbour and a linear
+    classifier: they steer nothing. The spread and rank of the features show a collapse.
 
     Args:
         encoder: to be trained, in place.
@@ -237,6 +237,8 @@ class Pretraining(Module, ABC):
         measurements = {"embedding_rank": rank}
         if self.is_probed:
             measurements["embedding_std"] = spread
+        is_labelled = labels >= 0  # -1: telescope images
+        features, labels = features[is_labelled], labels[is_labelled]
         classes, columns = labels.unique(return_inverse=True)
         if self.is_probed and len(classes) > 1:
             white, _ = whiten(features, features)

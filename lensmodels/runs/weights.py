@@ -110,7 +110,7 @@ def load_model(
     assert config.measured is not None and config.measured.task is not None
     task, scaling = task_from_dict(config.measured.task), load_scaling(run, config)
     model = build_model(config, task, scaling, is_loaded=True)
-    model.average_symmetries = average_symmetries
+    model.average_symmetries, model.run = average_symmetries, run
     _load_weights(run / MODEL, model, config)
     return model.to(device).eval()
 

@@ -207,7 +207,12 @@ def test_images_of_another_shape_than_the_manifest_says_are_refused(writable):
 
 def test_advice_on_missing_images_is_that_of_the_archive():
     """Images that were imported cannot be generated."""
-    generated, imported = SimpleNamespace(imported=None), SimpleNamespace(imported="a set")
+    generated, imported = (
+        SimpleNamespace(imported=None),
+        SimpleNamespace(imported=SimpleNamespace(cutouts=None)),
+    )
     assert how_to_add(generated, "test") == "add them with `lenssim generate --test N`"
     assert "import the set again with a --split" in how_to_add(imported, "test")
     assert "of class cdm" in how_to_add(imported, "train", "cdm")
+    telescope = SimpleNamespace(imported=SimpleNamespace(cutouts=object()))
+    assert how_to_add(telescope, "test").startswith("telescope images have no labels")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
+from lensmodels.api import predict_images
 from lensmodels.evaluation import predict
 from lensmodels.evaluation.calibration import (
     INTERVAL_COLUMNS,
@@ -115,6 +116,9 @@ def test_predictions_of_a_run_are_calibrated_and_have_sets(held_out, lenses, tmp
     with torch.inference_mode():
         outputs = model(torch.from_numpy(images)[:, None]) / calibration.temperature
     expected = torch.softmax(outputs, 1).numpy()
+    in_memory = predict_images(model, images)
+    np.testing.assert_allclose(in_memory["p_cdm"], expected[:, 1], atol=1e-5)
+    assert list(in_memory["set_90"]) == list(table["set_90"])
     names = ["p_axion", "p_cdm", "p_no_sub"]
     np.testing.assert_allclose(table[names], expected, atol=1e-5)
     held = calibration.prediction_sets(expected)
