@@ -341,7 +341,7 @@ def import_deeplense(
     help="Specification whose image size, pixel scale and zero point the images get.",
 )
 @image_options
-@click.option("--positions", metavar="TABLE", help="ra,dec or x,y of cutouts in each INPUT.")
+@click.option("--positions", metavar="TABLE", help="ra,dec or x,y, if wanted file, of cutouts.")
 @click.option("--name", help="Name of the data set.  [default: that of the first input]")
 @click.option("--licence", help="Licence of the images.  [default: not stated]")
 @click.option("--workers", type=int, help="Threads.  [default: all cores]")

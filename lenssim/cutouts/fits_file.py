@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
+from lenssim.cutouts.plain_fits import PlainFits, find_units
 from lenssim.errors import ImportFileError, LenssimError
 
 Companion = Literal["noise", "mask", "psf", "other"]
@@ -88,6 +90,7 @@ def letters(name: str) -> list[str]:
     return [word for word in re.split("[^A-Z]+", name.upper()) if word]
 
 
+@lru_cache(maxsize=1024)
 def companion_of(word: str) -> Companion | None:
     """What a word in the name of an extension says that it is beside an image."""
     for part in letters(word):
@@ -97,8 +100,12 @@ def companion_of(word: str) -> Companion | None:
     return None
 
 
+FitsFile = Sequence[Any]
+"""HDUs by their number, from 0: a `PlainFits`, or a `fits.HDUList`."""
+
+
 @contextmanager
-def opened_fits(name: str, content: bytes | Path) -> Iterator[fits.HDUList]:
+def opened_fits(name: str, content: bytes | Path) -> Iterator[FitsFile]:
     """An open FITS file; whatever fails while it is read becomes one sentence.
 
     Args:
@@ -111,6 +118,10 @@ def opened_fits(name: str, content: bytes | Path) -> Iterator[fits.HDUList]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
+            units = None if isinstance(content, Path) else find_units(content)
+            if units is not None and not isinstance(content, Path):
+                yield PlainFits(content, units)
+                return
             is_mapped = isinstance(content, Path)
             source = content if isinstance(content, Path) else io.BytesIO(content)
             with fits.open(source, memmap=is_mapped) as file:
@@ -121,8 +132,14 @@ def opened_fits(name: str, content: bytes | Path) -> Iterator[fits.HDUList]:
             raise ImportFileError(f"{name} is damaged or not a FITS file.") from None
 
 
-def image_extensions(file: fits.HDUList) -> list[Extension]:
+def image_extensions(file: FitsFile) -> list[Extension]:
     """The extensions that hold images, the primary one included."""
+    if isinstance(file, PlainFits):
+        return [
+            Extension(number, "" if unit.name == "PRIMARY" else unit.name, unit.version, unit.shape)
+            for number, unit in enumerate(file.units)
+            if unit.shape
+        ]
     return [
         Extension(
             number, "" if hdu.name == "PRIMARY" else hdu.name.upper(), hdu.ver, tuple(hdu.shape)

@@ -29,6 +29,9 @@ MIN_COVERED = 0.5
 """Share of a resampled pixel that must have data."""
 
 
+_BORDER = 2
+"""Pixels about a resampled image."""
+
 _ROUNDING = 1e-4
 """Pixels by which a position from a WCS may be off: a centre between two choices is rounded up."""
 
@@ -213,11 +216,13 @@ def _drizzled(planes: Planes, centre: tuple[float, float], step: Matrix, num_pix
 
     y, x = np.indices(planes.image.shape, dtype=np.float64)
     offsets = np.stack([x - centre[0], y - centre[1]])
-    pixmap = np.tensordot(step, offsets, axes=1) + 0.5 * (num_pix - 1)
+    # drizzle leaves out pixels that reach over the edge: a border is cut off again
+    side = num_pix + 2 * _BORDER
+    pixmap = np.tensordot(step, offsets, axes=1) + 0.5 * (side - 1)
     area = abs(float(np.linalg.det(step)))  # of a pixel of the file, in pixels of the cutout
     good = (~planes.masked).astype(np.float32)
     scale = float(np.abs(planes.image[~planes.masked]).max(initial=0)) or 1.0
-    resampler = Drizzle(kernel="square", out_shape=(num_pix, num_pix), fillval=0.0)
+    resampler = Drizzle(kernel="square", out_shape=(side, side), fillval=0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         resampler.add_image(
@@ -232,13 +237,14 @@ def _drizzled(planes: Planes, centre: tuple[float, float], step: Matrix, num_pix
             iscale=1 / area,
             pixel_scale_ratio=1 / math.sqrt(area),
         )
-    masked = resampler.out_wht < MIN_COVERED * _full_weight(area)
-    image = np.where(masked, 0.0, resampler.out_img.astype(np.float64) * scale)
+    inner = slice(_BORDER, _BORDER + num_pix), slice(_BORDER, _BORDER + num_pix)
+    masked = resampler.out_wht[inner] < MIN_COVERED * _full_weight(area)
+    image = np.where(masked, 0.0, resampler.out_img[inner].astype(np.float64) * scale)
     variance = None
     if planes.variance is not None:
         squared = resampler.out_img2
         plane = squared[0] if isinstance(squared, list) else squared
-        variance = np.where(masked, 0.0, plane.astype(np.float64) * scale**2)
+        variance = np.where(masked, 0.0, plane[inner].astype(np.float64) * scale**2)
     return Planes(image, variance, masked)
 
 

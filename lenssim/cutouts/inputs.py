@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lenssim.cutouts.settings import Centre, parse_angle
+from lenssim.cutouts.settings import Centre, CutoutSettings, parse_angle
 from lenssim.errors import ImportFileError, UsageError
+
+if TYPE_CHECKING:
+    from lenssim.cutouts.reading import Request
 
 IMAGE_FILE = re.compile(r"\.((fits|fit|fts)(\.(gz|bz2|fz))?|npy(\.(gz|bz2))?|npz)$", re.IGNORECASE)
 TABLE_FILE = re.compile(r"\.(csv|ecsv|tsv|txt)$", re.IGNORECASE)
@@ -31,21 +34,28 @@ _NAMES = {
 def find_requests(
     inputs: Sequence[str | os.PathLike[str]],
     positions: str | os.PathLike[str] | None = None,
-) -> list[Any]:
+    *,
+    settings: CutoutSettings | None = None,
+    num_pix: int = 0,
+) -> list[Request]:
     """The cutouts that inputs ask for, in a fixed order.
 
     Args:
         inputs: image files, folders of them, URLs of files, or tables with a column `file` and, if
             wanted, `ra` and `dec` (degrees) or `x` and `y` (pixels from 0), `noise`, `mask` and
             `psf`. Paths in a table are relative to its folder.
-        positions: table with `ra` and `dec`, or `x` and `y`, of cutouts in each input.
+        positions: table with `ra` and `dec`, or `x` and `y`, of cutouts in the inputs, and if
+            wanted `file`, the input of each. Without it, `ra` and `dec` are looked for in all
+            inputs, and `x` and `y` taken in every one.
+        settings: band or HDU of the images that `ra` and `dec` are looked for in.
+        num_pix: side of the cutouts, pixels.
 
     Returns:
-        Requests of `lenssim.cutouts.reading`.
+        A request of every cutout.
 
     Raises:
         UsageError: if there is no input, or it is of no format that is read.
-        ImportFileError: if a table cannot be read.
+        ImportFileError: if a table cannot be read, or an image in which positions are looked for.
     """
     from lenssim.cutouts.reading import planes_of
 
@@ -53,12 +63,77 @@ def find_requests(
         raise UsageError("Name at least one file, folder or table of images to import.")
     requests = [request for given in inputs for request in _of_input(os.fspath(given))]
     if positions is not None:
-        centres = [each.centre for each in _of_table(str(positions), needs_file=False)]
-        requests = [replace(request, centre=centre) for request in requests for centre in centres]
+        rows = list(_of_table(str(positions), needs_file=False))
+        own = settings or CutoutSettings()
+        requests = list(_at_positions(str(positions), requests, rows, own, num_pix))
     return [plane for request in requests for plane in planes_of(request)]
 
 
-def _of_input(given: str) -> Iterator[Any]:
+def _at_positions(
+    table: str,
+    images: Sequence[Request],
+    rows: Sequence[Request],
+    settings: CutoutSettings,
+    num_pix: int,
+) -> Iterator[Request]:
+    """The cutouts that the rows of a table of positions ask for.
+
+    Args:
+        table: its name, for messages.
+        images: requests of the inputs.
+        rows: of the table, with a centre, and with the file if the row names one.
+        settings: band or HDU.
+        num_pix: side of the cutouts.
+
+    Raises:
+        UsageError: if a row names no image, or several.
+    """
+    by_file = {image.file: image for image in images}
+    by_name: dict[str, list[Request]] = {}
+    for path, image in by_file.items():
+        by_name.setdefault(PurePosixPath(path).name, []).append(image)
+    searched = {
+        number: row.centre
+        for number, row in enumerate(rows, 1)
+        if not row.file and row.centre is not None and row.centre.kind == "sky"
+    }
+    found: dict[int, str | None] = {}
+    if searched and len(by_file) > 1:
+        from lenssim.cutouts.footprint import files_of_positions
+
+        files = files_of_positions(list(by_file), list(searched.values()), settings, num_pix)
+        found = dict(zip(searched, files, strict=True))
+    for number, row in enumerate(rows, 1):
+        if row.file:
+            named = by_name.get(PurePosixPath(row.file).name, [])
+            same = [
+                image for image in named if Path(image.file).resolve() == Path(row.file).resolve()
+            ]
+            if len(same or named) != 1:
+                several = f"the name of {len(named)} images that are imported: write its path"
+                what = several if named else "none of the images that are imported"
+                raise UsageError(f"{table}, row {number}: {row.file} is {what}.")
+            yield _moved((same or named)[0], row)
+        elif number not in found:
+            yield from (_moved(image, row) for image in images)
+        elif (file := found[number]) is not None:
+            yield _moved(by_file[file], row)
+        else:
+            problem = f"{row.centre} is in none of the {len(by_file):,} images."
+            yield replace(row, problem=problem)
+
+
+def _moved(image: Request, row: Request) -> Request:
+    """A request of an image at the centre that a row of a table names."""
+    named = {
+        key: value
+        for key in ("centre", "noise", "mask", "psf")
+        if (value := getattr(row, key)) is not None
+    }
+    return replace(image, **named)
+
+
+def _of_input(given: str) -> Iterator[Request]:
     from lenssim.cutouts.reading import Request
 
     if not given.strip():
@@ -99,8 +174,8 @@ def _check_format(given: str) -> None:
         )
 
 
-def _of_table(given: str, *, needs_file: bool) -> Iterator[Any]:
-    """Requests of the rows of a table."""
+def _of_table(given: str, *, needs_file: bool) -> Iterator[Request]:
+    """Requests of the rows of a table; without a file where none is named and none is needed."""
     from lenssim.cutouts.reading import Request
 
     table = _read_table(given)
@@ -126,7 +201,10 @@ def _of_table(given: str, *, needs_file: bool) -> Iterator[Any]:
         if has:
             first, second = has[0]
             centre = _position(given, number, first, row[columns[first]], row[columns[second]])
-        file = _beside(folder, str(row[columns["file"]])) if needs_file else ""
+        named = str(row[columns["file"]]).strip() if columns["file"] is not None else ""
+        if needs_file and not named:
+            raise ImportFileError(f"{given}, row {number} names no file.")
+        file = _beside(folder, named) if named else ""
         beside: dict[str, Any] = {
             key: _beside(folder, str(row[name]))
             for key in ("noise", "mask", "psf")

@@ -19,9 +19,7 @@ from lenssim.cutouts.header import FluxScale, flux_scale
 from lenssim.cutouts.pixels import check_masked, filled, noise_variance, without_data
 from lenssim.cutouts.position import centre_of, jacobian_at, middle_of, window_about
 from lenssim.cutouts.psf import full_width, prepare_psf
-from lenssim.cutouts.selection import (
-    noise_kind,
-)
+from lenssim.cutouts.selection import noise_kind
 from lenssim.cutouts.settings import Centre, CutoutSettings, Target
 from lenssim.cutouts.sky import Sky
 from lenssim.cutouts.stored_image import (
@@ -30,12 +28,10 @@ from lenssim.cutouts.stored_image import (
     image_of_fits,
     images_of,
     is_array_file,
+    is_large,
     load_companion,
 )
 from lenssim.errors import ImportFileError
-
-LARGE = 64_000_000
-"""Bytes from which on a FITS file is mapped into memory, and not read whole for each cutout."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,7 @@ class Request:
         centre: of the cutout; that of the settings if not given.
         plane: of a stack of images in a .npy file; None for a single image.
         noise, mask, psf: files or extensions of these, as a table names them.
+        problem: why there is no such cutout, if that is known without reading a file.
     """
 
     file: str
@@ -55,6 +52,7 @@ class Request:
     noise: str | None = None
     mask: str | None = None
     psf: str | None = None
+    problem: str | None = field(default=None, repr=False)
 
     def settings(self, settings: CutoutSettings) -> CutoutSettings:
         """Settings with what the request says for itself."""
@@ -161,15 +159,11 @@ def read_cutouts(
         ImportFileError: if the file is not what it should be, or does not say enough.
         UsageError: if the settings name nothing that is in it.
     """
+    if request.problem is not None:
+        raise ImportFileError(request.problem)
     settings = request.settings(settings)
     name = request.file
-    if is_large(name):
-        status = Path(name).stat()
-        digest = _digest(name, status.st_size, status.st_mtime_ns)
-        source: bytes | Path = Path(name)
-    else:
-        source = read_content(name)
-        digest = hashlib.sha256(source).hexdigest()
+    source, digest = _source_of(name)
     if isinstance(source, bytes) and is_array_file(name):
         found = image_of_array(name, source, request.plane)
         return [_cutout(found, digest, settings, target)]
@@ -180,11 +174,15 @@ def read_cutouts(
         ]
 
 
-def is_large(name: str) -> bool:
-    """Whether a file is a local FITS mosaic of which only the cutouts are read."""
-    path = Path(name)
-    is_plain = path.suffix.lower() in (".fits", ".fit", ".fts")
-    return is_plain and "://" not in name and path.is_file() and path.stat().st_size >= LARGE
+def _source_of(name: str) -> tuple[bytes | Path, str]:
+    """Content of a file, or the file itself if it is large, and the SHA-256 of it."""
+    if "://" in name or not Path(name).is_file():
+        content = read_content(name)
+        return content, hashlib.sha256(content).hexdigest()
+    status = Path(name).stat()
+    if is_large(name):
+        return Path(name), _digest(name, status.st_size, status.st_mtime_ns)
+    return _local_content(name, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
@@ -192,6 +190,13 @@ def _digest(name: str, size: int, changed: int) -> str:
     """SHA-256 of a file of a size and time of change, read once for all of its cutouts."""
     with Path(name).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _local_content(name: str, size: int, changed: int) -> tuple[bytes, str]:
+    """Content and SHA-256 of a file of a size and time of change: that of the last is kept."""
+    content = read_content(name)
+    return content, hashlib.sha256(content).hexdigest()
 
 
 def _cutout(found: StoredImage, digest: str, settings: CutoutSettings, target: Target) -> Cutout:

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from lenssim.cutouts.content import read_array, read_content
-from lenssim.cutouts.fits_file import Companion, Extension, image_extensions, opened_fits
+from lenssim.cutouts.fits_file import (
+    Companion,
+    Extension,
+    FitsFile,
+    image_extensions,
+    opened_fits,
+)
 from lenssim.cutouts.selection import choose_image, companion_extension, named_extension
 from lenssim.cutouts.settings import CutoutSettings
 from lenssim.errors import ImportFileError, UsageError
+
+LARGE = 64_000_000
+"""Bytes from which on a FITS file is mapped into memory, and not read whole for each cutout."""
+
+
+def is_large(name: str) -> bool:
+    """Whether a file is a local FITS mosaic of which only the cutouts are read."""
+    path = Path(name)
+    is_plain = path.suffix.lower() in (".fits", ".fit", ".fts")
+    return is_plain and "://" not in name and path.is_file() and path.stat().st_size >= LARGE
 
 
 def is_array_file(name: str) -> bool:
@@ -34,7 +49,7 @@ class StoredImage:
     data: NDArray[Any]
     header: Any
     primary: Any
-    file: fits.HDUList | None
+    file: FitsFile | None
     extensions: Sequence[Extension] = ()
 
 
@@ -62,9 +77,7 @@ def image_of_array(name: str, content: bytes, plane: int | None) -> StoredImage:
     return StoredImage(name, at, Extension(plane or 0, "", 1, array.shape), array, {}, {}, None)
 
 
-def image_of_fits(
-    name: str, file: fits.HDUList, settings: CutoutSettings, num_pix: int
-) -> StoredImage:
+def image_of_fits(name: str, file: FitsFile, settings: CutoutSettings, num_pix: int) -> StoredImage:
     """The image of a FITS file that the settings name, or its only one.
 
     Args:
@@ -78,25 +91,34 @@ def image_of_fits(
         UsageError: if the settings name none of them.
     """
     extensions = image_extensions(file)
-    filters = {}
-    if settings.band is not None:
-        filters = {
-            each.number: str(file[each.number].header.get("FILTER", "")).strip()
-            for each in extensions
-            if each.companion is None
-        }
     chosen = choose_image(
         name,
         extensions,
         band=settings.band,
         hdu=settings.hdu,
-        filters=filters,
+        filters=_Filters(file, [each.number for each in extensions if each.companion is None]),
         num_pix=num_pix,
     )
     at = f"{name}[{chosen.label}]" if len(file) > 1 else name
     data = file[chosen.number].data
     header, primary = file[chosen.number].header, file[0].header
     return StoredImage(name, at, chosen, data, header, primary, file, extensions)
+
+
+class _Filters(Mapping[int, str]):
+    """FILTER of the header of images, by their numbers; headers are read when it is asked for."""
+
+    def __init__(self, file: FitsFile, numbers: Sequence[int]) -> None:
+        self._file, self._numbers = file, numbers
+
+    def __getitem__(self, number: int) -> str:
+        return str(self._file[number].header.get("FILTER", "")).strip()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 def images_of(found: StoredImage, *, stacks: bool) -> Iterator[StoredImage]:

@@ -88,7 +88,7 @@ def import_cutouts(
         out: folder or URL of the archive.
         settings: how images are found in files, and what the files do not say.
         instrument: specification whose pixels and zero point the images get.
-        positions: table of centres of the cutouts in each input.
+        positions: table of centres of the cutouts in the inputs, as in `find_requests`.
         name: of the data set; that of the first input if not given.
         licence: of the data, which is its makers'.
         workers: threads or processes; all cores if not given.
@@ -109,7 +109,7 @@ def import_cutouts(
     settings = settings or CutoutSettings()
     spec = instrument if isinstance(instrument, Specification) else load_spec(os.fspath(instrument))
     target = Target.of(spec)
-    requests = find_requests(inputs, positions)
+    requests = find_requests(inputs, positions, settings=settings, num_pix=target.num_pix)
     first = _first_taken(requests, settings, target)
     psf_pix = 0 if first.psf is None else len(first.psf)
     location = Location(out)
@@ -179,7 +179,7 @@ def _record(
             name=name or plain[:64] or "cutouts",
             layout="cutouts",
             listing_sha256=hashlib.sha256("".join(lines).encode()).hexdigest(),
-            source_files=len({each.file for each in requests}),
+            source_files=len({each.file for each in requests if each.file}),
             num_pix=spec.instrument.num_pix,
             pixel_scale=spec.instrument.pixel_scale,
             licence=licence,

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from photutils.aperture import CircularAperture, aperture_photometry
 
 from lenssim.cutouts.reading import Request, read_cutout
 from lenssim.cutouts.settings import CutoutSettings, Target
@@ -62,3 +63,34 @@ def write(tmp_path):
 
 def cutout(file, target=TARGET, **settings):
     return read_cutout(Request(str(file)), CutoutSettings(**settings), target)
+
+
+def flux_at(image, x, y, radius):
+    """Flux in an aperture, by photutils."""
+    return float(aperture_photometry(image, CircularAperture((x, y), radius))["aperture_sum"][0])
+
+
+def dihedral_copies(image, header):
+    """The image in each of the 8 orientations, with a WCS that matches."""
+    height, width = image.shape
+    size = np.array([width, height])
+    linear = np.array([[header[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
+    reference = np.array([header["CRPIX1"], header["CRPIX2"]]) - 1
+    for turns in range(4):
+        for is_transposed in (False, True):
+            pixels, matrix, place, shape = image, linear, reference, size
+            if is_transposed:
+                pixels, matrix = pixels.T, matrix[:, ::-1]
+                place, shape = place[::-1], shape[::-1]
+            for _ in range(turns):
+                # rot90: new x is old y, new y is the width less old x
+                pixels = np.rot90(pixels)
+                place = np.array([place[1], shape[0] - 1 - place[0]])
+                matrix = np.stack([matrix[:, 1], -matrix[:, 0]], axis=1)
+                shape = shape[::-1]
+            copy = header.copy()
+            copy["CRPIX1"], copy["CRPIX2"] = place + 1
+            for i in (1, 2):
+                for j in (1, 2):
+                    copy[f"CD{i}_{j}"] = matrix[i - 1, j - 1]
+            yield np.ascontiguousarray(pixels), copy

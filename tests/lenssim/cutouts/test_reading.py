@@ -3,43 +3,11 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from photutils.aperture import CircularAperture, aperture_photometry
 
-from lenssim.cutouts import reading
+from lenssim.cutouts import stored_image
 from lenssim.cutouts.pixels import sky_scatter
 
-from .conftest import REAL, TARGET, cutout, sky_header
-
-
-def flux_at(image, x, y, radius):
-    """Flux in an aperture, by photutils."""
-    return float(aperture_photometry(image, CircularAperture((x, y), radius))["aperture_sum"][0])
-
-
-def dihedral_copies(image, header):
-    """The image in each of the 8 orientations, with a WCS that matches."""
-    height, width = image.shape
-    size = np.array([width, height])
-    linear = np.array([[header[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
-    reference = np.array([header["CRPIX1"], header["CRPIX2"]]) - 1
-    for turns in range(4):
-        for is_transposed in (False, True):
-            pixels, matrix, place, shape = image, linear, reference, size
-            if is_transposed:
-                pixels, matrix = pixels.T, matrix[:, ::-1]
-                place, shape = place[::-1], shape[::-1]
-            for _ in range(turns):
-                # rot90: new x is old y, new y is the width less old x
-                pixels = np.rot90(pixels)
-                place = np.array([place[1], shape[0] - 1 - place[0]])
-                matrix = np.stack([matrix[:, 1], -matrix[:, 0]], axis=1)
-                shape = shape[::-1]
-            copy = header.copy()
-            copy["CRPIX1"], copy["CRPIX2"] = place + 1
-            for i in (1, 2):
-                for j in (1, 2):
-                    copy[f"CD{i}_{j}"] = matrix[i - 1, j - 1]
-            yield np.ascontiguousarray(pixels), copy
+from .conftest import cutout, dihedral_copies, flux_at, sky_header
 
 
 @pytest.mark.parametrize("scale", [0.1, 0.07, 0.2])
@@ -232,7 +200,7 @@ def test_a_bare_array_needs_its_unit_and_pixel_scale(image, tmp_path):
 def test_a_large_file_is_mapped_and_gives_the_same_cutout(image, write, monkeypatch):
     file = write("a.fits", (image, "SCI", sky_header(MAGZERO=25.72)))
     read = cutout(file)
-    monkeypatch.setattr(reading, "LARGE", 1000)
+    monkeypatch.setattr(stored_image, "LARGE", 1000)
     mapped = cutout(file)
     np.testing.assert_array_equal(mapped.image, read.image)
     assert mapped.file == read.file
@@ -260,43 +228,3 @@ def test_a_webb_mosaic(write):
     electrons = flux_at(made.image.astype(float), 15.5, 15.5, 12)
     assert 25.72 - 2.5 * np.log10(electrons) == pytest.approx(magnitude, abs=2e-3)
     assert made.parts["noise"].endswith("[ERR]")
-
-
-needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no folder of real images")
-Q1 = REAL / "euclid_q1" / "102018665_NEG570040238507752998.fits"
-HST = REAL / "hst_slacs" / "slacs2303+1422_image.fits"
-
-
-@needs_real
-def test_a_euclid_cutout_keeps_its_magnitudes_and_noise():
-    from lenssim.cutouts.settings import Target
-
-    target = Target(64, 0.101, 25.72)
-    made = cutout(Q1, target, band="VIS")
-    with fits.open(Q1) as file:
-        own = file["VIS_BGSUB"].data.astype(float)
-    # the central 3": a radius of 15 pixels of 0.1"
-    magnitude = 24.6 - 2.5 * np.log10(flux_at(own, 49.5, 49.5, 15))
-    electrons = flux_at(made.image.astype(float), 31.5, 31.5, 15)
-    assert 25.72 - 2.5 * np.log10(electrons) == pytest.approx(magnitude, abs=0.0108)  # 1%
-    assert sky_scatter(made.image.astype(float)) == pytest.approx(
-        made.flux.factor * sky_scatter(own), rel=0.05
-    )
-    assert (made.x, made.y) == (49.5, 49.5)
-    assert abs(made.placement.angle) < 1
-    assert made.psf.sum() == pytest.approx(1)
-    assert made.masked_share == 0
-
-
-@needs_real
-def test_a_hubble_image_without_a_header_keeps_its_flux():
-    from lenssim.cutouts.settings import Target
-
-    made = cutout(HST, Target(64, 0.101, 25.72), pixel_scale=0.05, unit="e-/s")
-    own = fits.getdata(HST).astype(float)
-    # a circle of 1.5" about the middle
-    flux = flux_at(own, 140, 140, 1.5 / 0.05)
-    assert flux_at(made.image.astype(float), 31.5, 31.5, 1.5 / 0.101) == pytest.approx(
-        flux, rel=0.01
-    )
-    assert TARGET.num_pix == 32

@@ -194,3 +194,65 @@ def test_a_single_refusal_is_its_own_message(tmp_path):
     np.save(tmp_path / "a.npy", np.ones((70, 70)))
     with pytest.raises(ImportFileError, match=r"a\.npy does not state its pixel scale"):
         import_cutouts([tmp_path / "a.npy"], tmp_path / "archive")
+
+
+def write_mosaic(file, index, places):
+    """A mosaic with a lens at each of some pixels; `index` moves it by 36 arcsec on the sky."""
+    pixels = np.random.default_rng(index).normal(0, 0.01, (200, 200)).astype(np.float32)
+    for x, y in places:
+        pixels[y - 2 : y + 3, x - 2 : x + 3] += 1
+    header = sky_header(index)
+    fits.PrimaryHDU(pixels, header).writeto(file)
+    from astropy.wcs import WCS
+
+    return WCS(header).all_pix2world(places, 0)
+
+
+@pytest.fixture
+def mosaics(tmp_path):
+    """Two mosaics beside each other, each with two lenses, and where these are on the sky."""
+    (tmp_path / "tiles").mkdir()
+    places = [[(60, 60), (120, 110)], [(80, 130), (130, 70)]]
+    return tmp_path / "tiles", [
+        write_mosaic(tmp_path / "tiles" / f"{index}.fits", index, places[index])
+        for index in range(2)
+    ]
+
+
+def test_positions_are_found_in_the_mosaic_that_holds_them(mosaics, tmp_path):
+    tiles, positions = mosaics
+    first, second = positions
+    mixed = [second[1], first[0], (180.0, 45.0), second[0], first[1]]
+    rows = ["ra,dec", *(f"{ra:.8f},{dec:.8f}" for ra, dec in mixed)]
+    (tmp_path / "lenses.csv").write_text("\n".join(rows))
+    notes = []
+    archive = import_cutouts(
+        [tiles], tmp_path / "archive", positions=tmp_path / "lenses.csv", note=notes.append
+    )
+    dataset = archive.dataset("train", "unlabelled").load()
+    assert dataset["file_x"].values == pytest.approx([130, 60, 80, 120], abs=0.01)
+    assert dataset["file"].values.tolist() == [0, 1, 0, 1]  # in order of appearance
+    assert (dataset["image"].values[:, 30:35, 30:35].mean(axis=(1, 2)) > 1).all()
+    assert "RA 180.000000, Dec 45.000000 is in none of the 2 images" in notes[0]
+    assert archive.manifest.imported.source_files == 2
+
+
+def test_a_row_of_positions_names_its_mosaic(mosaics, tmp_path):
+    tiles, _ = mosaics
+    table = tmp_path / "lenses.csv"
+    table.write_text("file,x,y\n1.fits,80,130\ntiles/0.fits,60,60\n")
+    archive = import_cutouts([tiles], tmp_path / "archive", positions=table)
+    dataset = archive.dataset("train", "unlabelled").load()
+    assert dataset["file_x"].values.tolist() == [80, 60]
+    assert (dataset["image"].values[:, 30:35, 30:35].mean(axis=(1, 2)) > 1).all()
+    table.write_text("file,x,y\n2.fits,80,130\n")
+    with pytest.raises(UsageError, match=r"row 1: 2\.fits is none of the images"):
+        import_cutouts([tiles], tmp_path / "other", positions=table)
+
+
+def test_a_mosaic_without_a_wcs_cannot_be_searched(mosaics, tmp_path):
+    tiles, _ = mosaics
+    fits.writeto(tiles / "2.fits", np.zeros((200, 200)))
+    (tmp_path / "lenses.csv").write_text("ra,dec\n50.0,-30.0\n")
+    with pytest.raises(ImportFileError, match=r"2\.fits has no WCS to find positions by"):
+        import_cutouts([tiles], tmp_path / "archive", positions=tmp_path / "lenses.csv")
