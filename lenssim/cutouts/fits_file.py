@@ -68,7 +68,7 @@ class Extension:
     @property
     def companion(self) -> Companion | None:
         """What it is beside an image, by its name; None for an image of the sky."""
-        return next((kind for word in self.words if (kind := companion_of(word))), None)
+        return _companion_of_name(self.name)
 
     @property
     def is_science(self) -> bool:
@@ -80,6 +80,7 @@ class Extension:
         return len(self.shape) in (2, 3) and self.shape[-2:] == (num_pix, num_pix)
 
 
+@lru_cache(maxsize=1024)
 def name_words(name: str) -> tuple[str, ...]:
     """Parts of a name between other signs than letters and digits, in capitals."""
     return tuple(word for word in re.split("[^A-Z0-9]+", name.upper()) if word)
@@ -102,6 +103,11 @@ def companion_of(word: str) -> Companion | None:
 
 FitsFile = Sequence[Any]
 """HDUs by their number, from 0: a `PlainFits`, or a `fits.HDUList`."""
+
+
+@lru_cache(maxsize=1024)
+def _companion_of_name(name: str) -> Companion | None:
+    return next((kind for word in name_words(name) if (kind := companion_of(word))), None)
 
 
 @contextmanager

@@ -2,17 +2,21 @@
 
 A Euclid cutout has 25 HDUs, of which four are read; astropy decodes every header to list them. Here
 the headers are searched for the keywords that say where each HDU ends and what it is called (FITS
-standard 4.0, sections 3 and 4), and astropy decodes those that are read. Anything but images as
-they are, such as a table or a compressed image, is left to astropy altogether.
+standard 4.0, sections 3 and 4), and astropy decodes the headers that are read, and images whose
+values are scaled. Anything but plain images, such as a table or a compressed image, is left to
+astropy altogether.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, overload
 
+import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 _BLOCK, _CARD = 2880, 80
 """Bytes of a block and of a card of a header."""
@@ -20,24 +24,65 @@ _BLOCK, _CARD = 2880, 80
 _END = b"END".ljust(_CARD)
 
 
+_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+"""Of numpy, by BITPIX."""
+
+_SCALED = ("BSCALE", "BZERO", "BLANK")
+"""Keywords of values that are not those of the bytes."""
+
+
 class Unit(NamedTuple):
     """An HDU in the content of a file.
 
     Attributes:
-        start, stop: bytes of header and data, padding included.
+        start, middle, stop: bytes where its header begins and its data begin and end, with padding.
         shape: of the image, axes as in numpy; empty if there is none.
+        dtype: of its values; empty if they have to be scaled.
         name: EXTNAME in capitals; empty if it has none.
         version: EXTVER.
     """
 
     start: int
+    middle: int
     stop: int
     shape: tuple[int, ...]
+    dtype: str
     name: str
     version: int
 
 
-class PlainFits(Sequence[Any]):
+class PlainHdu:
+    """An HDU, as astropy's `ImageHDU`.
+
+    Args:
+        content: of the file.
+        unit: of the HDU.
+        is_first: whether it is the primary one.
+    """
+
+    def __init__(self, content: bytes, unit: Unit, *, is_first: bool) -> None:
+        self._content, self._unit, self._is_first = content, unit, is_first
+
+    @cached_property
+    def header(self) -> fits.Header:
+        """Decoded by astropy."""
+        unit = self._unit
+        return fits.Header.fromstring(self._content[unit.start : unit.middle])
+
+    @cached_property
+    def data(self) -> NDArray[Any] | None:
+        """The image, axes as in numpy, read only; None if there is none."""
+        unit = self._unit
+        if not unit.shape:
+            return None
+        if not unit.dtype:
+            kind = fits.PrimaryHDU if self._is_first else fits.ImageHDU
+            return kind.fromstring(self._content[unit.start : unit.stop]).data
+        count = math.prod(unit.shape)
+        return np.frombuffer(self._content, unit.dtype, count, unit.middle).reshape(unit.shape)
+
+
+class PlainFits(Sequence[PlainHdu]):
     """The HDUs of a file, as those of `fits.HDUList`.
 
     Args:
@@ -46,26 +91,21 @@ class PlainFits(Sequence[Any]):
     """
 
     def __init__(self, content: bytes, units: Sequence[Unit]) -> None:
-        self._content = content
         self.units = units
-        self._decoded: dict[int, Any] = {}
+        self._hdus = [
+            PlainHdu(content, unit, is_first=number == 0) for number, unit in enumerate(units)
+        ]
 
     def __len__(self) -> int:
         return len(self.units)
 
     @overload
-    def __getitem__(self, number: int) -> Any: ...
+    def __getitem__(self, number: int) -> PlainHdu: ...
     @overload
-    def __getitem__(self, number: slice) -> Sequence[Any]: ...
-    def __getitem__(self, number: int | slice) -> Any:
-        """An HDU by its number, decoded by astropy."""
-        if isinstance(number, slice):
-            return [self[place] for place in range(len(self))[number]]
-        if number not in self._decoded:
-            kind = fits.ImageHDU if number else fits.PrimaryHDU
-            unit = self.units[number]
-            self._decoded[number] = kind.fromstring(self._content[unit.start : unit.stop])
-        return self._decoded[number]
+    def __getitem__(self, number: slice) -> Sequence[PlainHdu]: ...
+    def __getitem__(self, number: int | slice) -> PlainHdu | Sequence[PlainHdu]:
+        """An HDU by its number, from 0."""
+        return self._hdus[number]
 
 
 def find_units(content: bytes) -> list[Unit] | None:
@@ -93,13 +133,16 @@ def _units(content: bytes) -> Iterator[Unit]:
         values, data = _header(content, start)
         _check_kind(values, is_first=start == 0)
         axes = [int(values[f"NAXIS{axis + 1}"]) for axis in range(int(values["NAXIS"]))]
-        size = abs(int(values["BITPIX"])) // 8 * math.prod(axes) if axes else 0
+        dtype = _TYPES[int(values["BITPIX"])]
+        size = np.dtype(dtype).itemsize * math.prod(axes) if axes else 0
         stop = data + -(-size // _BLOCK) * _BLOCK
         if stop > len(content):
             raise ValueError("the file is cut short")
         name = _text(values.get("EXTNAME", "''")).upper()
         version = int(values.get("EXTVER", 1))
-        yield Unit(start, stop, tuple(reversed(axes)), name, version)
+        if any(key in values for key in _SCALED):
+            dtype = ""
+        yield Unit(start, data, stop, tuple(reversed(axes)), dtype, name, version)
         start = stop
 
 
@@ -107,23 +150,27 @@ def _header(content: bytes, start: int) -> tuple[dict[str, str], int]:
     """Keywords of a header that say what its HDU is, with their values as text, and its end."""
     values: dict[str, str] = {}
     for place in range(start, len(content) - _CARD + 1, _CARD):
+        key = _KEYWORDS.get(content[place : place + 8])
+        if key is None:
+            continue
         card = content[place : place + _CARD]
         if card == _END:
             return values, start + -(-(place + _CARD - start) // _BLOCK) * _BLOCK
-        if card[8:10] == b"= " and (key := card[:8].rstrip().decode("ascii")) in _KEYWORDS:
-            if key in values:
-                raise ValueError(f"{key} is there twice")
-            values[key] = card[10:].decode("ascii").strip()
-            if not values[key].startswith("'"):
-                values[key] = values[key].partition("/")[0].strip()
+        if card[8:10] != b"= " or key in values:
+            raise ValueError(f"{key} has no value, or is there twice")
+        text = card[10:].decode("ascii").strip()
+        values[key] = text if text.startswith("'") else text.partition("/")[0].rstrip()
     raise ValueError("a header has no end")
 
 
 _KEYWORDS = {
-    *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", "EXTNAME", "EXTVER"),
-    *(f"NAXIS{axis}" for axis in range(1, 10)),
-    "ZIMAGE",
+    key.ljust(8).encode(): key
+    for key in (
+        *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", "ZIMAGE", "END"),
+        *("EXTNAME", "EXTVER", *_SCALED, *(f"NAXIS{axis}" for axis in range(1, 10))),
+    )
 }
+"""That are read, by the first bytes of their cards."""
 
 
 def _check_kind(values: dict[str, str], *, is_first: bool) -> None:
