@@ -1,5 +1,6 @@
 """Time of a fit of the smooth lens, against lenstronomy's and one by automatic derivatives.
 
+    pip install emcee caustics
     python benchmarks/lens_fit_peers.py [--images N]
 
 Images of B-wide without substructure, each fitted in turn, on one core, by
