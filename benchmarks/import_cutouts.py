@@ -139,6 +139,8 @@ def measure(name: str, count: int, workers: int) -> dict[str, Any]:
         "per_second": count / whole[0],
         "per_second_endless": more / (whole[0] - few[0]),
         "cpu_seconds_each": (whole[1] - few[1]) / more,
+        "cpu_seconds_start": whole[1] - count * (whole[1] - few[1]) / more,
+        "per_second_alone": count / (whole[1] / workers),
         "target": target,
     }
 
@@ -160,6 +162,8 @@ def main() -> None:
             f"{row['per_second']:,.0f}",
             f"{row['per_second_endless']:,.0f}",
             f"{1e3 * row['cpu_seconds_each']:.1f}",
+            f"{row['cpu_seconds_start']:.0f}",
+            f"{row['per_second_alone']:,.0f}",
             f"> {row['target']:,.0f}",
             f"{row['load_before']:.1f}",
         ]
@@ -167,13 +171,15 @@ def main() -> None:
     ]
     headings = [
         *["files", "cutouts", "seconds", "cutouts/s", "without the start"],
-        *["CPU ms each", "target"],
-        "load of the machine before",
+        *["CPU ms each", "CPU s to start", "cutouts/s by CPU time", "target"],
+        "load before",
     ]
     write(
         "import_cutouts",
         f"`lenssim import-cutouts` of files to model B by {options.workers} processes: reading, "
-        "conversion, noise, mask, PSF and the archive. The files are in memory.",
+        "conversion, noise, mask, PSF and the archive. The files are in memory. CPU time is that "
+        "of all processes: the rate by it is that of as many processors with nothing else to do, "
+        "start included. A load above their number says that others used them, too.",
         {"import_cutouts": figures},
         markdown_table(headings, rows),
         ["numpy", "astropy", "drizzle", "zarr"],
