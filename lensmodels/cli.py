@@ -21,8 +21,10 @@ from lensmodels.options import (
     PRETRAINING_METHOD,
     RUN_ARGUMENT,
     RUN_OPTIONS,
+    SHIFT_OPTIONS,
     SYMMETRIES,
     TEST_OPTIONS,
+    shift_size,
     with_options,
 )
 from lensmodels.publishing import DEFAULT_LICENCE
@@ -107,12 +109,12 @@ def finetune(out: Path, resume: bool, pretrained: str | None, **options: Any) ->
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder to write.  [default: the run; RUN/evaluations/NAME for another archive]",
 )
-@with_options(TEST_OPTIONS)
+@with_options(SHIFT_OPTIONS, TEST_OPTIONS)
 @SYMMETRIES
 def evaluate(run: str, data: str | None, out: Path | None, **how: Any) -> None:
     """Test a run's model, and write its metrics, predictions, plots and report.
 
-    Prints the path of the report on stdout, and progress and the score on stderr.
+    Prints the report's path on stdout; progress, score and the table of --shifts on stderr.
     """
     from lensmodels.evaluation.requests import check_test, evaluation_folder
 
@@ -120,7 +122,8 @@ def evaluate(run: str, data: str | None, out: Path | None, **how: Any) -> None:
     if is_url(run) and out is None:
         raise UsageError(f"{run} is a published model, which stays as it is: name an --out.")
     folder = evaluation_folder(local, data, out)
-    check_test(local, data, folder)
+    how["shift_images"] = shift_size(how.pop("shifts"), how["shift_images"])
+    check_test(local, data, folder, shifted=how["shift_images"] is not None)
     load_packages()
     from lensmodels.reporting.run_page import evaluate as evaluate_run
 

@@ -28,6 +28,9 @@ from lenssim.storage.output_paths import check_output_folder
 
 Option = Callable[[Any], Any]
 
+SHIFT_IMAGES = 200
+"""Images of each class of a shift, if no other number is asked for."""
+
 
 def setting_option(key: str, *, shown_default: str | None = None, **changes: Any) -> Option:
     """The option of a setting, with the type, default and help that the schema declares.
@@ -133,6 +136,14 @@ ENCODER_OPTIONS: Sequence[Option] = (
 PRETRAIN_OPTIONS: Sequence[Option] = (
     setting_option("pretrain.epochs", shown_default="the method's"),
     click.option(
+        "--unlabelled",
+        multiple=True,
+        metavar="DIR_OR_URL[=WEIGHT]",
+        help="Further archive to pretrain on, whose labels are not looked at; repeatable. Batches "
+        "have WEIGHT images of it for each one of --data.  [default weight: 1]",
+    ),
+    setting_option("domain_norms"),
+    click.option(
         "--views",
         type=click.Path(path_type=Path, dir_okay=False),
         help="YAML file of the method's views.",
@@ -171,6 +182,20 @@ TEST_OPTIONS: Sequence[Option] = (
     ),
     CACHE_DIR,
 )
+SHIFT_OPTIONS: Sequence[Option] = (
+    click.option(
+        "--shifts",
+        is_flag=True,
+        help="Test on simulated images, too, that depart from the training specification in one "
+        "thing each.",
+    ),
+    click.option(
+        "--shift-images",
+        type=click.IntRange(min=2, max=100_000),
+        metavar="N",
+        help=f"Images of each class and shift, with --shifts.  [default: {SHIFT_IMAGES}]",
+    ),
+)
 OVERWRITE = click.option(
     "--overwrite", is_flag=True, help="Replace --out if it is an earlier output of this command."
 )
@@ -181,6 +206,23 @@ SYMMETRIES = click.option(
 )
 METHOD = method_option(METHODS, "supervised")
 PRETRAINING_METHOD = method_option(METHODS[1:], "byol")
+
+
+def shift_size(is_tested: bool, images: int | None) -> int | None:
+    """Images of each class and shift; None if shifts are not tested.
+
+    Args:
+        is_tested: whether --shifts is given.
+        images: value of --shift-images; None if not given.
+
+    Raises:
+        UsageError: if there is a size without shifts.
+    """
+    if is_tested:
+        return images or SHIFT_IMAGES
+    if images is not None:
+        raise UsageError("--shift-images is the size of the sets of --shifts: give --shifts, too.")
+    return None
 
 
 def run_config(

@@ -11,6 +11,7 @@ from pydantic import ValidationError, create_model
 from lensmodels.data import CLASSES
 from lensmodels.data.archives import read_archive, train_classes
 from lensmodels.data.live_archive import check_live
+from lensmodels.data.unlabelled import check_unlabelled, parse_weights
 from lensmodels.encoders import EncoderSettings
 from lensmodels.errors import UsageError
 from lensmodels.methods.settings import (
@@ -20,7 +21,7 @@ from lensmodels.methods.settings import (
     StageSettings,
     check_views,
 )
-from lensmodels.methods.supervision import check_pairs
+from lensmodels.methods.supervision import check_pairs, supervision_of
 from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
 from lensmodels.tasks.settings import check_needs
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 SCALING_OPTIONS = ("scaling", "scaling_images", "softening", "components")
 """Options of how images are scaled."""
 
-PRETRAINING_KEYS = ("pretrain", "pretrain_views", "pretrain_classes")
+PRETRAINING_KEYS = (
+    *("pretrain", "pretrain_views", "pretrain_classes"),
+    *("pretrain_unlabelled", "domain_norms"),
+)
 """Settings that decide what a pretraining ends with, besides those of data and encoder."""
 
 
@@ -74,6 +78,7 @@ OPTION_KEYS = {
         "method",
         "pretrained",
         "frozen",
+        "domain_norms",
         "device",
         "devices",
         "precision",
@@ -91,6 +96,7 @@ def config_from_options(options: Mapping[str, Any], *, method: str = "supervised
     Args:
         options: values of `OPTION_KEYS`; `config`, a YAML file of settings, such as a run's
             config.yaml; `seed`, of everything; `lr`, of every stage; `views`, a file;
+            `unlabelled`, archives as "DIR_OR_URL=WEIGHT" or their weights by folder or URL;
             `encoder_settings`, in place of those of the encoder; `pretrained_as`, the settings of a
             run whose encoder is finetuned; `overrides`, as "key=value".
         method: if neither the file nor an option names one.
@@ -120,6 +126,7 @@ def config_from_options(options: Mapping[str, Any], *, method: str = "supervised
     if "views" in options:
         stage = "pretrain" if method in PRETRAINING_DEFAULTS else "finetune"
         values[f"{stage}_views"] = plain_recipe(read_recipe(options["views"]))
+    values |= _unlabelled(options)
     start: RunConfig | None = options.get("pretrained_as")
     if start is not None:
         values |= start.model_dump(mode="json", include={*PRETRAINING_KEYS})
@@ -161,6 +168,15 @@ def _asks_for_pairs(options: Mapping[str, Any], stored: Mapping[str, Any]) -> bo
     return asked not in (None, "none")
 
 
+def _unlabelled(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The setting of unlabelled archives, if an option names any."""
+    if "unlabelled" not in options:
+        return {}
+    given = options["unlabelled"]
+    weights = dict(given) if isinstance(given, Mapping) else parse_weights(given)
+    return {"pretrain_unlabelled": weights}
+
+
 def _defaults(method: str, classes: Sequence[str], *, pairs: bool) -> dict[str, Any]:
     """Settings of a method for an archive with some classes."""
     values: dict[str, Any] = {
@@ -195,6 +211,7 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
     check_live(config.data)
     if config.pretrained is None:
         check_pairs(config.method, config.pretrain, config.data.url)
+        _check_mixture(config)
     is_measured = config.pretrained is None  # else the scaling is the one of the pretraining
     if is_measured and config.data.scaling_images == "unlabelled" and config.data.labels == 1:
         raise UsageError(
@@ -208,6 +225,32 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
     if config.method not in PRETRAINING_DEFAULTS and config.task.name == "classification":
         of_task["pretrain_classes"] = config.task.classes
     return config.model_copy(update=of_task)
+
+
+def _check_mixture(config: RunConfig) -> None:
+    """Refuse unlabelled archives that cannot be pretrained on beside the data.
+
+    Raises:
+        UsageError, DataError: as of `check_unlabelled`, or if the method does not take them.
+    """
+    if not config.pretrain_unlabelled:
+        if config.domain_norms:
+            raise UsageError(
+                "domain_norms is for a pretraining on several archives: name others by "
+                "--unlabelled, or leave it out."
+            )
+        return
+    if config.method not in PRETRAINING_DEFAULTS:
+        raise UsageError(
+            "--unlabelled is for a pretraining, and the method supervised has none: choose another "
+            "--method."
+        )
+    if supervision_of(config.method, config.pretrain) == "simulator":
+        raise UsageError(
+            f"{METHOD_NAMES[config.method]} is to learn from what only a simulator knows, which "
+            "unlabelled images lack: leave out --unlabelled, or choose another --method."
+        )
+    check_unlabelled(config.data, config.pretrain_unlabelled, config.devices)
 
 
 def _validated(values: Mapping[str, Any]) -> RunConfig:

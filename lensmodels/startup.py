@@ -29,8 +29,13 @@ _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 def announce(phase: str) -> None:
     """Say on stderr what begins now; nothing on other processes than the first."""
+    say(f"{phase} ...")
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on stderr; nothing on other processes than the first."""
     if all(os.environ.get(name, "0") == "0" for name in _RANKS):
-        print(f"{phase} ...", file=sys.stderr, flush=True)
+        print(sentence, file=sys.stderr, flush=True)
 
 
 def check_logger(logger: str) -> None:

@@ -10,6 +10,8 @@ assembly       reading ahead and gathering batches
 stream         one epoch after another, and resuming
 cache          images kept in memory
 datamodule     the parts of an archive as streams
+unlabelled     further archives of a pretraining: their weights, and what they must be
+mixing         batches of several archives
 """
 
 from typing import TYPE_CHECKING

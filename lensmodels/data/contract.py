@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lenssim.archive import Manifest
+    from lenssim.spec import Instrument
 
 UNIT = "e-/s"
 """Unit of every simulated image."""
@@ -91,12 +92,16 @@ class InstrumentFacts(BaseModel):
             if cutouts is None:
                 return cls(pixel_scale=pixel_scale)
             return cls(unit=UNIT, pixel_scale=pixel_scale, zero_point=cutouts.zero_point)
-        instrument = manifest.specification().instrument
+        return cls.of_instrument(manifest.specification().instrument)
+
+    @classmethod
+    def of_instrument(cls, instrument: Instrument) -> InstrumentFacts:
+        """What a specification states of its instrument."""
         return cls(
             unit=UNIT,
-            pixel_scale=pixel_scale,
-            zero_point=_number(getattr(instrument, "zero_point", None)),
-            psf_fwhm=_number(getattr(instrument, "psf_fwhm", None)),
+            pixel_scale=instrument.pixel_scale,
+            zero_point=_number(instrument.zero_point),
+            psf_fwhm=_number(instrument.psf_fwhm),
         )
 
     def differences(self, other: InstrumentFacts) -> list[str]:

@@ -136,7 +136,7 @@ class LensDataModule(lightning.LightningDataModule):
             DataError: if there are no such images.
         """
         return InputScaling.measure(
-            self._sample(self._scaling_ranges()),
+            self._scaling_sample(),
             self.settings.scaling,
             softening=self.settings.softening,
             components=self.settings.components,
@@ -169,6 +169,10 @@ class LensDataModule(lightning.LightningDataModule):
         """Train images to measure, (n, 1, num_pix, num_pix), e-/s, the same for any seed."""
         for batch in self.measured_batches():
             yield batch["image"]
+
+    def _scaling_sample(self) -> Iterable[Batch]:
+        """The images that the input scaling is measured on."""
+        return self._sample(self._scaling_ranges())
 
     def _scaling_ranges(self) -> list[SampleRange]:
         train, labelled = self._part("train"), self._part("labelled")

@@ -112,7 +112,7 @@ def _simulated(spec: str, seed: int, group: str, start: int, stop: int) -> LiveB
     with (
         _SIMULATING,
         live_source(
-            asked if split == "test" else _without_refit(asked),
+            asked if split == "test" else without_refit(asked),
             [name],
             batch_size=stop - start,
             workers=0,
@@ -215,7 +215,7 @@ class LiveStream(EpochStream):
         rank, ranks = process_rank()
         check_shares(self._epoch_size, self.batch_size, ranks)
         self._source = live_source(
-            _without_refit(self._spec),
+            without_refit(self._spec),
             self._classes,
             batch_size=self.batch_size // ranks,
             workers=self._workers,
@@ -262,7 +262,7 @@ def _first_batches(
     size = min(_MEASURED_BATCH, count)
     announce(f"simulating {count:,} images to measure")
     with live_source(
-        _without_refit(_specification(spec)),
+        without_refit(_specification(spec)),
         classes,
         batch_size=size,
         workers=workers,
@@ -302,7 +302,7 @@ def _specification(text: str) -> Specification:
     return spec_from_mapping(json.loads(text), "the specification of a simulator")
 
 
-def _without_refit(spec: Specification) -> Specification:
+def without_refit(spec: Specification) -> Specification:
     """The same images without their S/N after a refit, which takes half of the time."""
     observation = spec.observation.model_copy(update={"refit_snr": "none"})
     return spec.model_copy(update={"observation": observation})

@@ -123,7 +123,16 @@ class EpochStream(ABC):
                     f"The run to resume has {key.replace('_', ' ')} {state.get(key)} and this one "
                     f"{value}; resume with the data, seed and batch size that it began with."
                 )
-        self.epoch, self._taken, self._resumed = int(state["epoch"]), int(state["batches"]), True
+        self.start_at(int(state["epoch"]), int(state["batches"]))
+
+    def start_at(self, epoch: int, taken: int) -> None:
+        """Moves to a batch: the next pass begins with it.
+
+        Args:
+            epoch: from 0 on.
+            taken: batches of that epoch that are left out.
+        """
+        self.epoch, self._taken, self._resumed = epoch, taken, True
 
 
 class BatchStream(EpochStream):

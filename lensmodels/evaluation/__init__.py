@@ -13,6 +13,8 @@ kept_tensors  files that belong to the model of a run
 inference     running a model over images
 requests      what the commands are asked for, checked before torch is imported
 testing       testing a run
+shifts        test sets that depart from the training specification in one thing each: the list
+shift_testing   testing a model on them
 prediction    new images: predictions
 embedding     the images of an archive: embeddings
 outputs       the files of both: recognised, and written whole

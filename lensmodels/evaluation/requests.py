@@ -31,15 +31,19 @@ from lenssim.storage.output_paths import check_output, check_output_folder
 if TYPE_CHECKING:
     from lenssim.archive import Archive
     from lenssim.cutouts.settings import CutoutSettings
+    from lenssim.spec import Specification
 
 
-def check_test(run: Path, data: str | None, out: Path | None = None) -> tuple[RunConfig, Archive]:
+def check_test(
+    run: Path, data: str | None, out: Path | None = None, *, shifted: bool = False
+) -> tuple[RunConfig, Archive]:
     """Refuse a test that cannot be made.
 
     Args:
         run: folder of a run that was trained.
         data: folder or URL of another archive than the one it was trained on.
         out: folder to write in place of the run.
+        shifted: whether shifted images are tested, too.
 
     Returns:
         Settings of the run, and the archive to test on.
@@ -53,6 +57,8 @@ def check_test(run: Path, data: str | None, out: Path | None = None) -> tuple[Ru
     config = require_model(run)
     if data is not None:
         check_is_archive(data)
+    if shifted:
+        check_shifts(run, data)
     if out is not None and out.resolve() != run.resolve():
         _check_test_folder(out)
     archive = read_archive(data or config.data.test_url)
@@ -64,6 +70,37 @@ def check_test(run: Path, data: str | None, out: Path | None = None) -> tuple[Ru
         )
     _check_images(archive, config)
     return config, archive
+
+
+def check_shifts(run: Path, data: str | None = None) -> tuple[RunConfig, Specification]:
+    """Refuse shift tests that cannot be made.
+
+    Args:
+        run: folder of a run that was trained.
+        data: folder or URL of another archive than the one it was trained on.
+
+    Returns:
+        Settings of the run, and the specification that the shifts depart from: that of `data`, or
+        of the training archive.
+
+    Raises:
+        UsageError: if there is no trained model, or it sees residuals.
+        DataError: if the archive cannot be read, or has no specification.
+    """
+    config = require_model(run)
+    if config.data.input != "image":
+        raise UsageError(
+            f"{run} learned from residuals, and shifted images have no fits: --shifts is for runs "
+            "that learned from --input image."
+        )
+    url = data or config.data.url
+    archive = read_archive(url)
+    if archive.manifest.imported is not None:
+        raise DataError(
+            f"{url} was imported and has no specification to shift: --shifts is for runs that were "
+            "trained on simulated images."
+        )
+    return config, archive.manifest.specification()
 
 
 def evaluation_folder(run: Path, data: str | None = None, out: Path | None = None) -> Path:

@@ -66,9 +66,13 @@ class EvaluatedRun:
         pretrained_here = "this run" if config.method != "supervised" else "random weights"
         start = config.pretrained or pretrained_here
         frozen = ", frozen" if config.frozen else ""
+        unlabelled = ", ".join(
+            f"{url} (weight {weight:g})" for url, weight in config.pretrain_unlabelled.items()
+        )
         return [
             ("method", method_title(config.method, config.pretrain)),
             ("pretrained on", SUPERVISION_NAMES[supervision_of(config.method, config.pretrain)]),
+            *([("and on unlabelled images", unlabelled)] if unlabelled else []),
             ("encoder", f"{config.encoder.name}, from {start}{frozen}"),
             ("trained on", config.data.url),
             ("train images", self._train_images),

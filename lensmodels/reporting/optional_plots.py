@@ -51,6 +51,13 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "where these are right (grey: 95% of even bins); high at both ends, they are too narrow; "
         "on one side, biased. Right, the same by TARP, which compares the truth with references.",
     ),
+    "shifts": (
+        "Shifted test sets",
+        "Test sets that depart from the training specification in one thing each: the score with "
+        "its 95% interval (grey: without a shift), the calibration, and the share of the images "
+        "that is flagged as outside what the model knows. A shift that costs score and is not "
+        "flagged is one that the model does not notice.",
+    ),
     "embedding": (
         "Embedding",
         "The encoder's features of test images, laid out so that neighbours stay neighbours. "

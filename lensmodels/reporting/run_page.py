@@ -15,6 +15,11 @@ import numpy as np
 
 from lensmodels.evaluation.information import InformationLimit, information_limit
 from lensmodels.evaluation.requests import check_test, evaluation_folder
+from lensmodels.evaluation.shift_testing import (
+    measure_shifts,
+    read_shifts,
+    remove_stale_shifts,
+)
 from lensmodels.evaluation.testing import ScoreOptions, score
 from lensmodels.methods.probes import has_collapsed
 from lensmodels.methods.supervision import MARK_NOTE, method_title, supervision_of
@@ -25,6 +30,7 @@ from lensmodels.reporting.page import render, write_text
 from lensmodels.reporting.requests import REPORT
 from lensmodels.reporting.run_plots import draw_plots, read_logs
 from lensmodels.reporting.score_tables import class_table, mass_table, snr_tables
+from lensmodels.reporting.shift_tables import shift_sentences, shift_table, terminal_text
 from lensmodels.reporting.tables import (
     format_difference,
     format_interval,
@@ -33,7 +39,7 @@ from lensmodels.reporting.tables import (
 )
 from lensmodels.runs import CONFIG, LOGS, RunConfig
 from lensmodels.runs.folder import DESCRIBED
-from lensmodels.startup import announce
+from lensmodels.startup import announce, say
 
 MAIN_PLOT = {"classification": "confusion", "axion-mass": "predicted_mass"}
 """The plot that stands first on the page of a task."""
@@ -56,6 +62,12 @@ def write_report(run: Path) -> Path:
     task, method = metrics["task"], method_title(config.method, config.pretrain)
     main = MAIN_PLOT[task]
     missing = missing_sentences(read_missing(evaluated.folder / PLOTS))
+    shifts = read_shifts(evaluated.folder)
+    of_task = (
+        [class_table(metrics), *snr_tables(metrics)]
+        if task == "classification"
+        else [mass_table(metrics)]
+    )
     page = render(
         "run.html",
         title=f"{method}, {config.encoder.name}: {_TASKS[task]}",
@@ -66,6 +78,7 @@ def write_report(run: Path) -> Path:
             *sentences.posterior_sentences(metrics),
             *sentences.calibration_sentences(metrics),
             *sentences.novelty_sentences(metrics),
+            *shift_sentences(shifts),
             *sentences.warning_sentences(evaluated.predictions),
             *_collapse_sentences(evaluated.folder),
             *missing,
@@ -73,9 +86,7 @@ def write_report(run: Path) -> Path:
         main_plots=[plot for plot in [evaluated.plot(main)] if plot],
         cards=_cards(metrics, limit),
         plots=[plot for name in CAPTIONS if name != main and (plot := evaluated.plot(name))],
-        tables=[class_table(metrics), *snr_tables(metrics)]
-        if task == "classification"
-        else [mass_table(metrics)],
+        tables=[*of_task, *([] if shifts is None else [shift_table(shifts)])],
         run=evaluated,
         methods=[
             *_notes(config),
@@ -179,17 +190,20 @@ def evaluate(
     data: str | None = None,
     *,
     out: Path | None = None,
+    shift_images: int | None = None,
     **options: Unpack[ScoreOptions],
 ) -> dict[str, Any]:
     """Tests a run, and writes its metrics.json, predictions.csv, plots and report.html.
 
     They are written to `evaluation_folder(run, data, out)`: a test on another archive does not
-    replace that of the run. `report` takes such a folder as a run.
+    replace that of the run. `report` takes such a folder as a run. With `shift_images`, the run is
+    tested on shifted images, too, which gives shifts.json and shifts.csv.
 
     Args:
         run: folder of a run that was trained.
         data: folder or URL of another archive than the one it was trained on.
         out: folder to write to.
+        shift_images: images of each class and shift; none is tested if not given.
         options: of `score`.
 
     Raises:
@@ -201,7 +215,7 @@ def evaluate(
     """
     run = Path(run)
     folder = evaluation_folder(run, data, out)
-    check_test(run, data, folder)
+    check_test(run, data, folder, shifted=shift_images is not None)
     elsewhere = folder.resolve() != run.resolve()
     if elsewhere:
         folder.mkdir(parents=True, exist_ok=True)
@@ -209,6 +223,11 @@ def evaluate(
     tested, metrics = score(run, data, out=folder, **options)
     if elsewhere:
         _copy_description(run, folder)
+    remove_stale_shifts(folder, run)
+    if shift_images is not None:
+        announce("testing on shifted images")
+        measure_shifts(run, shift_images, out=folder, data=data, **options)
+        say(terminal_text(folder))
     announce("drawing the plots")
     draw_plots(folder, tested, metrics)
     announce("writing the report")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import lenssim
 from lensmodels.data.archives import read_archive
 from lensmodels.evaluation.information import information_limit
+from lensmodels.evaluation.shift_testing import read_shifts
 from lensmodels.evaluation.testing import Tested
 from lensmodels.reporting import plots, style
 from lensmodels.reporting.evaluated_run import PLOTS
@@ -109,6 +110,9 @@ def draw_plots(run: Path, tested: Tested, metrics: Mapping[str, Any]) -> None:
                 add("calibration", lambda: plots.draw_coverage(metrics))
             if metrics.get("posterior") is not None:
                 add("posterior_ranks", lambda: plots.draw_posterior_ranks(metrics))
+        shifts = read_shifts(run)
+        if shifts is not None:
+            add("shifts", lambda: plots.draw_shifts(shifts))
         add("embedding", lambda: _draw_embedding(tested))
         if len(tested.worst):
             worst = table.iloc[tested.worst]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -43,6 +43,9 @@ MIN_COMPARED = 2
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Measured(Settings):
     """What was measured on the data, without which the weights mean nothing."""
 
@@ -76,6 +79,12 @@ class RunConfig(Settings):
     pretrain_classes: tuple[ClassName, ...] = CLASSES
     """Classes whose images are pretrained on, and measured for the input scaling: the same whatever
     the task, so that a baseline and what was pretrained can have the same scaling."""
+    pretrain_unlabelled: dict[str, Weight] = Field({})
+    """Folders or URLs of further archives that are pretrained on without labels, with their
+    weights: images of each in a batch, where those of data.url have the weight 1."""
+    domain_norms: bool = False
+    """Take the statistics of the encoder's batch norms of each archive in a batch by itself, with
+    --unlabelled; validation, and the encoder that is kept, have those of data.url."""
     pretrain: SerializeAsAny[StageSettings]
     """How long and how fast to pretrain, and what the method has to set besides."""
     finetune: StageSettings

@@ -28,7 +28,13 @@ DESCRIBED = "tested-run.txt"
 EVALUATIONS = "evaluations"
 """Folder of a run that holds its tests on other archives, one folder each."""
 
-EVALUATION = ("metrics.json", "predictions.csv", "plots", "report.html")
+SHIFTS_JSON, SHIFTS_CSV = "shifts.json", "shifts.csv"
+"""Tests on shifted images."""
+
+EVALUATION = (
+    *("metrics.json", "predictions.csv", "plots", "report.html"),
+    *(SHIFTS_JSON, SHIFTS_CSV),
+)
 """What an evaluation writes."""
 
 HELD_OUT = (OUT_OF_DISTRIBUTION, CALIBRATION)

@@ -27,7 +27,7 @@ from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import score
 from lensmodels.methods import PRETRAINING
 from lensmodels.runs import CHECKPOINTS, ENCODER, LOGS, RunConfig, read_config
-from lensmodels.settings import config_from_options
+from lensmodels.settings import PRETRAINING_KEYS, config_from_options
 from lensmodels.study.grid import Cell, Grid
 from lensmodels.study.requests import RESULTS, check_archives
 from lensmodels.study.results import (
@@ -149,7 +149,7 @@ class _GridRun:
         del metrics["data"]["url"]  # where a machine keeps it says nothing
         record = {
             "made_from": self._made_from(cell),
-            "settings": _settings(run, without=("pretrain", "pretrain_views", "pretrain_classes")),
+            "settings": _settings(run, without=PRETRAINING_KEYS),
             "pretraining": {
                 "settings": _settings(
                     pretrained, without=("finetune", "finetune_views", "task", "frozen")

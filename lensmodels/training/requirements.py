@@ -8,6 +8,7 @@ own, on image sizes that they do not accept or on a single image if they need ba
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,12 @@ from torch import Tensor
 
 from lensmodels.data import Batch, DataSettings, InputScaling, LensDataModule
 from lensmodels.data.archives import how_to_add
+from lensmodels.data.mixing import MixedDataModule
 from lensmodels.data.order import check_shares
 from lensmodels.data.parts import TrainedPart
 from lensmodels.devices import choose_device, enough_memory
 from lensmodels.encoders import Encoder
+from lensmodels.encoders.domain_norms import with_domain_norms
 from lensmodels.encoders.timm_encoder import ANY_SIZE, explain
 from lensmodels.errors import DataError, UsageError
 from lensmodels.methods import PRETRAINING
@@ -49,6 +52,8 @@ def probe_pretraining(config: RunConfig, data: LensDataModule) -> None:
     method_name = METHOD_NAMES[config.method]
     with _isolated(config):
         encoder = Encoder(config.encoder, data.num_pix, channels=config.data.channels)
+        if config.domain_norms:
+            with_domain_norms(copy.deepcopy(encoder), domain_parts(config, data))
         method = PRETRAINING[config.method](
             encoder,
             config.pretrain_views,
@@ -85,6 +90,12 @@ def probe_finetuning(config: RunConfig, data: LensDataModule) -> None:
             lambda count: encoder(views(count)[0]),
             "the finetuning",
         )
+
+
+def domain_parts(config: RunConfig, data: LensDataModule) -> list[int]:
+    """Images of each archive in a batch of one process."""
+    assert isinstance(data, MixedDataModule)  # domain_norms goes with unlabelled archives
+    return [share // config.devices for share in data.shares]
 
 
 def images_in_step(config: RunConfig, count: int) -> int:
@@ -229,12 +240,14 @@ def open_pretraining_data(config: RunConfig) -> LensDataModule:
     Raises:
         DataError: if the archive has no train split.
     """
-    return _open(
-        config.data.model_copy(update={"classes": config.pretrain_classes}),
-        "train",
-        columns=PRETRAINING[config.method].columns,
-        pairs=pairs_of(config.method, config.pretrain),
-    )
+    settings = config.data.model_copy(update={"classes": config.pretrain_classes})
+    columns = PRETRAINING[config.method].columns
+    if config.pretrain_unlabelled:
+        data = MixedDataModule(settings, config.pretrain_unlabelled, columns=columns)
+        data.setup()
+        return data
+    pairs = pairs_of(config.method, config.pretrain)
+    return _open(settings, "train", columns=columns, pairs=pairs)
 
 
 def open_task_data(config: RunConfig) -> LensDataModule:

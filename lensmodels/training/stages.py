@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 
 from lensmodels.data import InputScaling, LensDataModule
+from lensmodels.data.unlabelled import instrument_notes
 from lensmodels.encoders import Encoder
+from lensmodels.encoders.domain_norms import with_domain_norms, without_domain_norms
 from lensmodels.errors import UsageError
 from lensmodels.methods import PRETRAINING, Supervised
 from lensmodels.methods.base import step_seed
@@ -33,11 +35,12 @@ from lensmodels.runs import (
     write_measured,
 )
 from lensmodels.runs.folder import stored_settings
-from lensmodels.startup import announce
+from lensmodels.startup import announce, say
 from lensmodels.training.callbacks import rank_zero, wait_for_all
 from lensmodels.training.norms import reestimate_norms
 from lensmodels.training.requirements import (
     check_requirements,
+    domain_parts,
     is_pretrained_here,
     measure_task_of,
     open_pretraining_data,
@@ -113,9 +116,14 @@ def pretrain(config: RunConfig, run: Path) -> RunConfig:
     _write(run, config, scaling)
     if (run / ENCODER).exists():
         return config
+    for note in instrument_notes(config.data, config.pretrain_unlabelled):
+        say(note)
     seed_weights(config, "pretrain")
+    encoder = Encoder(config.encoder, measured.num_pix, channels=config.data.channels)
+    if config.domain_norms:
+        with_domain_norms(encoder, domain_parts(config, data))
     method = PRETRAINING[config.method](
-        Encoder(config.encoder, measured.num_pix, channels=config.data.channels),
+        encoder,
         config.pretrain_views,
         scaling,
         config.pretrain,
@@ -133,6 +141,7 @@ def pretrain(config: RunConfig, run: Path) -> RunConfig:
                 "lower learning rate may help.",
                 stacklevel=1,
             )
+        without_domain_norms(method.trained_encoder)
         save_encoder(run, method.trained_encoder)
     wait_for_all()  # before another process reads it
     return config

@@ -5,6 +5,7 @@ axion_mass       predicted against true mass, error by mass, coverage
 training         losses and scores by epoch
 images           embedding map, worst mistakes
 scores           the scores of several runs
+shifts           score, calibration and share flagged of shifted test sets
 axes             tick labels, legends and error bars that they share
 """
 
@@ -24,6 +25,7 @@ from lensmodels.reporting.plots.classification import (
     draw_roc,
 )
 from lensmodels.reporting.plots.images import draw_embedding, draw_mistakes
+from lensmodels.reporting.plots.shifts import draw_shifts
 from lensmodels.reporting.plots.training import draw_scores, draw_training
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "draw_rmse_by_mass",
     "draw_roc",
     "draw_scores",
+    "draw_shifts",
     "draw_training",
     "plain_ticks",
     "predicted_mass_panel",
