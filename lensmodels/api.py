@@ -23,6 +23,7 @@ from lensmodels.evaluation.calibration import Calibration, load_calibration
 from lensmodels.model import LensModel
 from lensmodels.reporting.run_page import evaluate
 from lensmodels.runs import RunConfig
+from lensmodels.sets import train_sets
 from lensmodels.settings import config_from_options
 
 
@@ -201,5 +202,7 @@ def train(
         LensmodelsError: if the training failed.
     """
     folder = Path(out)
+    if config.task.name == "set-level":
+        return train_sets(config, folder, resume=resume)
     training.train(config, folder, resume=resume, tested=True)
     return evaluate(folder) if training.rank_zero() else {}

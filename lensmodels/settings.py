@@ -205,7 +205,7 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
                 "task.classes."
             )
         data.setdefault("num_pix", archive.manifest.model.num_pix)
-    if isinstance(task, dict) and task.get("name") == "classification" and len(classes) > 1:
+    if isinstance(task, dict) and task.get("name") != "axion-mass" and len(classes) > 1:
         task.setdefault("classes", list(classes))
     config = _validated(values)
     check_live(config.data)
@@ -222,7 +222,7 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
     of_task: dict[str, Any] = {
         "data": config.data.model_copy(update={"classes": config.task.classes})
     }
-    if config.method not in PRETRAINING_DEFAULTS and config.task.name == "classification":
+    if config.method not in PRETRAINING_DEFAULTS and config.task.name != "axion-mass":
         of_task["pretrain_classes"] = config.task.classes
     return config.model_copy(update=of_task)
 

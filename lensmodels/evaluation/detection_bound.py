@@ -24,6 +24,9 @@ FloatArray = NDArray[np.float64]
 DRAWS = 30_000
 """Images of each class, whose scores are then right to 0.002."""
 
+SETS = 4000
+"""Sets with substructure and without, whose scores are then right to 0.007."""
+
 
 def detection_bound(
     snr: Mapping[str, FloatArray], *, draws: int = DRAWS, seed: int = 0
@@ -65,6 +68,28 @@ def detection_bound(
             score = macro_auc(labels, probabilities.reshape(len(labels), -1))
             rows.append({"above": limit, "class": "all", "auc": score})
     return rows
+
+
+def set_bound(snr: FloatArray, size: int, *, draws: int = SETS, seed: int = 0) -> float:
+    """AUC that no classifier of sets exceeds, against sets without substructure.
+
+    Of a set of images, the projections on the patterns of all of them add up: the S/N of a set is
+    the root of the sum of the squares of its images.
+
+    Args:
+        snr: refit S/N of images of one class, (n,).
+        size: images in a set.
+        draws: sets that are simulated as numbers.
+        seed: of these.
+
+    Returns:
+        Between 0.5 and 1.
+    """
+    generator = np.random.default_rng(seed)
+    strength = np.sqrt(np.square(generator.choice(snr, (2, draws, size))).sum(axis=2))
+    measured = generator.standard_normal(strength.shape)
+    measured[0] += strength[0]
+    return _auc(*(strength * measured - 0.5 * strength**2))
 
 
 def _auc(positive: FloatArray, negative: FloatArray) -> float:

@@ -56,6 +56,8 @@ DIFFERENCE_DIGITS = {"classification": 5, "axion-mass": 4}
 
 def score_sentence(metrics: Metrics) -> str:
     """The score of a test with its interval, as in "macro AUC 0.993 (0.990 to 0.996) on ..."."""
+    if "summary" in metrics:  # of sets of images, which have no single score
+        return metrics["summary"]
     key, name = SCORES[metrics["task"]]
     unit = " dex" if metrics["task"] == "axion-mass" else ""
     interval = format_interval(metrics["ci95"][key], SCORE_DIGITS)

@@ -4,6 +4,7 @@ config.yaml            every setting, and what was measured on the train split
 scaling.safetensors    the tensors of the input scaling, where it whitens
 encoder.safetensors    the encoder: as pretrained, or of the model if nothing was
 model.safetensors      encoder and head, finetuned
+set_model.safetensors  of sets of images, on the frozen encoder
 out_of_distribution.safetensors      what validation images look like to the model
 calibration.safetensors              what it predicts of them
 checkpoints/           state of the training, to resume from
@@ -23,6 +24,7 @@ from lensmodels.runs.config import (
     MODEL,
     OUT_OF_DISTRIBUTION,
     SCALING,
+    SET_MODEL,
     Measured,
     Precision,
     RunConfig,
@@ -55,6 +57,7 @@ __all__ = [
     "MODEL",
     "OUT_OF_DISTRIBUTION",
     "SCALING",
+    "SET_MODEL",
     "Measured",
     "Precision",
     "RunConfig",

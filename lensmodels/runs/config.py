@@ -29,6 +29,7 @@ CONFIG = "config.yaml"
 SCALING = "scaling.safetensors"
 ENCODER = "encoder.safetensors"
 MODEL = "model.safetensors"
+SET_MODEL = "set_model.safetensors"
 CALIBRATION = "calibration.safetensors"
 OUT_OF_DISTRIBUTION = "out_of_distribution.safetensors"
 CHECKPOINTS = "checkpoints"
@@ -169,6 +170,11 @@ def require_model(run: Path) -> RunConfig:
         UsageError: if there is no run, or it was not finetuned.
     """
     config = read_config(run)
+    if config.task.name == "set-level":
+        raise UsageError(
+            f"{run} learned of sets of images, which its report.html is of: single images are "
+            f"embedded by `lensmodels embed {run}`, and classified by another run."
+        )
     if config.measured is None or config.measured.task is None or not (run / MODEL).exists():
         raise UsageError(f"{run} has no model yet; make one with `lensmodels finetune`.")
     return config

@@ -16,6 +16,7 @@ from lensmodels.runs.config import (
     MODEL,
     OUT_OF_DISTRIBUTION,
     SCALING,
+    SET_MODEL,
     RunConfig,
     read_config,
 )
@@ -41,7 +42,7 @@ HELD_OUT = (OUT_OF_DISTRIBUTION, CALIBRATION)
 """What is measured on the validation images once the model is trained."""
 
 RUN_FILES = (
-    *(CONFIG, SCALING, ENCODER, MODEL, CHECKPOINTS, LOGS, EVALUATIONS),
+    *(CONFIG, SCALING, ENCODER, MODEL, SET_MODEL, CHECKPOINTS, LOGS, EVALUATIONS),
     *HELD_OUT,
     *EVALUATION,
 )

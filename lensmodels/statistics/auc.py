@@ -44,3 +44,13 @@ def macro_mean(areas: Sequence[float | None]) -> float | None:
 def macro_auc(labels: IntArray, scores: FloatArray) -> float | None:
     """Mean of `one_vs_rest_auc` over the classes; None if it is undefined for any."""
     return macro_mean(one_vs_rest_auc(labels, scores))
+
+
+def binary_auc(positive: FloatArray, negative: FloatArray) -> float:
+    """Probability that a positive score is above a negative one, half for ties.
+
+    Args:
+        positive, negative: scores, (n,) and (m,).
+    """
+    labels = np.repeat([True, False], [len(positive), len(negative)])
+    return float(roc_auc_score(labels, np.concatenate([positive, negative])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from lenssim.archive import Archive
     from lenssim.spec import Split
 
-TaskName = Literal["classification", "axion-mass"]
+TaskName = Literal["classification", "axion-mass", "set-level"]
 
 
 class TaskSettings(Settings):
     """Which task."""
 
     name: TaskName = "classification"
-    """Task: the substructure class, or log10 of the axion mass in eV."""
+    """Task: the substructure class; log10 of the axion mass in eV; or set-level, the class, f_sub
+    and axion mass that many images have in common, on a frozen encoder."""
     classes: tuple[ClassName, ...] = Field((), validate_default=True)
     """Classes whose images it is learned from and tested on, in the order of their labels: two or
     three for the classification, all if not given; axion for the axion mass."""
@@ -38,6 +39,13 @@ class TaskSettings(Settings):
     quadrupole: float = Field(0.0, ge=0)
     """Weight of a second target while the axion mass is learned, the quadrupole of the vortex (see
     `tasks.quadrupole`); 0 for none."""
+
+    set_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 10, 100, 1000), min_length=1)
+    """Images in the sets of the task set-level; sizes above half of the images of a universe are
+    left out."""
+    bins: int = Field(0, ge=0)
+    """Of f_sub and of the axion mass, of equal width in the logarithm, whose images count as of one
+    universe in the task set-level; 0 for images with equal values alone."""
 
     @field_validator("head")
     @classmethod
@@ -59,6 +67,8 @@ class TaskSettings(Settings):
             return ("axion",)
         if "unlabelled" in classes:
             raise ValueError("images without labels can be pretrained on, and no more")
+        if info.data.get("name") == "set-level" and classes and "no_sub" not in classes:
+            raise ValueError("sets are told from those without substructure; keep no_sub")
         if len(set(classes)) == 1:
             raise ValueError("a classification is of two classes at least")
         return tuple(name for name in CLASSES if name in classes) or CLASSES
@@ -77,7 +87,14 @@ def check_needs(
     Raises:
         DataError: if images have no axion mass and the task needs it, or it cannot be read.
     """
-    if task.name != "axion-mass" or archive.manifest.imported is None:
+    if archive.manifest.imported is None:
+        return
+    if task.name == "set-level":
+        raise DataError(
+            f"{archive.location} holds imported images, which do not state the f_sub of their "
+            "universe: the task set-level needs a simulated archive."
+        )
+    if task.name != "axion-mass":
         return
     import numpy as np
 

@@ -8,7 +8,7 @@ callbacks   checkpoints, Ctrl-C, logs and progress
 """
 
 from lensmodels.training.callbacks import rank_zero
-from lensmodels.training.requirements import check_requirements
+from lensmodels.training.requirements import check_folder, check_requirements
 from lensmodels.training.stages import begin, finetune, pretrain, seed_weights, train
 from lensmodels.training.trainer import InterruptedTrainingError, StageName
 
@@ -16,6 +16,7 @@ __all__ = [
     "InterruptedTrainingError",
     "StageName",
     "begin",
+    "check_folder",
     "check_requirements",
     "finetune",
     "pretrain",

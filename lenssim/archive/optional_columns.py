@@ -129,6 +129,20 @@ _NEEDED: list[tuple[Callable[[Specification], bool], list[Column]]] = [
         [Column("tries", "int32", "lenses drawn until one passed the selection", "1", least=1.0)],
     ),
     (
+        lambda spec: (
+            spec.selection is not None
+            and spec.substructure.f_sub is not None
+            and not spec.substructure.f_sub.is_fixed
+        ),
+        [
+            _number(
+                "f_sub",
+                "fraction of the Einstein mass in substructure that was drawn, in every class",
+                least=0.0,
+            )
+        ],
+    ),
+    (
         lambda spec: spec.selection is not None and spec.selection.needs_light,
         [
             Column(

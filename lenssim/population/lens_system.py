@@ -79,6 +79,9 @@ class LensSystem:
     """S/N of the brightest pixels of the lensed source, without substructure; coarse."""
     tries: int = 1
     """Lenses and sources that were drawn until one passed the selection."""
+    f_sub: float = math.nan
+    """Fraction of the Einstein mass in substructure that a selection drew, of no_sub as of the
+    other classes; the subhalos of an image scatter about it. NaN without a selection."""
     psf_fwhm: float = math.nan
     """Width of the image's own PSF; NaN if the specification gives it."""
     substructure_mass: float = 0.0

@@ -67,6 +67,8 @@ def select(
             cut = failed_light_cut(selection, magnification, arc_snr)
         if cut is None:
             lens.fields["tries"] = tries
+            if f_sub is not None:
+                lens.fields["f_sub"] = f_sub.support[0]
             return lens, f_sub
         rejected[cut] += 1
     worst, count = rejected.most_common(1)[0]

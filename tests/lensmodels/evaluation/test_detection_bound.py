@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from lensmodels.evaluation.detection_bound import detection_bound
+from lensmodels.evaluation.detection_bound import detection_bound, set_bound
 
 
 def rows_of(snr):
@@ -35,3 +35,9 @@ def test_a_classifier_that_does_not_know_the_pattern_is_below():
     evidence = np.logaddexp.reduce(strength * images, axis=2)  # the best that can be
     auc = np.searchsorted(np.sort(evidence[1]), evidence[0]).mean() / 20_000
     assert auc < rows_of({"cdm": np.full(10, strength)})[0.0, "cdm"] - 0.1
+
+
+@pytest.mark.parametrize("size", [1, 25, 400])
+def test_the_evidence_of_a_set_adds_up(size):
+    found = set_bound(np.full(50, 0.1), size, draws=4000)
+    assert found == pytest.approx(norm.cdf(0.1 * np.sqrt(size / 2)), abs=0.02)

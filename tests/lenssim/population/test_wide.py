@@ -6,6 +6,7 @@ from astropy import constants, units
 from astropy.cosmology import FlatLambdaCDM
 from scipy import stats
 
+from lenssim.archive.optional_columns import optional_columns
 from lenssim.errors import SpecError, UsageError
 from lenssim.population import draw_system, random_stream, selection
 from lenssim.population.lens_and_source import draw_smooth_lens
@@ -99,6 +100,20 @@ def test_f_sub_is_that_of_the_mass_inside_the_einstein_radius():
     error = np.std(fractions) / np.sqrt(len(fractions))
     assert abs(np.mean(fractions) - 0.02) < 3 * error
     assert np.mean(counts) == pytest.approx(1 / 9, rel=0.05)
+
+
+@pytest.mark.parametrize("substructure_class", ["axion", "cdm", "no_sub"])
+def test_every_class_says_which_f_sub_was_drawn(substructure_class):
+    values = (0.003, 0.01, 0.03)
+    spec = load_spec("B-wide", [f"substructure.f_sub={{choice: {list(values)}}}"])
+    systems = [draw(substructure_class, index, spec) for index in range(30)]
+    assert {system.f_sub for system in systems} == set(values)
+    assert "f_sub" in optional_columns(spec)
+    assert "f_sub" not in optional_columns(load_spec("B-wide", ["substructure.f_sub=0.01"]))
+    if substructure_class == "axion":
+        for system in systems:
+            fraction = system.substructure_mass / system.einstein_mass
+            assert fraction == pytest.approx(system.f_sub)
 
 
 def test_vortex_and_subhalos_have_the_same_prior_of_mass():

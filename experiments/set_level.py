@@ -1,0 +1,224 @@
+"""Which dark matter many images of B-faithful show, where one tells next to nothing.
+
+    python experiments/set_level.py --out DIR              # about 20 minutes on one core
+    python experiments/set_level.py --out DIR --bound      # the bound and the estimate alone
+    python experiments/set_level.py --report               # experiments/results/set_level.md
+
+Universes are the values of f_sub and of the axion mass below, in one archive, DIR/archive. Its
+images are fitted, an encoder learns the classes of single images from image and residual, and a set
+model learns from sets of its features (`lensmodels train --task set-level`). Sets of 1,000 images
+need `--train 6000 --test 12000`, and hours.
+
+Two numbers say what could be had for CDM subhalos of each f_sub:
+
+bound      a classifier that is told the pattern of the substructure in every image; the S/N of
+           a set is the root of the sum of the squared refit S/N of its images. Nothing exceeds it.
+told lens  one that is told lens and source of every image, and not the pattern: the sum of the log
+           evidence ratios of the images, estimated from below (evidence_ratio.py).
+
+Columns of experiments/results/set_level.parquet, one row a score:
+    name      what, size, class and its parameters
+    what      set model, sum, bound, told lens
+    size      images in a set
+    class, f_sub, axion_mass    of the universe; axion_mass in eV, empty for cdm
+    auc       against sets without substructure
+    record    JSON: the settings, the standard error and the environment
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from evidence_ratio import SIGNALS, measure
+from numpy.typing import NDArray
+
+import lenssim
+from lensmodels import api
+from lensmodels.evaluation.detection_bound import set_bound
+from lensmodels.reporting.measurements import add_record, environment, read_records
+from lensmodels.reporting.tables import markdown_table
+from lensmodels.settings import config_from_options
+from lensmodels.statistics.auc import binary_auc
+from lenssim.configuration.yaml_reading import format_yaml
+from lenssim.spec import SubstructureClass, load_spec
+
+FloatArray = NDArray[np.float64]
+
+TABLE = Path(__file__).with_name("results") / "set_level.parquet"
+MODEL = "B-faithful"
+F_SUB = (0.003, 0.01, 0.03)
+AXION_MASS = (1e-24, 1e-23)
+SIZES = (1, 10, 100, 1000)
+CLASSES: tuple[SubstructureClass, ...] = ("cdm", "no_sub")
+"""Of the bound and the estimate."""
+
+CDM = SIGNALS.index("cdm")
+"""Column of its evidence ratio to no substructure."""
+
+SETS = 2000
+PACKAGES = ("lenssim", "torch", "timm")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, help="folder of the archive and the run")
+    parser.add_argument("--bound", action="store_true", help="the bound and the estimate alone")
+    parser.add_argument("--report", action="store_true", help="write the page")
+    parser.add_argument("--table", type=Path, default=TABLE, help="Parquet file to add to")
+    parser.add_argument("--train", type=int, default=1800, help="train images of each class")
+    parser.add_argument("--test", type=int, default=1200, help="test images of each class")
+    parser.add_argument("--lenses", type=int, default=60, help="of the bound and the estimate")
+    parser.add_argument("--templates", type=int, default=200, help="substructure of each lens")
+    parser.add_argument("--f-sub", nargs="+", type=float, default=F_SUB, help="of the bound")
+    parser.add_argument("--input", default="both", choices=("image", "residual", "both"))
+    parser.add_argument("--encoder", default="test_resnet")
+    parser.add_argument("--epochs", type=int, default=10, help="of the encoder")
+    parser.add_argument("--set-epochs", type=int, default=20, help="of the set model")
+    given = parser.parse_args()
+    if not given.report:
+        if given.out is None and not given.bound:
+            parser.error("--out is required to train")
+        measure_bounds(given)
+        if not given.bound:
+            measure_sets(given)
+    given.table.with_suffix(".md").write_text(page(read_records(given.table)))
+
+
+def measure_sets(given: argparse.Namespace) -> None:
+    """Makes the archive, trains encoder and set model, and adds their scores to the table."""
+    archive, single, run = (given.out / name for name in ("archive", "single", "sets"))
+    lenssim.generate(
+        MODEL,
+        out=archive,
+        train=given.train,
+        test=given.test,
+        overrides=[
+            f"substructure.f_sub={{choice: {list(F_SUB)}}}",
+            f"substructure.axion.axion_mass={{choice: {list(AXION_MASS)}}}",
+            "observation.refit_snr=test",
+        ],
+        progress=True,
+    )
+    if given.input != "image":
+        lenssim.fit(archive, progress=True)
+    scaled = ["data.scaling=asinh", "data.softening=20"] if given.input != "image" else []
+    shared: dict[str, Any] = {"data": str(archive), "input": given.input, "batch_size": 128}
+    validated = ["data.validation_fraction=0.25"]
+    if not (single / "model.safetensors").exists():
+        options = shared | {"encoder": given.encoder, "finetune_epochs": given.epochs, "lr": 4e-3}
+        config = config_from_options(options | {"overrides": [*validated, *scaled]})
+        api.training.train(config, single, resume=True)
+    options = shared | {"encoder": given.encoder, "task": "set-level", "pretrained": str(single)}
+    options |= {"finetune_epochs": given.set_epochs, "overrides": [*validated, *scaled]}
+    metrics = api.train(config_from_options(options), run, resume=True)
+    about = {key: value for key, value in vars(given).items() if key not in ("out", "table")}
+    for row in metrics["scores"]:
+        for what, name in (("set model", "set"), ("sum", "sum")):
+            record = {"settings": about, "error": row[f"{name}_error"]}
+            _add(given.table, what, row, row[f"{name}_auc"], record)
+        if row["bound"] is not None and row["class"] == "axion":
+            _add(given.table, "bound", row, row["bound"], {"settings": about, "error": None})
+
+
+def measure_bounds(given: argparse.Namespace) -> None:
+    """Adds what could be had for CDM subhalos of each f_sub to the table."""
+    for f_sub in given.f_sub:
+        spec = load_spec(MODEL, [f"substructure.f_sub={f_sub}"])
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"{MODEL}.yaml"
+            file.write_text(format_yaml(spec.model_dump(mode="json", exclude_none=True)))
+            found = {
+                name: [
+                    measure((name, index), model=str(file), templates=given.templates)
+                    for index in range(given.lenses)
+                ]
+                for name in CLASSES
+            }
+        ratios = [np.stack([image.evidence[:, CDM] for image in found[name]]) for name in CLASSES]
+        snr = np.array([image.snr for image in found["cdm"]])
+        percentiles = np.percentile(snr, [5, 25, 50, 75, 95])
+        settings = {"lenses": given.lenses, "templates": given.templates}
+        known = {"settings": settings, "error": None, "snr": percentiles.tolist()}
+        for size in SIZES:
+            row = {"size": size, "class": "cdm", "f_sub": f_sub, "axion_mass": None}
+            _add(given.table, "bound", row, set_bound(snr, size), known)
+            _add(given.table, "told lens", row, auc_of_sums(*ratios, size), known)
+        text = " / ".join(f"{value:.2f}" for value in percentiles)
+        print(f"f_sub = {f_sub}: refit S/N, 5/25/50/75/95%: {text}", flush=True)
+
+
+def auc_of_sums(present: FloatArray, absent: FloatArray, size: int) -> float:
+    """AUC of sets by the sum of the log evidence ratios of their images.
+
+    Args:
+        present, absent: of images with and without substructure, (lenses, draws).
+        size: images in a set, of lenses drawn with replacement.
+    """
+    generator = np.random.default_rng(0)
+    sums = []
+    for ratios in (present, absent):
+        places = generator.integers(ratios.size, size=(SETS, size))
+        sums.append(ratios.ravel()[places].sum(axis=1))
+    return binary_auc(*sums)
+
+
+def _add(
+    table: Path, what: str, row: Mapping[str, Any], auc: float, record: Mapping[str, Any]
+) -> None:
+    mass = row["axion_mass"]
+    parts = [what, str(row["size"]), row["class"], f"{row['f_sub']:g}"]
+    name = "_".join([*parts, *([] if mass is None else [f"{mass:g}"])]).replace(" ", "-")
+    columns = {
+        "what": what,
+        "size": row["size"],
+        "class": row["class"],
+        "f_sub": row["f_sub"],
+        "axion_mass": math.nan if mass is None else mass,
+        "auc": auc,
+    }
+    add_record(table, name, columns, columns | record | {"environment": environment(PACKAGES)})
+
+
+def page(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page of all scores, Markdown: a row a universe and size."""
+    rows = list(_rows(list(records.values())))
+    headings = ["images", "class", "f_sub", "axion mass, eV", *WHAT]
+    return (
+        f"# Sets of images of {MODEL}\n\nAUC of sets of images of one universe against sets "
+        "without substructure, ± its standard error over the choice of the test images. The bound "
+        "is of a classifier that is told the pattern of the substructure in every image; told "
+        "lens, of one that is told lens and source, estimated from other substructure of the same "
+        "lens. By "
+        f"`python experiments/set_level.py`.\n\n{markdown_table(headings, rows)}\n"
+    )
+
+
+WHAT = ("set model", "sum", "told lens", "bound")
+
+
+def _rows(records: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    def key(record: Mapping[str, Any]) -> tuple[Any, ...]:
+        mass = record["axion_mass"]
+        return record["class"], record["f_sub"], 0.0 if math.isnan(mass) else mass, record["size"]
+
+    for held in sorted({key(record) for record in records}):
+        cells = {}
+        for record in records:
+            if key(record) == held:
+                error = "" if record["error"] is None else f" ± {record['error']:.3f}"
+                cells[record["what"]] = f"{record['auc']:.3f}{error}"
+        name, f_sub, mass, size = held
+        shown = f"{mass:g}" if mass else ""
+        yield [str(size), name, f"{f_sub:g}", shown, *(cells.get(what, "") for what in WHAT)]
+
+
+if __name__ == "__main__":
+    main()
