@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import os
 from pathlib import Path
 
 import fsspec
@@ -13,7 +14,7 @@ from lensmodels.errors import DataError, LensmodelsError
 from lensmodels.image_files import read_images
 from lenssim.cutouts.settings import CutoutSettings
 
-REAL = Path(__file__).parents[4] / "shared" / "real"
+REAL = Path(os.environ.get("LENSSIM_REAL_IMAGES", Path(__file__).parents[4] / "shared" / "real"))
 """Public files of telescopes, which are not part of the project."""
 
 EUCLID = "euclid_q1/102018665_NEG570040238507752998.fits"

@@ -1,5 +1,6 @@
 """Folders and catalogues of pictures: numbers, splits, checksums, and what is refused."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from lenssim.population import random_stream
 from lenssim.simulation import draw_system
 from lenssim.spec import SourceImages, load_spec
 
-COSMOS = Path("/work/shared/real/cosmos")
+REAL = Path(os.environ.get("LENSSIM_REAL_IMAGES", Path(__file__).parents[4] / "shared" / "real"))
+COSMOS = REAL / "cosmos"
 
 
 def images(folder, **keys):
