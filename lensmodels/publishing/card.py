@@ -7,11 +7,11 @@ https://huggingface.co/docs/hub/model-cards
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lensmodels.data.archives import read_archive
@@ -24,13 +24,15 @@ from lensmodels.evaluation.out_of_distribution import (
     FLAGGED_AT_HOME,
     load_home_scores,
 )
+from lensmodels.evaluation.shift_testing import read_shifts
 from lensmodels.evaluation.testing import describe_data
 from lensmodels.methods.supervision import method_title, supervision_of
-from lensmodels.publishing.files import SHIFTS, without_folders
+from lensmodels.publishing.files import without_folders
 from lensmodels.reporting import sentences
 from lensmodels.reporting.evaluated_run import SUPERVISION_NAMES, EvaluatedRun, read_evaluated
 from lensmodels.reporting.score_tables import class_table, mass_table, snr_tables
-from lensmodels.reporting.tables import Table, markdown_table, text_cells
+from lensmodels.reporting.shift_tables import shift_sentences, shift_table
+from lensmodels.reporting.tables import Table, text_cells
 from lensmodels.runs import CALIBRATION, MODEL, RunConfig, load_encoder, read_config
 from lenssim.configuration.yaml_reading import format_yaml
 
@@ -88,7 +90,7 @@ def model_card(run: Path, folder: Path, url: str, *, licence: str) -> str:
         flagged_at_home=FLAGGED_AT_HOME,
         is_calibrated=(folder / CALIBRATION).exists(),
         level=LEVEL,
-        shifts=shift_table(folder),
+        shifts=_shifts(folder),
         plain_timm=timm_lines(encoder),
         encoder=encoder,
     )
@@ -116,16 +118,6 @@ def timm_lines(encoder: Encoder, file: str = "encoder.safetensors") -> str | Non
         f"features = model(images)  # (n, {encoder.channels}, {encoder.num_pix}, "
         f"{encoder.num_pix}) to (n, {encoder.num_features})"
     )
-
-
-def shift_table(folder: Path) -> str | None:
-    """Scores on images that depart from the training images in one thing each, if measured."""
-    file = folder / SHIFTS
-    if not file.exists():
-        return None
-    table = pd.read_csv(file)
-    rows = table.astype(object).where(table.notna(), "").to_numpy().tolist()
-    return markdown_table([str(name) for name in table], rows)
 
 
 def _training_data(config: RunConfig) -> dict[str, Any] | None:
@@ -217,6 +209,16 @@ def _score_tables(metrics: Mapping[str, Any]) -> list[str]:
     else:
         tables = [mass_table(metrics)]
     return [table.markdown for table in tables]
+
+
+def _shifts(folder: Path) -> list[str]:
+    """Sentences and the table of the tests on shifted images, if there were any."""
+    found = read_shifts(folder)
+    if found is None:
+        return []
+    said = [sentence.text for sentence in shift_sentences(found)]
+    table = shift_table(found)
+    return [*said, table.sentence, replace(table, title="", sentence="").markdown]
 
 
 def _limits(config: RunConfig) -> list[str]:

@@ -20,12 +20,9 @@ from lensmodels.runs import (
     read_config,
     write_config,
 )
-from lensmodels.runs.folder import HELD_OUT
+from lensmodels.runs.folder import HELD_OUT, SHIFTS_CSV, SHIFTS_JSON
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
-
-SHIFTS = "shifts.csv"
-"""Table of a run's scores on shifted images."""
 
 _UNCHANGED = (SCALING, ENCODER, MODEL, *HELD_OUT)
 
@@ -38,7 +35,10 @@ def copy_files(run: Path, folder: Path) -> None:
         folder: to fill; exists and is empty.
     """
     write_config(folder, without_local_paths(read_config(run)))
-    wanted = [*_UNCHANGED, *([PREDICTIONS, SHIFTS] if (run / MODEL).exists() else [])]
+    wanted = [
+        *_UNCHANGED,
+        *([PREDICTIONS, SHIFTS_JSON, SHIFTS_CSV] if (run / MODEL).exists() else []),
+    ]
     for name in wanted:
         if (run / name).exists():
             shutil.copyfile(run / name, folder / name)

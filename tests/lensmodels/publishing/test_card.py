@@ -11,10 +11,11 @@ from huggingface_hub import ModelCard
 
 from lensmodels.encoders import Encoder, EncoderSettings
 from lensmodels.evaluation.out_of_distribution import load_home_scores
+from lensmodels.evaluation.shifts import HOME
 from lensmodels.publishing import publish
 from lensmodels.publishing.card import timm_lines
-from lensmodels.publishing.files import SHIFTS
 from lensmodels.runs import read_config, write_config
+from lensmodels.runs.folder import SHIFTS_JSON
 from lensmodels.runs.weights import save_encoder
 from lenssim.archive import open_archive
 from lenssim.archive.card import data_fingerprint
@@ -96,10 +97,16 @@ def test_scores_on_shifted_images_are_in_it_if_they_were_measured(made, tmp_path
     run, _, folder = made("classification")
     assert "Shifted images" not in (folder / "README.md").read_text()
     shutil.copytree(run, tmp_path / "run")
-    (tmp_path / "run" / SHIFTS).write_text("shift,macro_auc\ntheta_E + 2%,0.62\n")
+    row = {"images": 60, "macro_auc": 0.62, "ci95": [0.5, 0.7], "expected_calibration_error": 0.3}
+    row |= {"mean_probability": 0.9, "flagged": 0.31, "flagged_by_pixels": 0.31}
+    found = {"task": "classification", "specification": {"name": "B"}, "images_per_class": 20}
+    found["rows"] = [row | {"shift": HOME.name}, row | {"shift": "theta_E + 2%"}]
+    (tmp_path / "run" / SHIFTS_JSON).write_text(json.dumps(found))
     publish(tmp_path / "run", tmp_path / "published")
     text = (tmp_path / "published" / "README.md").read_text()
-    assert "## Shifted images" in text and "| theta_E + 2% | 0.62 |" in text
+    assert "## Shifted images" in text and "theta_E + 2% (31% flagged, macro AUC 0.620)" in text
+    assert "| theta_E + 2% | 60 | 0.620 (0.500 to 0.700) | 0.300 | 0.900 | 31.0% | 31.0% |" in text
+    assert (tmp_path / "published" / SHIFTS_JSON).exists()
 
 
 def test_encoders_of_timm_load_without_this_project(tmp_path):
