@@ -55,7 +55,7 @@ def model_card(run: Path, folder: Path, url: str, *, licence: str) -> str:
     Args:
         run: folder of the run.
         folder: with the files that are published, but for the card.
-        url: where they will be.
+        url: where they will be; of a folder of this machine, its name.
         licence: of the weights, by the hub's identifier.
 
     Returns:

@@ -15,7 +15,7 @@ from pathlib import Path
 from lensmodels.errors import LensmodelsError, UsageError
 from lensmodels.publishing import DEFAULT_LICENCE
 from lensmodels.publishing.card import CARD, model_card
-from lensmodels.publishing.files import copy_files
+from lensmodels.publishing.files import copy_files, without_folders
 from lensmodels.publishing.requests import check_publication
 from lensmodels.runs.published import LISTING, PublishedModel, published_problem, read_listing
 from lensmodels.startup import announce
@@ -59,7 +59,7 @@ def publish(
             folder = Path(scratch)
             copy_files(run, folder)
             announce("writing the card")
-            card = model_card(run, folder, str(target), licence=licence)
+            card = model_card(run, folder, without_folders(str(target)), licence=licence)
             (folder / CARD).write_text(card, encoding="utf-8")
             listed = PublishedModel(
                 files={file.name: _record(file) for file in sorted(folder.iterdir())}
