@@ -1,7 +1,7 @@
 """Which dark matter many images of B-faithful show, where one tells next to nothing.
 
     python experiments/set_level.py --out DIR              # about 20 minutes on one core
-    python experiments/set_level.py --out DIR --bound      # the bound and the estimate alone
+    python experiments/set_level.py --bound                # the bound and the estimate alone
     python experiments/set_level.py --report               # experiments/results/set_level.md
 
 Universes are the values of f_sub and of the axion mass below, in one archive, DIR/archive. Its

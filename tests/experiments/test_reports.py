@@ -13,7 +13,9 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def load(name):
-    """A script of experiments/ as a module."""
+    """A script of experiments/ as a module, which may import others."""
+    if str(EXPERIMENTS) not in sys.path:
+        sys.path.append(str(EXPERIMENTS))
     spec = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -21,7 +23,7 @@ def load(name):
     return module
 
 
-@pytest.mark.parametrize("name", ["learning", "diagnosis", "variations"])
+@pytest.mark.parametrize("name", ["learning", "diagnosis", "variations", "set_level"])
 def test_report_is_made_from_its_table(name):
     script = load(name)
     page = script.page() if name == "variations" else script.page(read_records(script.TABLE))
