@@ -73,6 +73,7 @@ class KilledError(BaseException):
     """As sudden as a kill: nothing is saved on the way out."""
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_continues_to_the_same_weights(small, mixed, tmp_path, monkeypatch):
     original = Pretraining.training_step
 
