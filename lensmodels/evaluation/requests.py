@@ -84,15 +84,10 @@ def check_shifts(run: Path, data: str | None = None) -> tuple[RunConfig, Specifi
         of the training archive.
 
     Raises:
-        UsageError: if there is no trained model, or it sees residuals or sets of images.
+        UsageError: if there is no trained model, or it sees residuals.
         DataError: if the archive cannot be read, or has no specification.
     """
     config = require_model(run)
-    if config.task.name == "set-level":
-        raise UsageError(
-            f"{run} tells what sets of images are of, and --shifts tests single images: choose a "
-            "run of the task classification or axion-mass."
-        )
     if config.data.input != "image":
         raise UsageError(
             f"{run} learned from residuals, and shifted images have no fits: --shifts is for runs "

@@ -274,15 +274,6 @@ def test_a_run_on_residuals_is_refused(changed):
         check_shifts(changed(input="residual"))
 
 
-def test_a_run_on_sets_of_images_is_refused(make_run):
-    run = make_run(name="sets")
-    config = read_config(run)
-    task = config.task.model_copy(update={"name": "set-level"})
-    write_config(run, config.model_copy(update={"task": task}))
-    with pytest.raises(UsageError, match="tests single images"):
-        check_shifts(run)
-
-
 def test_a_run_whose_archive_is_gone_is_refused(changed, tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         check_shifts(changed(url=str(tmp_path / "nowhere")))
