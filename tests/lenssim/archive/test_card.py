@@ -112,7 +112,7 @@ def test_numbers_are_those_of_the_specification():
         "uniform in log from 1e-24 to 1e-22 eV",
         "1 x 5400 s",
         "25.96 mag",
-        "to 0.005 of the pixel's noise",
+        "to 0.01 of the pixel's noise",
     ):
         assert words in card
     assert "Known errors" not in card
