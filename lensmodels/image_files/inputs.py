@@ -53,9 +53,9 @@ class Input:
         return is_url(self.name)
 
 
-def is_url(name: str) -> bool:
+def is_url(name: str | os.PathLike[str]) -> bool:
     """Whether a name is a URL rather than a path of this machine."""
-    return "://" in name
+    return "://" in os.fspath(name)
 
 
 def classify_input(given: str | os.PathLike[str]) -> Input:
