@@ -65,17 +65,29 @@ def test_the_axion_mass_is_held_against_the_information_in_the_images():
     assert len(list(axion_mass_goals([good], near, "another"))) == 1
 
 
-FOLDER = Path(__file__).parents[3] / "experiments" / "results" / "laptop"
+RESULTS = Path(__file__).parents[3] / "experiments" / "results"
+FOLDER = RESULTS / "laptop"
 
 
 @pytest.fixture
-def laptop(monkeypatch):
-    """The laptop grid, its results, and the sections of its report, without plots."""
+def without_plots(monkeypatch):
+    """Sections of a report without their plots."""
     for name in ("draw_cost", "draw_figure_2", "draw_label_efficiency", "draw_auc_by_snr_of_runs"):
         monkeypatch.setattr(sections, name, lambda *_, **__: None)
     monkeypatch.setattr(sections, "png_of", lambda _: b"")
+
+
+@pytest.fixture
+def laptop(without_plots):
+    """The laptop grid, its results, and the sections of its report, without plots."""
     grid, results = load_grid("laptop"), read_results(FOLDER)
     return grid, results, list(sections.all_sections(grid, results))
+
+
+def test_wide_report_is_made_from_its_table(without_plots):
+    grid, results = load_grid("wide"), read_results(RESULTS / "wide")
+    text = report.report_text(grid, results, sections.all_sections(grid, results))
+    assert text == (RESULTS / "wide" / "report.md").read_text()
 
 
 def test_laptop_report_is_made_from_its_table(laptop):
