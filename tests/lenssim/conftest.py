@@ -98,12 +98,6 @@ def images_in_memory(monkeypatch):
 
 
 @pytest.fixture
-def plain_pictures(monkeypatch):
-    """Stands in for the picture of an archive, the slowest of its documents; see test_preview."""
-    monkeypatch.setattr("lenssim.preview.preview_png", lambda _: b"\x89PNG, in place of a picture")
-
-
-@pytest.fixture
 def archive_copy(archive_folder, tmp_path):
     return Path(shutil.copytree(archive_folder, tmp_path / "copy"))
 

@@ -14,6 +14,8 @@ from lensmodels.cli import main as lensmodels
 from lensmodels.evaluation.out_of_distribution import OUTSIDE
 from lenssim.cli import main as lenssim
 
+pytestmark = pytest.mark.usefixtures("plain_pictures")
+
 COUNT = 24
 REAL = Path(os.environ.get("LENSSIM_REAL_IMAGES", Path(__file__).parents[4] / "shared" / "real"))
 """Public files of telescopes, which are not part of the project."""
@@ -58,13 +60,6 @@ def write_cutout(file, index):
             fits.ImageHDU(np.full(ring.shape, 0.02, np.float32), name="VIS_RMS"),
         ]
     ).writeto(file)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _plain_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lenssim.preview.preview_png", lambda _: b"\x89PNG, in place of a picture")
-        yield
 
 
 @pytest.fixture(scope="module")

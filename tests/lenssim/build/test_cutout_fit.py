@@ -17,6 +17,8 @@ from lenssim.observation import pixel_noise
 from lenssim.rendering.point_spread import Gaussian
 from lenssim.simulation import simulate
 
+pytestmark = pytest.mark.usefixtures("plain_pictures")
+
 SPEC = lenssim.load_spec("B-wide", ["observation.refit_snr=none"])
 SIMULATION = simulate(SPEC, "no_sub", 0, split="test")
 
@@ -52,13 +54,6 @@ def write_survey_file(file):
         ]
     ).writeto(file)
     return file
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _plain_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lenssim.preview.preview_png", lambda _: b"\x89PNG, in place of a picture")
-        yield
 
 
 @pytest.fixture(scope="module")
