@@ -31,15 +31,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from lensmodels.evaluation.summary import RESOLVED
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.statistics.auc import macro_auc
 from lenssim import load_spec, random_stream
 from lenssim.errors import UsageError
 from lenssim.lens_fit import smooth_derivatives
+from lenssim.lens_fit.refit import RELATIVE_CUT
 from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.population.draw import draw_lens, populated
-from lenssim.simulation import measure_arc, render, smooth_system
+from lenssim.simulation import REFIT_COARSENESS, measure_arc, render, smooth_system
 from lenssim.spec import Sampling, SubstructureClass
 
 FloatArray = NDArray[np.float64]
@@ -57,12 +59,6 @@ NOISES = 20
 
 LIMITS = (0.0, 5.0, 10.0)
 """Refit S/N above which images with substructure are scored."""
-
-LONG_VORTEX = 1e-23
-"""Axion mass in eV below which a vortex is longer than the ring is wide."""
-
-RELATIVE_CUT = 1e-5
-"""Singular values of the derivatives below this share of the largest change nothing."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +117,9 @@ def measure(job: tuple[SubstructureClass, int], *, model: str, templates: int) -
     twin = smooth_system(system)
     smooth = render(twin, spec, sampling=RAYS)
     sigma = noise_sigma(smooth, pixel_noise(spec.instrument))
-    slopes = (smooth_derivatives(twin, spec, multipoles=True, coarseness=2.0) / sigma).reshape(
-        -1, sigma.size
-    )
+    slopes = (
+        smooth_derivatives(twin, spec, multipoles=True, coarseness=REFIT_COARSENESS) / sigma
+    ).reshape(-1, sigma.size)
     slopes /= np.linalg.norm(slopes, axis=1, keepdims=True)
     _, singular, directions = np.linalg.svd(slopes, full_matrices=False)
     directions = directions[singular > RELATIVE_CUT * singular[0]]
@@ -183,7 +179,7 @@ def scores(images: list[Image], kind: str) -> dict[str, float]:
         found[f"all > {limit:g}"] = score(chosen, [0, 1])
         for column, name in enumerate(SIGNALS):
             found[f"{name} > {limit:g}"] = score(chosen & (no_sub | (labels == column)), [column])
-    found["long vortices"] = score(no_sub | (mass < LONG_VORTEX), [0])
+    found["long vortices"] = score(no_sub | (mass < 10.0**RESOLVED), [0])
     return found
 
 

@@ -14,7 +14,7 @@ from lenssim.lens_fit import (
 from lenssim.lens_fit.vector import from_system, to_system
 from lenssim.rendering.point_spread import Gaussian, Moffat
 from lenssim.rendering.reference import lenstronomy_image
-from lenssim.simulation import render, simulate, smooth_system
+from lenssim.simulation import estimated_refit_snr, render, simulate, smooth_system
 from lenssim.spec import Sampling, load_spec
 
 SPEC = load_spec("B", ["instrument.num_pix=32"])
@@ -147,6 +147,19 @@ def test_refit_takes_out_small_changes_of_all_parameters(system):
     residual = (image - smooth) / sigma
     left = refit_snr(residual, smooth_derivatives(system, SPEC, psf=psf) / sigma)
     assert left < 0.05 * np.linalg.norm(residual)
+
+
+@pytest.mark.parametrize("name", ["A", "B"])
+@pytest.mark.parametrize("substructure_class", ["axion", "cdm"])
+def test_the_estimate_of_the_refit_snr_is_that_of_accurate_derivatives(name, substructure_class):
+    spec = load_spec(name, ["instrument.num_pix=48"])
+    system = simulate(spec, substructure_class, 1).system
+    twin = smooth_system(system)
+    image, smooth = render([system, twin], spec)
+    sigma = observation.noise_sigma(image, observation.pixel_noise(spec.instrument))
+    residual = (image - smooth) / sigma
+    accurate = refit_snr(residual, smooth_derivatives(twin, spec, cells=10) / sigma)
+    assert estimated_refit_snr(residual, twin, sigma, spec) == pytest.approx(accurate, rel=0.02)
 
 
 def test_derivatives_by_multipoles_are_differences_of_images():
