@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lenssim import observation, population
 from lenssim.compilation.kernel_cache import COMPILATION_TIME
 from lenssim.lens_fit import refit_snr, smooth_derivatives
+from lenssim.lens_fit.image_fit import FitSettings, fit_image
 from lenssim.observation import convolve, gaussian_kernel, pixel_noise
 from lenssim.population import GroupStreams, LensSystem, replaced
 from lenssim.profiles.ring_mean import tnfw_ring_mean
@@ -393,7 +394,8 @@ def warm_up() -> None:
         render(system, spec, sampling=sampling, psf=psf)
         render(system, pixel_psf, sampling=sampling)
     render(system, spec, psf=Moffat(0.2, 3.0))
-    smooth_derivatives(smooth_system(system), spec, psf=psf)
+    image = render(system, spec, psf=psf)
+    fit_image(image, spec, settings=FitSettings(starts=1, max_iterations=1))
     nothing = np.empty(0)
     tnfw_deflections(nothing, nothing, nothing, nothing, nothing, nothing, nothing)
     tnfw_ring_mean(nothing, nothing, nothing, nothing, nothing, 1.0)

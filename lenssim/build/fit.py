@@ -234,9 +234,11 @@ def _carry_out(
     phase: Phase | None,
 ) -> Manifest:
     """Fits all that is missing; returns the manifest that lists it, as written."""
+    from lenssim.simulation import compile_kernels
+
     location, manifest = archive.location, archive.manifest
     clear_scratch(location)
-    _compile(spec, settings, phase)
+    compile_kernels(phase)
     for task in tasks:
         if not task.is_created:
             location.remove(task.layout.progress_folder)
@@ -271,18 +273,6 @@ def _carry_out(
         run(work, finished, progress)
     location.remove(f"{PROGRESS}/fit")
     return manifest
-
-
-def _compile(spec: Specification, settings: FitSettings, phase: Phase | None) -> None:
-    """Compiles the kernels of a fit before threads need them."""
-    from lenssim.lens_fit.image_fit import fit_image
-    from lenssim.simulation import compile_kernels
-
-    compile_kernels(phase)
-    num_pix = spec.instrument.num_pix
-    axis = np.arange(num_pix) - 0.5 * (num_pix - 1)
-    ring = np.exp(-0.02 * (np.hypot(*np.meshgrid(axis, axis)) - 0.25 * num_pix) ** 2)
-    fit_image(ring, spec, settings=replace(settings, starts=1, max_iterations=1))
 
 
 def _without_fits(manifest: Manifest, name: str) -> Manifest:
