@@ -113,7 +113,7 @@ def lenstronomy_fit(
             ["emcee", {"n_burn": BURN_IN, "n_run": CHAIN, "n_walkers": walkers}],
         ]
     )
-    return float(-2.0 * fit.best_fit_likelihood / (image.size - FREE))
+    return float(-2.0 * fit.best_fit_likelihood() / (image.size - FREE))
 
 
 def caustics_fit(
