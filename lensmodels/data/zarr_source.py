@@ -41,6 +41,10 @@ from lenssim.archive.manifest import FITS, IMAGES
 
 _CHECKSUM_SIZE = 4
 
+RESIDUAL_LIMIT = 4.0
+"""Rms of a residual in units of the noise. Of 12,000 images of B-wide one fit that converged leaves
+more, 4.3, and three that failed leave 109 to 167."""
+
 
 class PlainChunks:
     """Images of one array: float32, little-endian, (sample, y, x), chunked along the sample.
@@ -265,6 +269,8 @@ class ZarrSource(Source):
         else:
             room = NDBuffer(images)  # type: ignore[arg-type]
             self._arrays[group]["image"].get_basic_selection(slice(start, stop), out=room)
+        if self._pixels == "residual":
+            limit_residuals(images)
         columns = self._group_columns(group)
         return {name: values[start:stop] for name, values in columns.items()}
 
@@ -285,6 +291,22 @@ class ZarrSource(Source):
         array = self._arrays[group]["image"]
         file_size = (array.shards or array.chunks)[0]
         return f"{self._folder}/{group}/{self._pixels}/c/{start // file_size}/0/0"
+
+
+def limit_residuals(residuals: Images) -> None:
+    """Bring residuals of rms above RESIDUAL_LIMIT down to it, each by one factor, in place.
+
+    A smooth fit that failed leaves residuals of a thousand sigma in every pixel of the arcs. A few
+    such images in ten thousand take over the mean and variance of every batch norm that they pass,
+    and with them the scores of all others.
+
+    Args:
+        residuals: (n, num_pix, num_pix), in units of the noise.
+    """
+    squares = np.einsum("nij,nij->n", residuals, residuals, dtype=np.float64)
+    rms = np.sqrt(squares / np.prod(residuals.shape[1:]))
+    for place in np.flatnonzero(rms > RESIDUAL_LIMIT):
+        residuals[place] *= RESIDUAL_LIMIT / rms[place]
 
 
 def _root(archive: Archive, folder: str, cache: Path | None) -> zarr.Group:
