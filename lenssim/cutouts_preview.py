@@ -47,9 +47,14 @@ def draw_cutouts(archive: Archive) -> Figure:
     columns = max(2, min(panels, _COLUMNS))
     rows = math.ceil(panels / columns)
     with mpl.rc_context({"text.color": _INK, "font.size": 9}):
-        figure = Figure(figsize=(_PANEL * columns, _PANEL * rows + 0.45), dpi=150)
+        title = f"{archive.manifest.name}: {len(shown)} of {total:,} cutouts, asinh stretch"
+        if fits is not None:
+            gap = ";\n" if columns < _COLUMNS else "; "
+            title += f"{gap}residuals of their fits, -5 to 5"
+        heading = 0.42 + 0.17 * title.count("\n")
+        figure = Figure(figsize=(_PANEL * columns, _PANEL * rows + heading + 0.03), dpi=150)
         axes = figure.subplots(rows, columns, squeeze=False)
-        top = 1 - 0.42 / figure.get_figheight()
+        top = 1 - heading / figure.get_figheight()
         figure.subplots_adjust(0.01, 0.01, 0.99, top, wspace=0.03, hspace=0.03)
         for axis in axes.flat:
             axis.set_axis_off()
@@ -58,9 +63,6 @@ def draw_cutouts(archive: Archive) -> Figure:
             _draw(next(free), archive.load(dataset.isel(sample=sample)))
             if fits is not None:
                 _draw_residual(next(free), archive.load(fits.isel(sample=sample)))
-        title = f"{archive.manifest.name}: {len(shown)} of {total:,} cutouts, asinh stretch"
-        if fits is not None:
-            title += "; residuals of their fits, -5 to 5"
         figure.text(0.015, (1 + top) / 2, title, fontsize=10, alpha=0.85, va="center")
     return figure
 

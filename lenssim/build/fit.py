@@ -79,9 +79,10 @@ def fit(
 ) -> Archive:
     """Fits the smooth model to the images of an archive; continues where an earlier call stopped.
 
-    Elliptical power law, shear, multipoles and a Sersic source are fitted to each image from the
-    image alone, with no column but the width of its PSF; of telescope images, with noise, mask, PSF
-    and pixel scale of each. Failed fits are kept and flagged.
+    Elliptical power law, shear, multipoles and a Sersic source, and the light of the lens galaxy
+    where there is any, are fitted to each image from the image alone, with no column but the width
+    of its PSF; of telescope images, with noise, mask, PSF and pixel scale of each. Failed fits are
+    kept and flagged.
 
     Args:
         url: folder or URL of an archive with images in Zarr.
@@ -103,12 +104,11 @@ def fit(
         ArchiveError: if there is no archive, or it cannot be written; a later call continues from
             there.
     """
-    from lenssim.lens_fit.image_fit import FitSettings, check_instrument
+    from lenssim.lens_fit.image_fit import FitSettings
 
     archive = open_archive(url)
-    settings = settings or FitSettings()
     spec = _instrument(archive, instrument)
-    check_instrument(spec)
+    settings = (settings or FitSettings()).of(spec, is_telescope=has_own_pixels(archive))
     identity = _identity(spec, settings, has_own_pixels(archive))
     with archive.location.exclusive():
         archive = open_archive(url)
@@ -174,9 +174,12 @@ def _wanted(archive: Archive, splits: Iterable[Split] | None) -> list[GroupRecor
 def _identity(spec: Specification, settings: FitSettings, is_telescope: bool) -> dict[str, Any]:
     """What fits depend on beside the images."""
     own = {"fit_columns": list(OWN_COLUMNS)} if is_telescope else {}
+    held = asdict(settings)
+    if not settings.lens_light:
+        del held["lens_light"]  # as in fits that are older than the setting
     return own | {
         "names": list(settings.names),
-        "fit_settings": asdict(settings),
+        "fit_settings": held,
         "fit_instrument": spec.name,
         "fit_spec_sha256": spec.sha256,
         "fit_version": VERSION,

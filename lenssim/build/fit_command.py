@@ -21,6 +21,12 @@ from lenssim.spec import SPLITS
     help="Specification whose PSF, pixels and noise imported images have.",
 )
 @click.option("--no-multipoles", is_flag=True, help="Leave the multipoles m = 3 and 4 at zero.")
+@click.option(
+    "--lens-light/--no-lens-light",
+    default=None,
+    help="Whether the lens galaxy has light.  [default: of telescope images, and where the "
+    "specification says so]",
+)
 @click.option("--workers", type=int, help="Threads.  [default: all cores]")
 @click.option("--overwrite", is_flag=True, help="Replace fits made with other settings.")
 def fit(
@@ -28,13 +34,14 @@ def fit(
     split: Any,
     instrument: str | None,
     no_multipoles: bool,
+    lens_light: bool | None,
     workers: int | None,
     overwrite: bool,
 ) -> None:
     """Fit the smooth model to every image, and keep residuals and parameters beside the images.
 
-    Elliptical power law, shear, multipoles and a Sersic source, from the image alone. A second run
-    continues what was cut short.
+    Elliptical power law, shear, multipoles, a Sersic source and the light of the lens galaxy, from
+    the image alone. A second run continues what was cut short.
     """
     from lenssim.archive import open_archive
 
@@ -47,7 +54,7 @@ def fit(
             archive,
             splits=None if split is None else (split,),
             instrument=instrument,
-            settings=FitSettings(multipoles=not no_multipoles),
+            settings=FitSettings(multipoles=not no_multipoles, lens_light=lens_light),
             workers=workers,
             overwrite=overwrite,
             progress=True,

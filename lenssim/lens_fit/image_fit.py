@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,23 @@ from numpy.typing import NDArray
 from lenssim.errors import UsageError
 from lenssim.lens_fit.coarse_search import Start, coarse_starts
 from lenssim.lens_fit.derivatives import smooth_derivatives
+from lenssim.lens_fit.first_light import PERCENTILES, faint_light, first_light
 from lenssim.lens_fit.least_squares import Descent, chi_square, normal_equations
-from lenssim.lens_fit.parameters import ALL_NAMES, PARAMETER_NAMES
-from lenssim.lens_fit.vector import physical, physical_per_vector, stepped, to_system
+from lenssim.lens_fit.parameters import (
+    ALL_NAMES,
+    LIGHT_NAMES,
+    LIGHT_PARAMETERS,
+    PARAMETER_NAMES,
+)
+from lenssim.lens_fit.vector import (
+    physical,
+    physical_per_vector,
+    stepped,
+    to_light,
+    to_system,
+)
 from lenssim.observation import convolve, noise_sigma, pixel_noise, psf_kernel
+from lenssim.population import LensSystem
 from lenssim.rendering import PixelNoise, engine
 from lenssim.rendering.optics import point_spreads
 from lenssim.rendering.point_spread import PointSpread
@@ -52,6 +66,9 @@ still large, a number of times one after another."""
 ACCEPTED = 5.0
 """Standard deviations of chi-square above its expectation below which no other start is tried."""
 
+MIN_OF_NOISE = 0.05
+"""Chi-square of noise alone for each pixel that a noise map is believed to have, at least."""
+
 SAME = 0.002
 """Relative difference of chi-square of two starts that have reached the same minimum."""
 
@@ -69,6 +86,12 @@ SHARE, ELLIPTICITY_PER_SHEAR = 0.6, -2.0
 """Share of the ellipticity in the quadrupole that a fit starts with, and the ellipticity that has
 the effect of a shear on a ring."""
 
+_ROWS_OF_LIGHT = [
+    PARAMETER_NAMES.index(parameter.name.replace("lens_light", "source"))
+    for parameter in LIGHT_PARAMETERS
+]
+"""Rows of the derivatives of a source that are those of the light of the lens."""
+
 _SMALL = 0.01
 """An ellipticity to start from: that of a round lens has no direction."""
 
@@ -79,15 +102,26 @@ class FitSettings:
 
     multipoles: bool = True
     """Whether the multipoles m = 3 and 4 of the lens are free, beside the 15 `PARAMETERS`."""
+    lens_light: bool | None = None
+    """Whether the lens galaxy has light, a Sersic ellipse with a centre of its own; None for
+    whether the specification of the instrument gives it any."""
     starts: int = 4
-    """Starts, at most: another is tried where chi-square is too large to be by chance."""
+    """Starts, at most: another is tried where chi-square is too large to be by chance. With light
+    of the lens, as many from each of three guesses of it."""
     max_iterations: int = 40
     """Steps from each start, at most."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the free parameters."""
-        return ALL_NAMES if self.multipoles else PARAMETER_NAMES
+        names = ALL_NAMES if self.multipoles else PARAMETER_NAMES
+        return names + LIGHT_NAMES if self.lens_light else names
+
+    def of(self, spec: Specification, *, is_telescope: bool = False) -> FitSettings:
+        """The settings with `lens_light` decided: True of telescope images, if nothing is said."""
+        if self.lens_light is not None:
+            return self
+        return replace(self, lens_light=is_telescope or spec.lens.light is not None)
 
 
 @dataclass(frozen=True)
@@ -130,8 +164,9 @@ def fit_image(
     """Fits lens and source to an image: elliptical power law, shear and one Sersic source.
 
     Args:
-        image: e-/s, shape (num_pix, num_pix), axes (y, x); of a dark lens.
-        spec: its instrument gives pixel scale, zero point, PSF and noise; nothing else is used.
+        image: e-/s, shape (num_pix, num_pix), axes (y, x).
+        spec: its instrument gives pixel scale, zero point, PSF and noise; of the rest, only whether
+            the lens has light is used.
         psf_fwhm: arcsec, of an instrument whose PSF varies; the middle of its range if not given.
         psf: of the image, such as `measured_psf.pixel_psf` makes; that of the instrument if not
             given.
@@ -145,18 +180,20 @@ def fit_image(
         The best of the fits from some starts; values are NaN if there is nowhere to start from.
 
     Raises:
-        UsageError: if the image is not one of that instrument, noise or mask are not of the image,
-            or the lens has light.
+        UsageError: if the image is not one of that instrument, or noise or mask are not of the
+            image.
     """
-    problem = _Problem(image, spec, psf_fwhm, psf, settings or FitSettings())
+    problem = _Problem(image, spec, psf_fwhm, psf, (settings or FitSettings()).of(spec))
     problem.weigh(noise, mask)
     best: Descent | None = None
     iterations = 0
     for start in problem.starts():
         descent, steps = problem.descend(start)
         iterations += steps
-        has_agreed = best is not None and (
-            abs(descent.chi_square - best.chi_square) < SAME * best.chi_square
+        has_agreed = (
+            best is not None
+            and not problem.is_misleading
+            and (abs(descent.chi_square - best.chi_square) < SAME * best.chi_square)
         )
         if best is None or descent.chi_square < best.chi_square:
             best = descent
@@ -176,7 +213,6 @@ class _Problem:
         psf: PointSpread | None,
         settings: FitSettings,
     ) -> None:
-        check_instrument(spec)
         num_pix = spec.instrument.num_pix
         if image.shape != (num_pix, num_pix):
             raise UsageError(
@@ -190,6 +226,7 @@ class _Problem:
         self.noise: PixelNoise = pixel_noise(spec.instrument)
         self.measured: FloatArray | None = None
         self.counted = np.ones(self.image.shape, dtype=np.bool_)
+        self.of_noise = 1.0
         self.psf, self.psf_fwhm = psf, psf_fwhm
         width = spec.instrument.psf_width
         if math.isnan(psf_fwhm) and width is not None and not width.is_fixed:
@@ -215,27 +252,80 @@ class _Problem:
             if self.counted.any():
                 sky = float(np.median(self.measured[self.counted]))
                 self.noise = self.noise._replace(background_variance=sky)
+                self.of_noise = self._chi_square_of_sky()
         if not self.counted.any():
             raise UsageError("no pixel of the image counts: every one is masked.")
         self.image[~self.counted] = 0.0
+
+    def _chi_square_of_sky(self) -> float:
+        """Mean square of the pixels at the edges in units of their noise; 1 at most.
+
+        Noise maps of surveys allow for correlations: a model may be far off below a reduced
+        chi-square of 1.
+        """
+        side = self.spec.instrument.num_pix
+        is_edge = np.ones((side, side), dtype=np.bool_)
+        margin = max(side // 8, 1)
+        is_edge[margin:-margin, margin:-margin] = False
+        sky = self.counted & is_edge.ravel()
+        if self.measured is None or not sky.any():
+            return 1.0
+        relative = self.image[sky] / np.sqrt(self.measured[sky])
+        deviation = 1.4826 * float(np.median(np.abs(relative - np.median(relative))))
+        return min(max(deviation**2, MIN_OF_NOISE), 1.0)
+
+    @property
+    def is_misleading(self) -> bool:
+        """Whether starts may agree and be wrong, as where light of the lens is taken for arcs."""
+        return bool(self.settings.lens_light) or self.measured is not None
 
     @property
     def size(self) -> int:
         """Pixels that count."""
         return int(np.count_nonzero(self.counted))
 
-    def starts(self) -> list[Start]:
-        """Where to start from, the most promising first."""
-        num_pix = self.spec.instrument.num_pix
-        return coarse_starts(
-            self.image.reshape(num_pix, num_pix),
-            self.noise.background_variance,
-            self.spec.instrument.pixel_scale,
-            self.settings.starts,
-        )
+    def starts(self) -> list[FloatArray]:
+        """Vectors to start from, the most promising first."""
+        instrument = self.spec.instrument
+        variance, pixel_scale = self.noise.background_variance, instrument.pixel_scale
+        count = self.settings.starts
+        if not self.settings.lens_light:
+            arcs = self.image.reshape(instrument.num_pix, -1)
+            return [
+                self.vector(start) for start in coarse_starts(arcs, variance, pixel_scale, count)
+            ]
+        vectors = []
+        for light, arcs in self.first_lights():
+            starts = coarse_starts(arcs, variance, pixel_scale, count)
+            vectors.append([self.vector(start, light) for start in starts])
+        in_turn = zip_longest(*vectors)
+        return [vector for turn in in_turn for vector in turn if vector is not None]
 
-    def vector(self, start: Start) -> FloatArray:
-        """The vector of a start."""
+    def first_lights(self) -> list[tuple[FloatArray, FloatArray]]:
+        """Lights of the lens to start from, shape (7,), and the image without each, (y, x)."""
+        instrument = self.spec.instrument
+        shape = (instrument.num_pix, instrument.num_pix)
+        no_lens = np.zeros(len(PARAMETER_NAMES))
+        image, counted = self.image.reshape(shape), self.counted.reshape(shape)
+        lights = [
+            first_light(
+                image,
+                counted,
+                self.noise.background_variance,
+                instrument.pixel_scale,
+                instrument.zero_point,
+                number,
+                lambda light: self.light_of(np.concatenate([no_lens, light]), COARSE).reshape(
+                    shape
+                ),
+            )
+            for number in range(len(PERCENTILES))
+        ]
+        lights.append((faint_light(image, instrument.zero_point), image))
+        return [(light, np.where(counted, rest, 0.0)) for light, rest in lights]
+
+    def vector(self, start: Start, light: FloatArray | None = None) -> FloatArray:
+        """The vector of a start, with the light of the lens where there is any."""
         values = {
             "lens_theta_e": start.theta_e,
             "lens_slope": FIRST_SLOPE,
@@ -249,6 +339,8 @@ class _Problem:
             "source_r_sersic": math.log(start.r_sersic),
             "source_e1": _SMALL,
         }
+        if light is not None:
+            values |= zip(LIGHT_NAMES, light.tolist(), strict=True)
         return np.array([values.get(name, 0.0) for name in self.settings.names])
 
     def variance(self, model: FloatArray) -> FloatArray:
@@ -260,7 +352,17 @@ class _Problem:
 
     def model(self, vector: FloatArray, sampling: Sampling) -> FloatArray:
         """The image of a vector, e-/s, shape (n,)."""
-        systems = [to_system(vector, self.psf_fwhm)]
+        return self._rendered(to_system(vector, self.psf_fwhm), sampling) + self.light_of(
+            vector, sampling
+        )
+
+    def light_of(self, vector: FloatArray, sampling: Sampling) -> FloatArray:
+        """The image of the lens galaxy of a vector, e-/s, shape (n,)."""
+        light = to_light(vector, self.psf_fwhm)
+        return np.zeros(self.image.size) if light is None else self._rendered(light, sampling)
+
+    def _rendered(self, system: LensSystem, sampling: Sampling) -> FloatArray:
+        systems = [system]
         psfs = point_spreads(self.spec.instrument, systems) if self.psf is None else [self.psf]
         images = engine("fast")(systems, self.spec, sampling, self.noise, psfs)
         if psfs is None:
@@ -271,21 +373,31 @@ class _Problem:
         self, vector: FloatArray, cells: int = 1, coarseness: float = COARSENESS
     ) -> FloatArray:
         """Of the model by the parameters, shape (p, n), from rays in `cells` rows a pixel."""
-        system = to_system(vector, self.psf_fwhm)
+        multipoles = self.settings.multipoles
+        rows = self._derivatives(to_system(vector, self.psf_fwhm), cells, coarseness, multipoles)
+        light = to_light(vector, self.psf_fwhm)
+        if light is None:
+            return rows
+        return np.concatenate(
+            [rows, self._derivatives(light, cells, coarseness, False)[_ROWS_OF_LIGHT]]
+        )
+
+    def _derivatives(
+        self, system: LensSystem, cells: int, coarseness: float, multipoles: bool
+    ) -> FloatArray:
         is_compact = system.source_r_sersic < COMPACT * self.spec.instrument.pixel_scale
         rows = smooth_derivatives(
             system,
             self.spec,
             psf=self.psf,
             cells=2 * cells if is_compact else cells,
-            multipoles=self.settings.multipoles,
+            multipoles=multipoles,
             coarseness=coarseness,
         )
         return rows.reshape(len(rows), -1)
 
-    def descend(self, start: Start) -> tuple[Descent, int]:
+    def descend(self, vector: FloatArray) -> tuple[Descent, int]:
         """Goes from a start to a minimum; returns it, and the steps taken."""
-        vector = self.vector(start)
         descent = Descent(vector, self.model(vector, COARSE), FIRST_DAMPING)
         coarse: Callable[[FloatArray], FloatArray] = lambda v: self.model(v, COARSE)  # noqa: E731
         of_data = self.variance(self.image)
@@ -323,7 +435,7 @@ class _Problem:
     def is_acceptable(self, descent: Descent) -> bool:
         """Whether chi-square may be by chance what it is."""
         freedom = self.size - len(descent.vector)
-        return descent.chi_square < freedom + ACCEPTED * math.sqrt(2.0 * freedom)
+        return descent.chi_square < self.of_noise * (freedom + ACCEPTED * math.sqrt(2.0 * freedom))
 
     def result(self, descent: Descent | None, iterations: int) -> ImageFit:
         """The fit, after a last undamped step with an accurate model."""
@@ -373,17 +485,4 @@ class _Problem:
             converged=converged,
             residual=residual.reshape(num_pix, num_pix).astype(np.float32),
             iterations=iterations,
-        )
-
-
-def check_instrument(spec: Specification) -> None:
-    """Refuses a specification whose images the smooth model cannot describe.
-
-    Raises:
-        UsageError: if the lens galaxy has light.
-    """
-    if spec.lens.light is not None:
-        raise UsageError(
-            f"{spec.name} gives the lens galaxy light, which the fit does not model: subtract it, "
-            "or fit images of a specification without lens.light."
         )

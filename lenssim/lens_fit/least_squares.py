@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenssim.compilation import kernel
-from lenssim.lens_fit.vector import USUAL, USUAL_PRECISION, stepped
+from lenssim.lens_fit.vector import USUAL, USUAL_PRECISION, places_of, stepped
 
 FloatArray = NDArray[np.float64]
 
@@ -127,18 +127,20 @@ class Descent:
         count = len(self.vector)
         matrix, gradient = np.empty((count, count)), np.empty(count)
         normal_equations(image, self.model, variance, derivatives, scale, matrix, gradient)
-        prior = prior_weight * USUAL_PRECISION[:count]
+        places = places_of(count)
+        usual = USUAL[places]
+        prior = prior_weight * USUAL_PRECISION[places]
         matrix[np.diag_indices(count)] += prior
-        gradient -= prior * (self.vector - USUAL[:count])
+        gradient -= prior * (self.vector - usual)
         self.chi_square = float(chi_square(image, self.model, variance))
-        penalty = float(prior @ (self.vector - USUAL[:count]) ** 2)
+        penalty = float(prior @ (self.vector - usual) ** 2)
         self.expected_decrease = float(gradient @ damped_step(matrix, gradient, 1e-9))
         for _ in range(tries):
             trial = stepped(self.vector, damped_step(matrix, gradient, self.damping))
             model = render(trial)
             self.evaluations += 1
             value = float(chi_square(image, model, variance))
-            change = float(prior @ (trial - USUAL[:count]) ** 2) - penalty
+            change = float(prior @ (trial - usual) ** 2) - penalty
             if value + change < self.chi_square:
                 self.vector, self.model, self.chi_square = trial, model, value
                 self.damping = max(0.1 * self.damping, MIN_DAMPING)

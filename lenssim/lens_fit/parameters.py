@@ -1,7 +1,7 @@
 """The free parameters of the smooth model: elliptical power law, shear and one source.
 
-Their order is that of the rows of every array of derivatives. The multipoles of the lens, where
-they are free, follow.
+Their order is that of the rows of every array of derivatives. The multipoles of the lens and its
+light, where they are free, follow.
 """
 
 from __future__ import annotations
@@ -55,4 +55,20 @@ MULTIPOLE_NAMES: tuple[str, ...] = ("lens_m3_cos", "lens_m3_sin", "lens_m4_cos",
 amplitude and angle, they are linear in the deflection and defined if there is no multipole."""
 
 ALL_NAMES: tuple[str, ...] = PARAMETER_NAMES + MULTIPOLE_NAMES
-"""Parameters of a fit with free multipoles."""
+"""Parameters of a lens with free multipoles, and its source."""
+
+LIGHT_PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("lens_light_x", "arcsec", 1e-3),
+    Parameter("lens_light_y", "arcsec", 1e-3),
+    Parameter("lens_light_magnitude", "mag", 1e-3),
+    Parameter("lens_light_r_sersic", "arcsec", 1e-3),
+    Parameter("lens_light_n_sersic", "1", 1e-3),
+    Parameter("lens_light_e1", "1", 1e-3),
+    Parameter("lens_light_e2", "1", 1e-3),
+)
+"""Of the Sersic ellipse of the lens galaxy, whose centre need not be that of the lens."""
+
+LIGHT_NAMES: tuple[str, ...] = tuple(parameter.name for parameter in LIGHT_PARAMETERS)
+
+FIT_NAMES: tuple[str, ...] = ALL_NAMES + LIGHT_NAMES
+"""All that a fit can leave free."""

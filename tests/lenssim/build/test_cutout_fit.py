@@ -11,7 +11,7 @@ from lenssim.build.importers.cutouts import import_cutouts
 from lenssim.cutouts_preview import draw_cutouts
 from lenssim.errors import UsageError
 from lenssim.lens_fit.image_fit import FitSettings
-from lenssim.lens_fit.parameters import PARAMETER_NAMES
+from lenssim.lens_fit.parameters import LIGHT_NAMES, PARAMETER_NAMES
 from lenssim.lens_fit.vector import from_system, physical
 from lenssim.observation import pixel_noise
 from lenssim.rendering.point_spread import Gaussian
@@ -19,7 +19,8 @@ from lenssim.simulation import simulate
 
 pytestmark = pytest.mark.usefixtures("plain_pictures")
 
-SPEC = lenssim.load_spec("B-wide", ["observation.refit_snr=none"])
+LIGHT = {"magnitude": 19.0, "r_sersic": 0.8, "n_sersic": 3.0, "e1": 0.1, "e2": -0.05}
+SPEC = lenssim.load_spec("B-wide", ["observation.refit_snr=none", f"lens.light={LIGHT}"])
 SIMULATION = simulate(SPEC, "no_sub", 0, split="test")
 
 
@@ -79,6 +80,10 @@ def test_a_telescope_image_is_fitted_with_what_is_known_of_its_pixels(archive):
     truth = physical(from_system(SIMULATION.system, multipoles=False))
     place = PARAMETER_NAMES.index("lens_theta_e")
     assert fitted["value"].values[0, place] == pytest.approx(truth[place], rel=0.01)
+    names = fitted.attrs["names"]
+    assert names == [*PARAMETER_NAMES, *LIGHT_NAMES]
+    magnitude = fitted["value"].values[0, names.index("lens_light_magnitude")]
+    assert magnitude == pytest.approx(LIGHT["magnitude"], abs=0.2)
 
 
 def test_the_pixel_scale_of_an_image_goes_before_that_of_the_instrument(cutouts):

@@ -63,13 +63,6 @@ def test_image_of_another_instrument_is_refused():
         fit_image(np.full((64, 64), np.nan), SPEC)
 
 
-def test_light_of_the_lens_is_refused():
-    light = {"magnitude": 18.0, "r_sersic": 0.5, "n_sersic": 4.0, "e1": 0.0, "e2": 0.0}
-    spec = load_spec("B", [f"lens.light={light}"])
-    with pytest.raises(UsageError, match="light"):
-        fit_image(np.zeros((64, 64)), spec)
-
-
 def test_vector_and_system_are_inverse():
     vector = from_system(SIMULATION.system, multipoles=True)
     again = from_system(to_system(vector), multipoles=True)
