@@ -22,6 +22,7 @@ without a prior, and its effect as linear.
 from __future__ import annotations
 
 import argparse
+import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from lensmodels.evaluation.evidence import TABLE
 from lensmodels.evaluation.summary import RESOLVED
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
@@ -43,6 +45,7 @@ from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.population.draw import draw_lens, populated
 from lenssim.simulation import REFIT_COARSENESS, measure_arc, render, smooth_system
 from lenssim.spec import Sampling, SubstructureClass
+from lenssim.storage.atomic import replacing
 
 FloatArray = NDArray[np.float64]
 
@@ -56,6 +59,9 @@ STRENGTHS = 24
 
 NOISES = 20
 """Draws of the noise of an image."""
+
+REFIT_SNR_OF = ("all", "test", "none")
+"""Values of `observation.refit_snr`."""
 
 LIMITS = (0.0, 5.0, 10.0)
 """Refit S/N above which images with substructure are scored."""
@@ -200,6 +206,20 @@ def with_errors(images: list[Image], kind: str, resamples: int = 200) -> dict[st
     }
 
 
+def ship(model: str, auc: dict[str, list[float]]) -> None:
+    """Puts the AUC of a model, with errors, into the table that lensmodels reads.
+
+    Of which images an archive keeps the refit S/N changes its hash, and not its images.
+    """
+    spec = load_spec(model)
+    hashes = [load_spec(model, [f"observation.refit_snr={of}"]).sha256 for of in REFIT_SNR_OF]
+    entries = json.loads(TABLE.read_text()) if TABLE.exists() else []
+    entries = [entry for entry in entries if entry["spec_sha256"] != hashes]
+    entries.append({"model": spec.name, "version": spec.version, "spec_sha256": hashes, "auc": auc})
+    with replacing(TABLE) as scratch:
+        scratch.write_text(json.dumps(entries, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="B-wide")
@@ -212,6 +232,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.workers) as pool:
         images = list(pool.map(run, jobs))
     figures = {kind: with_errors(images, kind) for kind in ("evidence", "known")}
+    ship(options.model, figures["evidence"])
     rows = [
         [
             name,

@@ -51,7 +51,10 @@ def draw_figure_2(
 
 
 def draw_label_efficiency(
-    curves: Mapping[Line, Mapping[float, Score]], score_name: str, bound: float | None = None
+    curves: Mapping[Line, Mapping[float, Score]],
+    score_name: str,
+    bound: float | None = None,
+    evidence: tuple[float, float] | None = None,
 ) -> Figure:
     """Score by share of the labels, a line a method; baselines are black.
 
@@ -59,6 +62,8 @@ def draw_label_efficiency(
         curves: of each line, scores by share of the labels.
         score_name: of the axis.
         bound: on the score of any classifier, drawn where it is known.
+        evidence: score of the evidence ratio and its standard error, likewise: what the best
+            classifier has at least.
     """
     figure = style.new_figure(6.4, 4.6)
     axes = figure.subplots()
@@ -77,6 +82,12 @@ def draw_label_efficiency(
         )
     if bound is not None:
         axes.axhline(bound, label="bound: pattern known", **style.BOUND_LINE)
+    if evidence is not None:
+        value, error = evidence
+        axes.axhline(
+            value, label="evidence ratio, from below", **style.BOUND_LINE | {"linestyle": ":"}
+        )
+        axes.axhspan(value - error, value + error, color=style.BOUND_LINE["color"], alpha=0.12)
     axes.set_xscale("log")
     shares = sorted({share for scores in curves.values() for share in scores})
     axes.set_xticks(shares, [f"{share:.0%}" for share in shares])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
+from lensmodels.evaluation.evidence import evidence_ratio_auc
 from lensmodels.evaluation.information import information_limit
 from lensmodels.reporting.page import PagePlot, png_of
 from lensmodels.reporting.plots import draw_auc_by_snr_of_runs
@@ -182,7 +183,10 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
                 f"Label efficiency, {encoder}",
                 "Macro AUC by the share of the labels that the finetuning sees.",
                 draw_label_efficiency(
-                    curves, SCORE_NAMES["classification"], _bound(results, model)
+                    curves,
+                    SCORE_NAMES["classification"],
+                    _bound(results, model),
+                    evidence_ratio_auc(_first_of(results, "classification").spec_sha256),
                 ),
             )
     return section
