@@ -17,6 +17,8 @@ from lensmodels.data.settings import InputKind
 from lenssim.cutouts.settings import PIXEL_SCALE_TOLERANCE
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from lenssim.archive import Manifest
@@ -249,6 +251,25 @@ def differs(
     if ours is None or theirs is None:
         return False
     return abs(theirs - ours) > absolute + relative * abs(ours)
+
+
+def without_pixel(
+    fwhm: NDArray[np.float64], pixel_scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The FWHM of a PSF before it is integrated over a pixel, as specifications state it.
+
+    Variances add up: that of a pixel is a twelfth of its area.
+
+    Args:
+        fwhm: of a star in an image, arcsec.
+        pixel_scale: arcsec, of the same shape.
+
+    Returns:
+        Arcsec; zero where the star is sharper than a pixel.
+    """
+    of_pixel = 8.0 * math.log(2.0) * pixel_scale**2 / 12.0
+    squared: NDArray[np.float64] = (fwhm**2 - of_pixel).clip(min=0.0)
+    return squared**0.5
 
 
 def _number(value: Any) -> float | None:

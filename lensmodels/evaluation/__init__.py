@@ -5,7 +5,7 @@ summary       from a table of predictions to metrics.json
 information   what the images can tell at best
 held_out      what a run keeps of its validation images
 image_scores  numbers that tell images of another kind
-fit_scores    reduced chi-square of smooth fits
+archive_scores   what an archive holds of an image beside its pixels
 out_of_distribution   novelty: whether an image is of the kind that was trained on
 posterior     ranks and TARP coverage of posteriors
 calibration   temperature, prediction sets and intervals

@@ -12,8 +12,8 @@ from torch import Tensor
 from lensmodels.data import LensDataModule
 from lensmodels.data.archives import read_archive
 from lensmodels.errors import DataError
+from lensmodels.evaluation.archive_scores import ArchiveScores
 from lensmodels.evaluation.calibration import save_calibration
-from lensmodels.evaluation.fit_scores import FitScores
 from lensmodels.evaluation.image_scores import (
     Coordinates,
     Gaussian,
@@ -89,14 +89,14 @@ def measure_held_out(model: LensModel, data: LensDataModule) -> HeldOut:
     components = _joined(seen)
     if components is not None:
         gaussians["components"] = Gaussian.fit(components)
-    fits = FitScores(read_archive(data.settings.url))
+    stated = ArchiveScores(read_archive(data.settings.url), data.settings.input)
     parts, outputs, truth = [], [], []
     for batch in data.stream("validation", shuffle=False):
         images = batch["image"].to(device)
         groups = [data.groups[number] for number in batch["group"].tolist()]
         features = model.encoder(model.scaling(images))
         scores = image_scores(images, coordinates(model, images, features), gaussians)
-        parts.append(scores | fits.of(groups, batch["sample"].tolist()))
+        parts.append(scores | stated.of(groups, batch["sample"].tolist()))
         outputs.append(model.head(features).cpu())
         is_class = model.task.name == "classification"
         truth.append((batch["label"] if is_class else batch["axion_mass"].log10()).cpu())

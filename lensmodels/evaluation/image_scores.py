@@ -1,7 +1,8 @@
 """Numbers that tell images of another kind from those that a model was trained on.
 
 Four are measured on the image alone, one compares it with the components that the input scaling
-keeps, two are distances to the training images, and one is of the smooth fit if there is one.
+keeps, two are distances to the training images, one is of the smooth fit if there is one, and two
+are stated of the image: the width of its PSF and its pixel scale.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
-from lensmodels.data.contract import NAMES, STATISTICS
+from lensmodels.data.contract import NAMES, PSF_TOLERANCE, STATISTICS
 from lensmodels.data.scaling import image_statistics
 from lensmodels.model import LensModel
+from lenssim.cutouts.settings import PIXEL_SCALE_TOLERANCE
 
 SCORE_NAMES: dict[str, str] = {
     **{str(name): text for name, text in NAMES.items()},
@@ -25,8 +27,14 @@ SCORE_NAMES: dict[str, str] = {
     "components": "distance in the principal components of the training images",
     "features": "distance in the encoder's features",
     "fit_chi_square": "reduced chi-square of the smooth fit",
+    "psf_fwhm": "width of the PSF",
+    "pixel_scale": "pixel scale",
 }
 """Every score that an image may have, and its name in messages."""
+
+TOLERANCES: dict[str, float] = {"psf_fwhm": PSF_TOLERANCE, "pixel_scale": PIXEL_SCALE_TOLERANCE}
+"""Scores that are stated of an image, and how far beyond those of the training images they may be,
+as a share of these. They may be the same for all of these, and have no scatter of their own."""
 
 _MIN_DEVIATION = 1e-4
 """Smallest standard deviation of a coordinate, as a share of the largest."""

@@ -6,7 +6,9 @@ that of the first or the last hundredth of them, whichever is on the same side. 
 image is the largest of these over the scores, divided by a threshold. The threshold is the order
 statistic of the validation images' own values that a new image of the same kind exceeds with the
 probability `FLAGGED_AT_HOME` (split conformal prediction: Vovk, Gammerman and Shafer 2005). So
-the number of scores does not raise the share of images that are flagged at home. An image is not
+the number of scores does not raise the share of images that are flagged at home. The width of the
+PSF and the pixel scale, which are stated, are held against the range of the validation images with
+a tolerance. An image is not
 compared with itself: the values of each tenth of the validation images are made with the medians of
 the others.
 """
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from lensmodels.evaluation.image_scores import (
     SCORE_NAMES,
+    TOLERANCES,
     Gaussian,
     Scores,
     coordinates,
@@ -97,7 +100,7 @@ class HomeScores:
         Returns:
             (n,).
         """
-        return self.deviations(scores).max(axis=1) / self.threshold
+        return self.deviations(scores).max(axis=1)
 
     def strangest(self, scores: Scores) -> list[str]:
         """The score that deviates most of each image, by its name in messages, (n,)."""
@@ -105,7 +108,7 @@ class HomeScores:
         return [names[place] for place in self.deviations(scores).argmax(axis=1)]
 
     def deviations(self, scores: Scores) -> FloatArray:
-        """Deviation of each score from its median, in units of that of the outermost hundredth.
+        """Deviation of each score from its median, in units of the largest that is inside.
 
         Args:
             scores: by name, each (n,); NaN, where a score is unknown, does not deviate.
@@ -114,20 +117,34 @@ class HomeScores:
             (n, k).
         """
         given = np.stack([_column(scores, name) for name in self.names], axis=1)
-        return _deviations(given, self.values)
+        middle = np.median(self.values, axis=0)
+        low, high = self.limits()
+        room = np.where(given > middle, high - middle, middle - low)
+        room = np.maximum(room, np.finfo(np.float64).tiny)
+        return np.where(np.isnan(given), 0.0, np.abs(given - middle) / room)
 
     def limits(self) -> tuple[FloatArray, FloatArray]:
-        """Values of each score beyond which an image is outside: below (k,), and above (k,)."""
+        """Values of each score beyond which an image is outside: below (k,), and above (k,).
+
+        Of a score that is stated, those of the validation images with a tolerance.
+        """
         middle, below, above = _scales(self.values)
-        return middle - self.threshold * below, middle + self.threshold * above
+        low, high = middle - self.threshold * below, middle + self.threshold * above
+        for place, name in enumerate(self.names):
+            if name in TOLERANCES:
+                held = self.values[:, place]
+                low[place] = (1 - TOLERANCES[name]) * held.min()
+                high[place] = (1 + TOLERANCES[name]) * held.max()
+        return low, high
 
     @property
     def threshold(self) -> float:
         """The deviation that an image of the same kind exceeds with `FLAGGED_AT_HOME`."""
-        fold = np.arange(len(self.values)) % FOLDS
+        measured = [place for place, name in enumerate(self.names) if name not in TOLERANCES]
+        values = self.values[:, measured]
+        fold = np.arange(len(values)) % FOLDS
         parts = [
-            _deviations(self.values[fold == number], self.values[fold != number])
-            for number in range(FOLDS)
+            _deviations(values[fold == number], values[fold != number]) for number in range(FOLDS)
         ]
         largest = np.concatenate([part.max(axis=1) for part in parts])
         rank = math.ceil((len(largest) + 1) * (1 - FLAGGED_AT_HOME))
@@ -148,14 +165,14 @@ class NoveltyCheck:
         self._reasons: Counter[str] = Counter()
 
     def columns(
-        self, images: Tensor, features: Tensor, fits: Scores, *, contradicted: bool = False
+        self, images: Tensor, features: Tensor, stated: Scores, *, contradicted: bool = False
     ) -> dict[str, FloatArray | NDArray[np.bool_]]:
         """Columns of some images: `in_distribution`, `novelty` and the percentile of each score.
 
         Args:
             images: raw, e-/s, on the device of the model, (n, 1, height, width).
             features: that the model gives, (n, features).
-            fits: scores of their fits, each (n,), if there are any.
+            stated: scores that are no measure of their pixels, each (n,), if there are any.
             contradicted: whether what is stated of the images contradicts the training images: no
                 image is then inside.
 
@@ -166,7 +183,7 @@ class NoveltyCheck:
             return {}
         same = None if self.model.average_symmetries else features
         seen = coordinates(self.model, images, same)
-        scores = image_scores(images, seen, self.home.gaussians) | fits
+        scores = image_scores(images, seen, self.home.gaussians) | stated
         novelty = self.home.novelty(scores)
         outside = novelty > 1
         self.images += len(images)

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from lensmodels.data.archives import read_archive
 from lensmodels.devices import choose_device
 from lensmodels.evaluation import inference
+from lensmodels.evaluation.archive_scores import ArchiveScores, without_zero_point
 from lensmodels.evaluation.calibration import load_calibration
-from lensmodels.evaluation.fit_scores import FitScores
 from lensmodels.evaluation.image_scores import Scores
 from lensmodels.evaluation.inference import ImageGuard
 from lensmodels.evaluation.metrics import local_scatter
@@ -107,7 +107,7 @@ def predict(
             features = model.embed(images)
             predicted = calibration.predictions(model.task, model.head(features))
             predictions.append(pd.DataFrame(batch.known | predicted))
-            judged = check.columns(images, features, batch.fits, contradicted=batch.contradicted)
+            judged = check.columns(images, features, batch.stated, contradicted=batch.contradicted)
             judgements.append(pd.DataFrame(judged | {"warnings": batch.warnings}))
     table = pd.concat(predictions, ignore_index=True)
     if config.task.name == "classification":
@@ -143,14 +143,14 @@ class _Batch:
         known: where each is from: source and index.
         images: raw, e-/s, (n, 1, height, width).
         warnings: of each, (n,).
-        fits: scores of their smooth fits, each (n,), if there are any.
+        stated: scores that are no measure of their pixels, each (n,), where there are any.
         contradicted: whether what is stated of them contradicts the training images.
     """
 
     known: dict[str, Any]
     images: Tensor
     warnings: list[str]
-    fits: Scores
+    stated: Scores
     contradicted: bool = False
 
 
@@ -168,16 +168,22 @@ def _batches(
         name = given.name
         if given.kind is InputKind.ARCHIVE:
             archive = read_archive(name)
-            fits = FitScores(archive)
+            stated = ArchiveScores(archive, config.data.input)
             contradicted = bool(guard.differences(archive.manifest))
+            if count := without_zero_point(archive):
+                guard.note(
+                    name,
+                    f"{count:,} images have no known zero point: their e-/s are taken to be those "
+                    "of the training images",
+                )
             for group, batch, warned in inference.guarded_archive(
                 name, guard, config, num_pix, batch_size, cache_dir
             ):
                 source = f"{name.rstrip('/')}/{group}"
                 index = batch["sample"].cpu().numpy()
-                fitted = fits.of([group] * len(warned), index.tolist())
+                held = stated.of([group] * len(warned), index.tolist())
                 known = {"source": source, "index": index}
-                yield _Batch(known, batch["image"], warned, fitted, contradicted)
+                yield _Batch(known, batch["image"], warned, held, contradicted)
             continue
         file = read_images(given, num_pix, guard.contract, settings=settings)
         for text in file.notes:
@@ -186,7 +192,8 @@ def _batches(
             part = torch.from_numpy(file.images[start : start + batch_size])[:, None]
             index = np.arange(start, start + len(part))
             warned = guard.check(name, index.tolist(), part)
-            yield _Batch({"source": name, "index": index}, part, warned, {})
+            held = {score: values[index] for score, values in file.stated.items()}
+            yield _Batch({"source": name, "index": index}, part, warned, held)
 
 
 def _device_of(model: torch.nn.Module) -> torch.device:

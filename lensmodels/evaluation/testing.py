@@ -18,8 +18,8 @@ from lensmodels.data.archives import read_archive
 from lensmodels.devices import choose_device
 from lensmodels.errors import LensmodelsError
 from lensmodels.evaluation import inference
+from lensmodels.evaluation.archive_scores import ArchiveScores
 from lensmodels.evaluation.calibration import Calibration, load_calibration
-from lensmodels.evaluation.fit_scores import FitScores
 from lensmodels.evaluation.held_out import keep_held_out
 from lensmodels.evaluation.inference import ImageGuard
 from lensmodels.evaluation.out_of_distribution import NoveltyCheck, load_home_scores
@@ -238,7 +238,7 @@ def _run(
     every = max(1, -(-total // MAPPED))
     tables, embeddings, embedded = [], [], []
     keeper = _Worst(model.task.name)
-    fits = FitScores(read_archive(data.settings.url))
+    stated = ArchiveScores(read_archive(data.settings.url), data.settings.input)
     start = 0
     with inference.progress(total, "testing") as bar:
         for batch in data.test_dataloader():
@@ -250,8 +250,8 @@ def _run(
             columns |= calibration.predictions(model.task, outputs)
             for name, values in model.task.diagnostics(outputs, batch).items():
                 columns[name] = values.cpu().numpy()
-            fitted = fits.of(_groups(batch, data.groups), batch["sample"].tolist())
-            columns |= novelty.columns(on_device, features, fitted, contradicted=bool(differences))
+            held = stated.of(_groups(batch, data.groups), batch["sample"].tolist())
+            columns |= novelty.columns(on_device, features, held, contradicted=bool(differences))
             columns["warnings"] = _warnings(guard, data, batch, differences)
             tables.append(pd.DataFrame(columns))
             rows = np.arange(start, start + len(images))

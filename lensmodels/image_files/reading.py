@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmodels.data.contract import ImageContract
+from lensmodels.data.contract import ImageContract, without_pixel
 from lensmodels.errors import DataError, UsageError
 from lensmodels.image_files.inputs import Input, InputKind, classify_input, read_bytes
 from lenssim import errors
@@ -29,10 +29,13 @@ class ImageFile:
     Attributes:
         images: float32, shape (n, num_pix, num_pix), e-/s per pixel.
         notes: what was converted or assumed, for the user, each a clause.
+        stated: FWHM of the PSF and pixel scale of each image, arcsec, by name, each (n,); NaN where
+            they are not known, nothing of arrays.
     """
 
     images: NDArray[np.float32]
     notes: tuple[str, ...] = ()
+    stated: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def read_images(
@@ -101,7 +104,10 @@ def _converted(
     for request in planes_of(Request(source.name)):
         cutouts += read_cutouts(request, assuming, target, stacks=True)
     notes = _notes(cutouts, settings, contract)
-    return ImageFile(np.stack([each.image for each in cutouts]), tuple(notes))
+    scale = np.array([each.placement.pixel_scale for each in cutouts])
+    fwhm = np.array([each.psf_fwhm for each in cutouts])
+    stated = {"psf_fwhm": without_pixel(fwhm, scale), "pixel_scale": scale}
+    return ImageFile(np.stack([each.image for each in cutouts]), tuple(notes), stated)
 
 
 def _notes(

@@ -131,11 +131,27 @@ def opened_fits(name: str, content: bytes | Path) -> Iterator[FitsFile]:
             is_mapped = isinstance(content, Path)
             source = content if isinstance(content, Path) else io.BytesIO(content)
             with fits.open(source, memmap=is_mapped) as file:
+                _check_end(name, file)
                 yield file
         except LenssimError:
             raise
         except Exception:  # a damaged file can fail anywhere in the decoding
             raise ImportFileError(f"{name} is damaged or not a FITS file.") from None
+
+
+def _check_end(name: str, file: fits.HDUList) -> None:
+    """Refuses a file whose last header is damaged: astropy leaves it and what follows out.
+
+    It might have been the noise map or the PSF of the image.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AstropyWarning)
+        count = len(file)  # reads all headers
+    if any("validating header" in str(warning.message) for warning in caught):
+        raise ImportFileError(
+            f"{name} is damaged after extension {count - 1}: it is cut short, or its next header "
+            "cannot be read. Download it again."
+        )
 
 
 def image_extensions(file: FitsFile) -> list[Extension]:

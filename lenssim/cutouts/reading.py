@@ -230,7 +230,8 @@ def _cutout(found: StoredImage, digest: str, settings: CutoutSettings, target: T
         is_oriented=sky is not None,
     )
     share = check_masked(found.place, planes.masked)
-    pixels = (flux.factor * filled(planes.image, planes.masked)).astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is found to be infinite
+        pixels = (flux.factor * filled(planes.image, planes.masked)).astype(np.float32)
     if not np.isfinite(pixels).all():
         raise ImportFileError(f"{found.place} has pixels that are too bright to be stored.")
     psf, psf_from = _psf(found, settings, placement)

@@ -81,6 +81,8 @@ def first_light(
         for ring in range(len(image) // 2)
         if np.count_nonzero(places := (annulus == ring) & counted) > 0
     ]
+    if not wanted:
+        return faint_light(image, zero_point), image
     # of noise alone, a percentile is not zero
     dark = float(ndtri(0.01 * percentile)) * math.sqrt(background_variance)
     profile = _profile(image, radius, wanted, percentile, dark)

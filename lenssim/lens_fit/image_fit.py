@@ -221,7 +221,7 @@ class _Problem:
             )
         if not np.isfinite(image).all():
             raise UsageError("the image has pixels that are not finite: replace them.")
-        self.image = np.ascontiguousarray(image, dtype=np.float64).ravel()
+        self.image = np.array(image, dtype=np.float64).ravel()
         self.spec, self.settings = spec, settings
         self.noise: PixelNoise = pixel_noise(spec.instrument)
         self.measured: FloatArray | None = None
@@ -242,7 +242,7 @@ class _Problem:
             if values is not None and values.size != self.image.size:
                 raise UsageError(f"the {name} has another shape than the image: {values.shape}.")
         if mask is not None:
-            self.counted &= ~mask.ravel()
+            self.counted &= ~np.asarray(mask, dtype=np.bool_).ravel()
         if noise is not None and not np.isnan(noise).all():
             sigma = np.asarray(noise, dtype=np.float64).ravel()
             self.counted &= np.isfinite(sigma)
@@ -253,8 +253,12 @@ class _Problem:
                 sky = float(np.median(self.measured[self.counted]))
                 self.noise = self.noise._replace(background_variance=sky)
                 self.of_noise = self._chi_square_of_sky()
-        if not self.counted.any():
-            raise UsageError("no pixel of the image counts: every one is masked.")
+        count, free = int(self.counted.sum()), len(self.settings.names)
+        if count <= free:
+            raise UsageError(
+                f"{count} pixels of the image count, and the model has {free} parameters: "
+                "the others are masked or without noise."
+            )
         self.image[~self.counted] = 0.0
 
     def _chi_square_of_sky(self) -> float:

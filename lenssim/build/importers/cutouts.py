@@ -262,6 +262,7 @@ def _carry_out(
         location.write(path, content)
         files[path] = FileRecord.of(content)
     _say_what_was_refused(location, refused, len(requests), note)
+    _say_what_is_missing(sources, note)
     manifest = manifest.model_copy(update={"files": dict(sorted(files.items()))})
     layout = _layout(manifest, len(accepted), has_psf=cutouts.psf_pix > 0)
     begun = read_layout(location, layout.record.name)
@@ -289,6 +290,19 @@ def _layout(manifest: Manifest, count: int, *, has_psf: bool) -> GroupLayout:
         extra_columns=tuple(extra),
     )
     return GroupLayout(record, chunk_size)
+
+
+def _say_what_is_missing(
+    sources: Sequence[Sequence[str]], note: Callable[[str], None] | None
+) -> None:
+    """Counts the images without noise map or PSF: a file that was cut short may have lost them."""
+    texts = []
+    for heading, part in (("noise", "noise map"), ("psf", "PSF")):
+        place = _SOURCE_HEADING.index(heading) - 1  # without the sample
+        if count := sum(not row[place] for row in sources):
+            texts.append(f"{count:,} of {len(sources):,} images have no {part}")
+    if note is not None and texts:
+        note(f"{', '.join(texts)}: a fit takes what the instrument's specification says.")
 
 
 _SOURCE_HEADING = (

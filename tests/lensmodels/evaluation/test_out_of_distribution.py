@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from astropy.io import fits
+from scipy.special import erf
 
 from lensmodels.evaluation import predict
-from lensmodels.evaluation.fit_scores import FitScores
+from lensmodels.evaluation.archive_scores import ArchiveScores
 from lensmodels.evaluation.image_scores import Gaussian
 from lensmodels.evaluation.out_of_distribution import (
     FLAGGED_AT_HOME,
@@ -18,6 +20,7 @@ from lensmodels.evaluation.out_of_distribution import (
 from lensmodels.evaluation.testing import score
 from lensmodels.runs import MODEL, OUT_OF_DISTRIBUTION
 from lenssim.archive import open_archive
+from lenssim.build.importers.cutouts import import_cutouts
 
 NAMES = ("noise", "sky", "flux", "peak", "features")
 
@@ -160,9 +163,77 @@ def test_a_run_with_few_validation_images_says_that_it_does_not_know(
     assert "does not know how unlike its training images an image may be" in capsys.readouterr().err
 
 
-def test_an_archive_without_fits_has_no_chi_square(lenses):
-    found = FitScores(open_archive(lenses)).of(["test/cdm", "test/axion"], [0, 1])
+def test_scores_of_an_archive_are_those_of_its_columns_and_its_specification(lenses):
+    archive = open_archive(lenses)
+    places = ["test/cdm", "test/axion"], [0, 1]
+    found = ArchiveScores(archive).of(*places)
     assert np.isnan(found["fit_chi_square"]).tolist() == [True, True]
+    instrument = archive.manifest.specification().instrument
+    assert found["pixel_scale"].tolist() == 2 * [instrument.pixel_scale]
+    assert found["psf_fwhm"].tolist() == 2 * [instrument.psf_fwhm]
+    assert set(ArchiveScores(archive, "residual").of(*places)) == {"fit_chi_square"}
+
+
+def test_a_score_that_is_stated_is_held_against_the_range_with_a_tolerance():
+    generator = np.random.default_rng(9)
+    measured = home_of(generator, 300)
+    values = np.column_stack([measured.values, generator.uniform(0.15, 0.20, 300)])
+    home = HomeScores({}, (*NAMES, "psf_fwhm"), values)
+    assert home.threshold == measured.threshold
+    middle = named(np.median(measured.values, axis=0)[None])
+    low, high = values[:, -1].min(), values[:, -1].max()
+    for fwhm, inside in (
+        (0.91 * low, True),
+        (0.89 * low, False),
+        (1.09 * high, True),
+        (1.11 * high, False),
+        (np.nan, True),
+    ):
+        scores = middle | {"psf_fwhm": np.array([fwhm])}
+        assert (home.novelty(scores)[0] <= 1) == inside
+        if not inside:
+            assert home.strangest(scores) == ["width of the PSF"]
+
+
+@pytest.mark.parametrize(("factor", "inside"), [(1.0, True), (1.3, False)])
+def test_the_psf_of_a_telescope_image_is_looked_at(knowing, lenses, tmp_path, factor, inside):
+    """What differs between the two sets is the PSF that the files state."""
+    run, _ = knowing
+    archive = open_archive(lenses)
+    instrument = archive.manifest.specification().instrument
+    images = archive.dataset("test", "no_sub")["image"].values
+    (tmp_path / "files").mkdir()
+    for number, image in enumerate(images):
+        write_cutout(tmp_path / f"files/{number}.fits", image, instrument, factor)
+    import_cutouts([tmp_path / "files"], tmp_path / "cutouts", instrument="B")
+    of_archive = predict(run, [tmp_path / "cutouts"], tmp_path / "archive.csv")
+    of_files = predict(run, sorted((tmp_path / "files").iterdir()), tmp_path / "files.csv")
+    home = load_home_scores(run)
+    for table in (of_archive, of_files):
+        assert ((table["novelty"] < 1) == table["in_distribution"]).all()
+        assert table["in_distribution"].mean() == pytest.approx(float(inside), abs=0.3)
+        assert (table["percentile_psf_fwhm"] > 99).all() == (not inside)
+        assert "percentile_pixel_scale" in table
+    assert "psf_fwhm" in home.names
+
+
+def write_cutout(file, image, instrument, factor):
+    """An image as a survey hands it out, with a PSF that is wider by a factor."""
+    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 32.5})
+    header["CRPIX2"], header["CRVAL1"], header["CRVAL2"] = 32.5, 57.0, -50.8
+    scale = instrument.pixel_scale / 3600
+    header["CD1_1"], header["CD2_2"] = -scale, scale
+    header["MAGZERO"] = instrument.zero_point
+    sigma = factor * instrument.psf_fwhm / instrument.pixel_scale / np.sqrt(8 * np.log(2))
+    edges = (np.arange(22) - 10.5) / (np.sqrt(2) * sigma)
+    along = np.diff(0.5 * erf(edges))
+    fits.HDUList(
+        [
+            fits.PrimaryHDU(),
+            fits.ImageHDU(image.astype(np.float32), header, name="SCI"),
+            fits.ImageHDU(np.outer(along, along), name="PSF"),
+        ]
+    ).writeto(file)
 
 
 def test_limits_are_where_an_image_is_flagged():

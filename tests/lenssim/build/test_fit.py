@@ -8,6 +8,7 @@ import lenssim
 from lenssim.build import fit as fitting
 from lenssim.cli import main
 from lenssim.errors import ArchiveError, UsageError
+from lenssim.lens_fit.parameters import FIT_NAMES
 
 COUNT = 5
 
@@ -98,6 +99,24 @@ def test_fits_by_other_settings_are_replaced_only_when_asked(fitted, tmp_path):
     assert archive.fits("test", "no_sub").sizes["parameter"] == 15
     assert archive.fits("train", "no_sub").sizes["parameter"] == 19
     assert not lenssim.verify(folder).problems
+
+
+def test_light_of_the_lens_is_fitted_when_asked(copy):
+    """Fits without it are those of before there was a choice."""
+    runner = CliRunner()
+    dark = runner.invoke(main, ["fit", str(copy), "--split", "test"])
+    assert dark.exit_code == 0, dark.output
+    assert (
+        "lens_light" not in lenssim.open_archive(copy).fits("test", "no_sub").attrs["fit_settings"]
+    )
+    refused = runner.invoke(main, ["fit", str(copy), "--split", "test", "--lens-light"])
+    assert refused.exit_code != 0
+    assert "--overwrite" in refused.output
+    lit = runner.invoke(main, ["fit", str(copy), "--split", "test", "--lens-light", "--overwrite"])
+    assert lit.exit_code == 0, lit.output
+    fits = lenssim.open_archive(copy).fits("test", "no_sub").load()
+    assert list(fits["parameter"].values) == list(FIT_NAMES)
+    assert fits.attrs["fit_settings"]["lens_light"] is True
 
 
 def test_complete_fits_are_left(fitted):

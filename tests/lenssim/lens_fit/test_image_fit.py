@@ -63,6 +63,25 @@ def test_image_of_another_instrument_is_refused():
         fit_image(np.full((64, 64), np.nan), SPEC)
 
 
+def test_the_image_of_the_caller_is_not_changed():
+    """It may be the simulation's own, or mapped from a file."""
+    image = SIMULATION.image.astype(np.float64)
+    image.flags.writeable = False
+    mask = np.zeros(image.shape, np.int8)
+    mask[20:24, 20:24] = 1
+    quick = FitSettings(multipoles=False, starts=1, max_iterations=1)
+    fit = fit_image(image, SPEC, psf_fwhm=SIMULATION.system.psf_fwhm, mask=mask, settings=quick)
+    assert not fit.residual[20:24, 20:24].any()
+    np.testing.assert_array_equal(image, SIMULATION.image)
+
+
+def test_more_parameters_than_pixels_are_refused():
+    mask = np.ones((64, 64), bool)
+    mask[:3, :5] = False
+    with pytest.raises(UsageError, match="15 pixels of the image count, and the model has 19"):
+        fit_image(SIMULATION.image, SPEC, mask=mask)
+
+
 def test_vector_and_system_are_inverse():
     vector = from_system(SIMULATION.system, multipoles=True)
     again = from_system(to_system(vector), multipoles=True)
@@ -124,7 +143,7 @@ def test_noise_of_another_width_scales_errors_and_chi_square(sigma):
         ({"noise": np.ones((5, 5))}, "noise has another shape"),
         ({"mask": np.ones((5, 5), bool)}, "mask has another shape"),
         ({"noise": np.zeros((64, 64))}, "not above 0"),
-        ({"mask": np.ones((64, 64), bool)}, "every one is masked"),
+        ({"mask": np.ones((64, 64), bool)}, "0 pixels of the image count"),
     ],
 )
 def test_noise_and_mask_must_be_of_the_image(given, sentence):

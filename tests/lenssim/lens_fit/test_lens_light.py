@@ -73,6 +73,14 @@ def test_telescope_images_have_light_unless_something_else_is_said():
     assert not FitSettings(lens_light=False).of(SPEC, is_telescope=True).lens_light
 
 
+def test_an_image_whose_middle_is_masked_is_kept_and_flagged():
+    mask = np.ones((64, 64), bool)
+    mask[:8, :8] = False
+    fit = fit_image(SIMULATION.image, SPEC, mask=mask, settings=FitSettings(starts=1))
+    assert fit.names == FIT_NAMES
+    assert not fit.converged
+
+
 def test_the_first_light_is_that_of_a_galaxy_behind_an_arc():
     """A round exponential galaxy of known flux, with an arc over a quarter of a ring."""
     scale, zero_point, flux = 0.1, 25.0, 500.0

@@ -99,6 +99,26 @@ def test_what_cannot_be_taken_is_listed_with_the_reason(folder, tmp_path):
     assert dataset["file"].values.tolist() == [0, 1, 2, 3]
 
 
+def test_images_without_noise_map_or_psf_are_counted(folder, tmp_path):
+    """A file that ends with a whole extension may have lost those that followed."""
+    with fits.open(folder / "3.fits") as file:
+        whole = fits.HDUList(file[:2])
+        whole.writeto(folder / "3.fits", overwrite=True)
+    result = run("import-cutouts", folder, "--out", tmp_path / "archive")
+    assert result.exit_code == 0
+    assert "1 of 5 images have no noise map, 1 of 5 images have no PSF: a fit" in result.output
+
+
+@pytest.mark.parametrize("cut", [2880 + 400, 2880 * 2 - 80, 2880 * 12 + 400])
+def test_a_file_that_ends_in_a_header_is_left_out(folder, tmp_path, cut):
+    """astropy reads it as a file without that extension."""
+    content = (folder / "2.fits").read_bytes()
+    (folder / "2.fits").write_bytes(content[:cut])
+    result = run("import-cutouts", folder, "--out", tmp_path / "archive")
+    assert "1 of 5 images were left out" in result.output
+    assert "is damaged" in result.output
+
+
 def test_nothing_is_written_if_no_image_can_be_taken(folder, tmp_path):
     result = run("import-cutouts", folder, "--band", "VIS", "--out", tmp_path / "archive")
     assert result.exit_code != 0
