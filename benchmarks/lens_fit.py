@@ -4,7 +4,9 @@
 
 With --lens-light the lens galaxies have Sersic ellipses, of magnitude 17.5 to 20.5 and centred on
 the lens, and the table is results/lens_fit_light.md. Pulls are of the images that fitted: converged
-and within 5 standard deviations of the chi-square of noise alone. Each image is simulated and fitted from the image alone. Chi-square is compared with what noise
+and within 5 standard deviations of the chi-square of noise alone.
+
+Each image is simulated and fitted from the image alone. Chi-square is compared with what noise
 alone gives, and every parameter with its true value in units of its error. Times are processor
 time of one core.
 """

@@ -4,13 +4,15 @@
 
 The first DIR is that of `lensmodels study --grid wide --out DIR`, the second its archive of B-wide.
 Every finetuned run is tested once more with `--average-symmetries`: the outputs are of the mean
-features of an image and its quarter turns and mirror images, which lenses know nothing of.
+features of an image and its quarter turns and mirror images, which lenses know nothing of. The
+page compares pretraining with random weights, both averaged, with Holm's correction over its table.
 
 Columns of results/average_symmetries.parquet:
     name      of the cell of the grid
     method, encoder, labels, pretrain_seed, seed
     score     macro AUC over all test images, symmetries averaged
-    record    JSON: "auc_above_snr" of the run as it is ("plain") and averaged, "environment"
+    record    JSON: "auc_above_snr" of the run as it is ("plain") and averaged, the macro AUC of
+              "resamples" of the test images, "environment"
 A run whose row is there is skipped.
 """
 
@@ -19,21 +21,31 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lensmodels.evaluation import score
+from lensmodels.methods import PRETRAINING
 from lensmodels.reporting.measurements import add_record, environment, read_records
 from lensmodels.reporting.tables import markdown_table
+from lensmodels.statistics.bootstrap import resamples, weighted_macro_auc
+from lensmodels.statistics.multiple_testing import significant
+from lensmodels.statistics.paired import Trainings, difference
 from lensmodels.study.results import read_results
+from lenssim.spec import CLASSES
 from lenssim.storage.atomic import replacing
 
 RESULTS = Path(__file__).with_name("results")
 TABLE = RESULTS / "average_symmetries.parquet"
 PAGE = RESULTS / "average_symmetries.md"
 METRICS = "metrics.json"
+BASELINE = "supervised (resnet)"
+
+RESAMPLES = 400
+"""Of the test images, the same for every run, that are kept."""
 
 SHOWN = (0.0, 5.0)
 """Least refit S/N of the macro AUCs on the page."""
@@ -42,6 +54,37 @@ SHOWN = (0.0, 5.0)
 def _of(rows: list[dict[str, Any]], least: float) -> float:
     [value] = [row["auc"] for row in rows if (row["above"], row["class"]) == (least, "all")]
     return float(value)
+
+
+def trainings(records: list[dict[str, Any]]) -> Trainings:
+    """Averaged scores of the runs of a method and a share of labels."""
+    cells = [record["cell"] for record in records]
+    pretrainings: list[Hashable] = [
+        cell["pretrain_seed"] if cell["method"] in PRETRAINING else ("random", cell["seed"])
+        for cell in cells
+    ]
+    return Trainings(
+        keys=[cell["seed"] for cell in cells],
+        pretrainings=pretrainings,
+        values=np.array([_of(record["averaged"], 0.0) for record in records]),
+        resamples=np.array([record["resamples"] for record in records]),
+    )
+
+
+def gains(groups: Mapping[tuple[float, str], list[dict[str, Any]]]) -> str:
+    """The table of differences from `BASELINE`, bold where one is significant."""
+    compared = [
+        (labels, method, difference(trainings(records), trainings(groups[labels, BASELINE])))
+        for (labels, method), records in sorted(groups.items())
+        if method != BASELINE and (labels, BASELINE) in groups and len(records) > 1
+    ]
+    rows = []
+    marks = significant([gain for *_, gain in compared])
+    for (labels, method, gain), is_real in zip(compared, marks, strict=True):
+        low, high = gain.interval.as_list()
+        mean = f"**{gain.mean:+.3f}**" if is_real else f"{gain.mean:+.3f}"
+        rows.append([f"{labels:.2%}", method, f"{mean} ({low:+.3f} to {high:+.3f})"])
+    return markdown_table(["labels", "method", f"averaged, less {BASELINE}"], rows)
 
 
 def page() -> str:
@@ -75,7 +118,10 @@ def page() -> str:
         "# The mean over eight symmetries, grid `wide`\n\nMacro AUC on the test images of B-wide "
         "of the finetuned runs, as they are and with the outputs of the mean features over the "
         "symmetries of each image; means over pretrainings and draws of the labels. By `python "
-        "experiments/average_symmetries.py`.\n\n" + markdown_table(headings, rows) + "\n"
+        "experiments/average_symmetries.py`.\n\n"
+        f"{markdown_table(headings, rows)}\n\nDifferences with 95% intervals over pretrainings, "
+        "draws of the labels and test images; bold if significant after Holm's correction over "
+        f"this table.\n\n{gains(groups)}\n"
     )
 
 
@@ -91,7 +137,11 @@ def main() -> None:
         if cell.name in read_records(TABLE) or not run.exists():
             continue
         with tempfile.TemporaryDirectory() as folder:
-            _, metrics = score(run, options.data, out=Path(folder), average_symmetries=True)
+            tested, metrics = score(run, options.data, out=Path(folder), average_symmetries=True)
+        labels = tested.table["label"].to_numpy()
+        probabilities = tested.table[[f"p_{name}" for name in CLASSES]].to_numpy()
+        statistic = weighted_macro_auc(labels, probabilities)
+        drawn = np.concatenate([statistic(counts) for counts in resamples(labels, seed=0)])
         columns = {
             "method": cell.method,
             "encoder": cell.encoder,
@@ -103,6 +153,7 @@ def main() -> None:
             "cell": columns,
             "plain": json.loads((run / METRICS).read_text())["auc_above_snr"],
             "averaged": metrics["auc_above_snr"],
+            "resamples": drawn[:RESAMPLES].round(6).tolist(),
             "environment": where,
         }
         add_record(TABLE, cell.name, columns | {"score": metrics["macro_auc"]}, record)
