@@ -7,6 +7,7 @@ import torch
 from astropy.io import fits
 from scipy.special import erf
 
+import lenssim
 from lensmodels.evaluation import predict
 from lensmodels.evaluation.archive_scores import ArchiveScores
 from lensmodels.evaluation.image_scores import Gaussian
@@ -172,6 +173,13 @@ def test_scores_of_an_archive_are_those_of_its_columns_and_its_specification(len
     assert found["pixel_scale"].tolist() == 2 * [instrument.pixel_scale]
     assert found["psf_fwhm"].tolist() == 2 * [instrument.psf_fwhm]
     assert set(ArchiveScores(archive, "residual").of(*places)) == {"fit_chi_square"}
+
+
+def test_shards_alone_tell_what_the_specification_says(tmp_path):
+    lenssim.generate("B", ["cdm"], out=tmp_path / "B", train=0, test=2, formats=["webdataset"])
+    archive = open_archive(tmp_path / "B")
+    found = ArchiveScores(archive).of(["test/cdm"], [1])
+    assert found["psf_fwhm"].tolist() == [archive.manifest.specification().instrument.psf_fwhm]
 
 
 def test_a_score_that_is_stated_is_held_against_the_range_with_a_tolerance():
