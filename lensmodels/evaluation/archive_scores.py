@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmodels.data.contract import InstrumentFacts, without_pixel
+from lensmodels.data.live_archive import is_live
 from lensmodels.data.settings import InputKind
 from lensmodels.errors import DataError
 
@@ -90,7 +91,8 @@ class ArchiveScores:
         manifest = self._archive.manifest
         record = manifest.group(group)
         held = None
-        if record is not None and "zarr" in record.formats:
+        is_stored = not is_live(self._archive.location.url)  # a simulator has no columns to read
+        if is_stored and record is not None and "zarr" in record.formats:
             held = self._archive.dataset(record.split, record.substructure_class)
         if held is None or name not in held:
             stated = getattr(InstrumentFacts.of_archive(manifest), name)
