@@ -296,7 +296,7 @@ class ZarrSource(Source):
 def limit_residuals(residuals: Images) -> None:
     """Bring residuals of rms above RESIDUAL_LIMIT down to it, each by one factor, in place.
 
-    A smooth fit that failed leaves residuals of a thousand sigma in every pixel of the arcs. A few
+    A smooth fit that failed may leave an rms of a hundred sigma and more. A few
     such images in ten thousand take over the mean and variance of every batch norm that they pass,
     and with them the scores of all others.
 

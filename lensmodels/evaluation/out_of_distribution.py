@@ -6,11 +6,10 @@ that of the first or the last hundredth of them, whichever is on the same side. 
 image is the largest of these over the scores, divided by a threshold. The threshold is the order
 statistic of the validation images' own values that a new image of the same kind exceeds with the
 probability `FLAGGED_AT_HOME` (split conformal prediction: Vovk, Gammerman and Shafer 2005). So
-the number of scores does not raise the share of images that are flagged at home. The width of the
-PSF and the pixel scale, which are stated, are held against the range of the validation images with
-a tolerance. An image is not
+the number of scores does not raise the share of images that are flagged at home. An image is not
 compared with itself: the values of each tenth of the validation images are made with the medians of
-the others.
+the others. The width of the PSF and the pixel scale, which are stated, are held against the range
+of the validation images with a tolerance.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +137,7 @@ class HomeScores:
                 high[place] = (1 + TOLERANCES[name]) * held.max()
         return low, high
 
-    @property
+    @cached_property
     def threshold(self) -> float:
         """The deviation that an image of the same kind exceeds with `FLAGGED_AT_HOME`."""
         measured = [place for place, name in enumerate(self.names) if name not in TOLERANCES]
