@@ -80,9 +80,9 @@ def gains(groups: Mapping[tuple[float, str], list[dict[str, Any]]]) -> str:
     ]
     rows = []
     marks = significant([gain for *_, gain in compared])
-    for (labels, method, gain), is_real in zip(compared, marks, strict=True):
+    for (labels, method, gain), is_significant in zip(compared, marks, strict=True):
         low, high = gain.interval.as_list()
-        mean = f"**{gain.mean:+.3f}**" if is_real else f"{gain.mean:+.3f}"
+        mean = f"**{gain.mean:+.3f}**" if is_significant else f"{gain.mean:+.3f}"
         rows.append([f"{labels:.2%}", method, f"{mean} ({low:+.3f} to {high:+.3f})"])
     return markdown_table(["labels", "method", f"averaged, less {BASELINE}"], rows)
 
