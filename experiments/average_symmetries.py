@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lensmodels.evaluation import score
 from lensmodels.methods import PRETRAINING
@@ -54,6 +55,14 @@ SHOWN = (0.0, 5.0)
 def _of(rows: list[dict[str, Any]], least: float) -> float:
     [value] = [row["auc"] for row in rows if (row["above"], row["class"]) == (least, "all")]
     return float(value)
+
+
+def resampled_auc(table: pd.DataFrame) -> list[float]:
+    """Macro AUC of predictions on `RESAMPLES` resamples of the test images."""
+    labels = table["label"].to_numpy()
+    statistic = weighted_macro_auc(labels, table[[f"p_{name}" for name in CLASSES]].to_numpy())
+    drawn = np.concatenate([statistic(counts) for counts in resamples(labels, seed=0)])
+    return [round(float(value), 6) for value in drawn[:RESAMPLES]]
 
 
 def trainings(records: list[dict[str, Any]]) -> Trainings:
@@ -138,10 +147,6 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             tested, metrics = score(run, options.data, out=Path(folder), average_symmetries=True)
-        labels = tested.table["label"].to_numpy()
-        probabilities = tested.table[[f"p_{name}" for name in CLASSES]].to_numpy()
-        statistic = weighted_macro_auc(labels, probabilities)
-        drawn = np.concatenate([statistic(counts) for counts in resamples(labels, seed=0)])
         columns = {
             "method": cell.method,
             "encoder": cell.encoder,
@@ -153,7 +158,7 @@ def main() -> None:
             "cell": columns,
             "plain": json.loads((run / METRICS).read_text())["auc_above_snr"],
             "averaged": metrics["auc_above_snr"],
-            "resamples": drawn[:RESAMPLES].round(6).tolist(),
+            "resamples": resampled_auc(tested.table),
             "environment": where,
         }
         add_record(TABLE, cell.name, columns | {"score": metrics["macro_auc"]}, record)
