@@ -13,14 +13,17 @@ from typing import Any
 from lensmodels.methods.supervision import method_title
 from lensmodels.reporting.measurements import describe_augmentation, read_records
 from lensmodels.reporting.tables import format_difference, format_interval, markdown_table
+from lensmodels.statistics.paired import Difference
 from lensmodels.study import Grid, load_grid
-from lensmodels.study.comparison import ComparedRow, compare_rows
+from lensmodels.study.comparison import ComparedRow, Score, compare_rows, significant_gains
+from lensmodels.study.grid import BASELINE_NAMES, COMPARED
 from lensmodels.study.results import CellResult, read_results
-from lensmodels.tasks import TaskName
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = ROOT / "experiments" / "results"
 MODELS = ("A", "B")
+DIGITS = 4
+"""Of a macro AUC."""
 
 
 def figures(name: str) -> Any:
@@ -139,73 +142,64 @@ def laptop() -> tuple[Grid, list[CellResult]]:
 
 
 @cache
-def grid_rows(task: TaskName, labels: float) -> list[dict[str, ComparedRow]]:
-    """Rows of the laptop grid, each by model."""
+def grid_rows(labels: float) -> dict[str, list[ComparedRow]]:
+    """Rows of the laptop grid that were run, by model."""
     grid, results = laptop()
-    of_models = [
-        compare_rows(grid, results, model=model, task=task, labels=labels) for model in MODELS
+    rows = {
+        model: [
+            row
+            for row in compare_rows(
+                grid, results, model=model, task="classification", labels=labels
+            )
+            if row.ours
+        ]
+        for model in MODELS
+    }
+    return {model: of_model for model, of_model in rows.items() if of_model}
+
+
+def _table(labels: float) -> str:
+    """Scores of the rows that were run, and what they gain over each baseline."""
+    body = []
+    of_models = grid_rows(labels)
+    names = [
+        name
+        for name in COMPARED
+        if any(name in row.gains for rows in of_models.values() for row in rows)
     ]
-    return [dict(zip(MODELS, rows, strict=True)) for rows in zip(*of_models, strict=True)]
+    for model, rows in of_models.items():
+        marks = significant_gains(rows)
+        for row, of_row in zip(rows, marks, strict=True):
+            cells = [_score(score) for score in (row.baseline, row.ours)]
+            gains = [_gain(row.gains.get(name), of_row.get(name)) for name in names]
+            body.append([model, method_title(row.method), row.encoder, *cells, *gains])
+    against = [f"less {BASELINE_NAMES[name].lower()}" for name in names]
+    return markdown_table(
+        ["model", "method", "encoder", "supervised", "pretrained", *against], body
+    )
 
 
-def _name(by_model: dict[str, ComparedRow]) -> list[str]:
-    row = by_model[MODELS[0]]
-    return [method_title(row.method), row.encoder]
-
-
-def study() -> str:
-    """The study's tables beside the laptop grid's, as far as it was run."""
-    rows = []
-    for by_model in grid_rows("classification", 1.0):
-        cells: list[str] = []
-        for row in by_model.values():
-            assert row.study is not None  # every row of the grid is one of the study's
-            cells.append(f"{row.study.supervised:.3f} / {row.study.finetuned:.3f}")
-            cells.append(_pair(row, 5))
-        rows.append([*_name(by_model), *cells])
-    headings = [f"{model}, {whose}" for model in MODELS for whose in ("published", "ours")]
-    return markdown_table(["method", "encoder", *headings], rows)
+def all_labels() -> str:
+    """What pretraining brings with all labels."""
+    return _table(1.0)
 
 
 def few_labels() -> str:
     """What pretraining brings where labels are few."""
-    shares = (0.01, 0.1)
-    of_shares = [grid_rows("classification", share) for share in shares]
-    rows = [
-        [*_name(row[0]), *(_gain(by_model[model], 4) for model in MODELS for by_model in row)]
-        for row in zip(*of_shares, strict=True)
-    ]
-    headings = [f"{model}, {share:.0%}" for model in MODELS for share in shares]
-    return markdown_table(["method", "encoder", *headings], rows)
+    return _table(0.01)
 
 
-def axion_mass() -> str:
-    """RMSE of the axion mass, supervised and pretrained."""
-    rows = []
-    for by_model in grid_rows("axion-mass", 1.0):
-        cells: list[str] = []
-        for row in by_model.values():
-            cells += [_pair(row, 3), _gain(row, 3)]
-        rows.append([*_name(by_model), *cells])
-    headings = [f"{model}, {what}" for model in MODELS for what in ("RMSE", "difference")]
-    return markdown_table(["method", "encoder", *headings], rows)
+def _score(score: Score | None) -> str:
+    return f"{score.mean:.{DIGITS}f}" if score else ""
 
 
-def _gain(row: ComparedRow, digits: int) -> str:
-    """Pretrained minus supervised, with its interval."""
-    gain = row.gain
+def _gain(gain: Difference | None, is_significant: bool | None) -> str:
+    """A difference with its interval, bold if it is significant."""
     if gain is None:
         return ""
-    interval = format_interval(gain.interval.as_list(), digits)
-    return f"{format_difference(gain.mean, digits)} ({interval})"
-
-
-def _pair(row: ComparedRow, digits: int) -> str:
-    """Supervised and pretrained, as far as they were run."""
-    scores = (row.baseline, row.ours)
-    if not any(scores):
-        return ""
-    return " / ".join(f"{score.mean:.{digits}f}" if score else "?" for score in scores)
+    mean = format_difference(gain.mean, DIGITS)
+    interval = format_interval(gain.interval.as_list(), DIGITS)
+    return f"{f'**{mean}**' if is_significant else mean} ({interval})"
 
 
 PAGES = {
@@ -213,9 +207,8 @@ PAGES = {
     ROOT / "docs" / "explanation" / "results.md": {
         "archives": archives,
         "learning": learning,
-        "study": study,
+        "all labels": all_labels,
         "few labels": few_labels,
-        "axion mass": axion_mass,
     },
 }
 

@@ -7,7 +7,7 @@ and are compared in pairs; cells that share a pretraining are not independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,10 +25,13 @@ from lensmodels.statistics.paired import (
     mean_interval,
     pooled_difference,
 )
-from lensmodels.study.grid import BASELINE, LONG_BASELINE, Grid
+from lensmodels.study.grid import BASELINE, COMPARED, Grid
 from lensmodels.study.results import SCORES, CellResult
 from lensmodels.tasks import TaskName
 from lenssim.configuration.yaml_reading import parse_yaml
+
+STUDY_IMAGES = "-deeplense"
+"""How the names of models end whose images are made as the study's were."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def published(model: str, method: str, encoder: str) -> Published | None:
         method: self-supervised.
         encoder: "resnet50" or "vit".
     """
-    model = model.removesuffix("-deeplense")
+    model = model.removesuffix(STUDY_IMAGES)
     text = (files("lensmodels.study") / "published.yaml").read_text("utf-8")
     for row in parse_yaml(text, "published.yaml"):
         if row["method"] == method and row["encoder"] == encoder and model in row:
@@ -228,8 +231,8 @@ class ComparedRow:
         model, method, encoder: which row.
         labels: share of the labels.
         ours: of the method; None if no cell of it was run.
-        baseline, long_baseline: of the same encoder.
-        gain, long_gain: method less baseline.
+        baselines: of the same encoder, by name; those that were run.
+        gains: method less baseline, by the baseline's name.
         study: the published row, if there is one.
     """
 
@@ -238,11 +241,19 @@ class ComparedRow:
     encoder: str
     labels: float
     ours: Score | None
-    baseline: Score | None
-    long_baseline: Score | None
-    gain: Difference | None
-    long_gain: Difference | None
+    baselines: Mapping[str, Score]
+    gains: Mapping[str, Difference]
     study: Published | None
+
+    @property
+    def baseline(self) -> Score | None:
+        """Of the supervised baseline."""
+        return self.baselines.get(BASELINE)
+
+    @property
+    def gain(self) -> Difference | None:
+        """Method less supervised baseline."""
+        return self.gains.get(BASELINE)
 
 
 def compare_row(
@@ -269,17 +280,18 @@ def compare_row(
     def cells(name: str) -> list[CellResult]:
         return select(results, model=model, method=name, encoder=encoder, task=task, labels=labels)
 
-    ours, baseline, longer = cells(method), cells(BASELINE), cells(LONG_BASELINE)
+    ours = cells(method)
+    baselines = {name: found for name in COMPARED if (found := cells(name))}
     return ComparedRow(
         model,
         method,
         encoder,
         labels,
         score_of(ours, compared_by) if ours else None,
-        score_of(baseline, compared_by) if baseline else None,
-        score_of(longer, compared_by) if longer else None,
-        difference_of(ours, baseline, compared_by) if ours and baseline else None,
-        difference_of(ours, longer, compared_by) if ours and longer else None,
+        {name: score_of(found, compared_by) for name, found in baselines.items()},
+        {name: difference_of(ours, found, compared_by) for name, found in baselines.items()}
+        if ours
+        else {},
         published(model, method, study_encoder) if task == "classification" else None,
     )
 
@@ -319,7 +331,7 @@ def compare_rows(
     ]
 
 
-def significant_gains(rows: Sequence[ComparedRow]) -> list[tuple[bool, bool]]:
-    """Which differences of a table of rows are significant: from each baseline, row by row."""
-    flags = significant([gain for row in rows for gain in (row.gain, row.long_gain)])
-    return list(zip(flags[::2], flags[1::2], strict=True))
+def significant_gains(rows: Sequence[ComparedRow]) -> list[dict[str, bool]]:
+    """Which differences of a table of rows are significant: by the baseline's name, row by row."""
+    flags = iter(significant([gain for row in rows for gain in row.gains.values()]))
+    return [{name: next(flags) for name in row.gains} for row in rows]

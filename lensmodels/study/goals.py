@@ -12,6 +12,7 @@ from lensmodels.study.comparison import (
     is_better,
     significant_gains,
 )
+from lensmodels.study.grid import BASELINE
 from lensmodels.study.results import FIDUCIAL_RANGE, CellResult
 from lensmodels.tasks import TaskName
 
@@ -82,8 +83,8 @@ def gain_goal(rows: Sequence[ComparedRow], what: str, task: TaskName) -> Goal:
     return _goal(
         what,
         [
-            (row, is_significant and is_better(row.gain, task))
-            for row, (is_significant, _) in zip(rows, flags, strict=True)
+            (row, of_row[BASELINE] and is_better(row.gain, task))
+            for row, of_row in zip(rows, flags, strict=True)
             if row.gain
         ],
     )

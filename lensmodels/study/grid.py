@@ -38,7 +38,10 @@ from lenssim.configuration.yaml_reading import parse_yaml, read_yaml
 Baseline = Literal["supervised", "supervised-pca", "supervised-long", "random-probe"]
 
 BASELINE: Baseline = "supervised"
+PCA_BASELINE: Baseline = "supervised-pca"
 LONG_BASELINE: Baseline = "supervised-long"
+COMPARED: tuple[Baseline, ...] = (BASELINE, PCA_BASELINE, LONG_BASELINE)
+"""Baselines that a pretraining is compared with, in one table."""
 
 BASELINE_SETTINGS: dict[str, dict[str, Any]] = {
     "supervised": {"data.scaling_images": "labelled"},

@@ -101,17 +101,13 @@ def _classification(grid: Grid, results: Sequence[CellResult], model: str) -> Se
         f"Classes, model {model}",
         f"Which substructure a lens has, from {first.metrics['n_labels']:,} images with labels; "
         f"tested on {first.metrics['n_test']:,} others. {_describe_encoders(grid)}",
-        [
-            published_table(f"Macro AUC beside the published one, model {model}", rows),
-            baseline_table(
-                f"Macro AUC, model {model}",
-                "classification",
-                rows,
-                with_pooled_gain(
-                    significance_summary(rows), results, rows, "classification", "macro_auc"
-                ),
-            ),
-        ],
+    )
+    if any(row.study for row in rows):
+        section.tables.append(published_table(model, rows))
+    summary = significance_summary(rows)
+    summary = with_pooled_gain(summary, results, rows, "classification", "macro_auc")
+    section.tables.append(
+        baseline_table(f"Macro AUC, model {model}", "classification", rows, summary)
     )
     section.tables += baselines_table(grid, results, model, "classification")
     for encoder in grid.encoders:
@@ -163,6 +159,7 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
             goals_sentence([goal]), results, rows, "classification", "macro_auc"
         )
         section.tables.append(baseline_table(title, "classification", rows, sentence))
+        section.tables += baselines_table(grid, results, model, "classification", share)
     for encoder in grid.encoders:
         scores_at = {
             share: cells_by_method(grid, results, model, encoder, "classification", share)
@@ -270,13 +267,15 @@ def _axion_mass(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
 
 
 def _with_results(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
-    return [row for row in rows if row.ours or row.baseline]
+    """Rows of methods that were run; those of the baselines while none was."""
+    return [row for row in rows if row.ours] or [row for row in rows if row.baseline]
 
 
 def _first_of(results: Sequence[CellResult], task: TaskName) -> CellResult:
-    """The first result of a task with all labels."""
-    return next(
-        result for result in results if result.cell.task == task and result.cell.labels == 1.0
+    """The first result of a task with the most labels."""
+    return max(
+        (result for result in results if result.cell.task == task),
+        key=lambda result: result.cell.labels,
     )
 
 

@@ -17,6 +17,7 @@ from lensmodels.reporting.tables import (
 from lensmodels.statistics.multiple_testing import MIN_TRAININGS
 from lensmodels.statistics.paired import Difference
 from lensmodels.study.comparison import (
+    STUDY_IMAGES,
     ComparedRow,
     Score,
     pooled_gain,
@@ -26,7 +27,15 @@ from lensmodels.study.comparison import (
     significant_gains,
 )
 from lensmodels.study.goals import Goal, classification_goals
-from lensmodels.study.grid import BASELINE, BASELINE_NAMES, BASELINES, LONG_BASELINE, Grid
+from lensmodels.study.grid import (
+    BASELINE,
+    BASELINE_NAMES,
+    BASELINES,
+    COMPARED,
+    LONG_BASELINE,
+    PCA_BASELINE,
+    Grid,
+)
 from lensmodels.study.results import CellResult
 from lensmodels.tasks import TaskName
 
@@ -38,11 +47,25 @@ SCORE_NAMES: dict[TaskName, str] = {"classification": "macro AUC", "axion-mass":
 
 _DIGITS: dict[TaskName, int] = {"classification": 5, "axion-mass": 3}
 
+_AGAINST: dict[str, str] = {
+    BASELINE: "supervised",
+    PCA_BASELINE: "PCA of all images",
+    LONG_BASELINE: "equal compute",
+}
+"""What a pretraining is compared with, as part of a heading."""
+
 _BOLD = "bold: significant after Holm"
 
 
-def published_table(title: str, rows: Sequence[ComparedRow]) -> Table:
-    """Scores beside the published ones."""
+def published_table(model: str, rows: Sequence[ComparedRow]) -> Table:
+    """Scores beside the published ones, held against them where the images are the study's.
+
+    Args:
+        model: of the images.
+        rows: one a method and encoder.
+    """
+    is_same = model.endswith(STUDY_IMAGES)
+    title = "the published one" if is_same else "the published one, which is of other images"
     headings = ["published supervised", "supervised", "minus published"]
     headings += ["published pretrained", "pretrained", "minus published"]
     return Table(
@@ -55,8 +78,8 @@ def published_table(title: str, rows: Sequence[ComparedRow]) -> Table:
             ]
             for row in rows
         ],
-        title,
-        goals_sentence(classification_goals(rows)),
+        f"Macro AUC beside {title}, model {model}",
+        goals_sentence(classification_goals(rows)) if is_same else "",
     )
 
 
@@ -91,18 +114,20 @@ def baseline_table(
         more: further columns by heading, a cell for each row.
     """
     digits, more = _DIGITS[task], more or {}
-    headings = ["supervised", "equal compute", "pretrained"]
-    headings += ["minus supervised", "minus equal compute"]
     flags = significant_gains(rows)
+    compared = [name for name in COMPARED if any(name in row.gains for row in rows)] or [BASELINE]
+    headings = ["supervised", "pretrained", *(f"minus {_AGAINST[name]}" for name in compared)]
     cells = [
         [
             *_name(row),
-            *(_score(score, digits) for score in (row.baseline, row.long_baseline, row.ours)),
-            _difference(row.gain, digits, flags[number][0]),
-            _difference(row.long_gain, digits, flags[number][1]),
+            *(_score(score, digits) for score in (row.baseline, row.ours)),
+            *(
+                _difference(row.gains.get(name), digits, of_row.get(name, False))
+                for name in compared
+            ),
             *(column[number] for column in more.values()),
         ]
-        for number, row in enumerate(rows)
+        for number, (row, of_row) in enumerate(zip(rows, flags, strict=True))
     ]
     return Table(["method", "encoder", *headings, *more], cells, f"{title} ({_BOLD})", sentence)
 
@@ -144,8 +169,8 @@ def goals_sentence(goals: Iterable[Goal]) -> str:
 
 def significance_summary(rows: Sequence[ComparedRow]) -> str:
     """How many differences from the baselines are significant."""
-    flags = [flag for pair in significant_gains(rows) for flag in pair]
-    trainings = [gain.trainings for row in rows for gain in (row.gain, row.long_gain) if gain]
+    flags = [flag for of_row in significant_gains(rows) for flag in of_row.values()]
+    trainings = [gain.trainings for row in rows for gain in row.gains.values()]
     text = f"{sum(flags)} of {len(trainings)} differences from a baseline are significant"
     if trainings and max(trainings) < MIN_TRAININGS:
         text += f": none rests on {MIN_TRAININGS} independent pretrainings"
@@ -153,7 +178,11 @@ def significance_summary(rows: Sequence[ComparedRow]) -> str:
 
 
 def baselines_table(
-    grid: Grid, results: Sequence[CellResult], model: str, task: TaskName
+    grid: Grid,
+    results: Sequence[CellResult],
+    model: str,
+    task: TaskName,
+    labels: float = 1.0,
 ) -> Iterator[Table]:
     """Scores of the baselines of every encoder; no table if all stand beside rows already.
 
@@ -161,13 +190,13 @@ def baselines_table(
         grid: that was run.
         results: of its cells.
         model: whose images the cells were trained on.
-        task: of the cells.
+        task, labels: of the cells.
     """
-    of_rows = {(name, row.encoder) for row in grid.rows for name in (BASELINE, LONG_BASELINE)}
+    of_rows = {(BASELINE, row.encoder) for row in grid.rows}
     scores = {
         (name, encoder): score_of(cells[name], score_name(task))
         for encoder in grid.encoders
-        for cells in [cells_by_method(grid, results, model, encoder, task)]
+        for cells in [cells_by_method(grid, results, model, encoder, task, labels)]
         for name in BASELINES
         if name in cells
     }
@@ -176,7 +205,8 @@ def baselines_table(
             [*text_cells([NAMES[name], encoder]), _score(score, _DIGITS[task])]
             for (name, encoder), score in scores.items()
         ]
-        title = f"Baselines, {SCORE_NAMES[task]}, model {model}"
+        share = "" if labels == 1 else f" with {labels:.0%} of the labels"
+        title = f"Baselines, {SCORE_NAMES[task]}{share}, model {model}"
         yield Table(["baseline", "encoder", SCORE_NAMES[task]], rows, title, "")
 
 

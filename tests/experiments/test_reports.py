@@ -1,6 +1,7 @@
 """Every committed report of an experiment is the one that its table gives."""
 
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lensmodels.reporting.measurements import add_record, read_records
+from lensmodels.study import load_grid
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -23,10 +25,10 @@ def load(name):
     return module
 
 
-@pytest.mark.parametrize("name", ["learning", "diagnosis", "variations", "set_level"])
+@pytest.mark.parametrize("name", ["learning", "diagnosis", "set_level"])
 def test_report_is_made_from_its_table(name):
     script = load(name)
-    page = script.page() if name == "variations" else script.page(read_records(script.TABLE))
+    page = script.page(read_records(script.TABLE))
     assert page == (EXPERIMENTS / "results" / f"{name}.md").read_text()
 
 
@@ -50,3 +52,20 @@ def test_a_record_replaces_the_one_of_its_name(tmp_path):
         "b": {"score": 3.0, "of": ["b"]},
     }
     assert read_records(tmp_path / "missing.parquet") == {}
+
+
+def test_a_variation_changes_one_thing_of_the_published_grid():
+    script = load("variations")
+    grid = load_grid(script.GRID)
+    known = script.variations()
+    for name, variation in known.items():
+        changed = variation.of(grid)
+        replicates = {(cell.pretrain_seed, cell.seed) for cell in changed.all_cells()}
+        assert replicates == set(itertools.product(range(3), repeat=2))
+        [cell] = [
+            cell for cell in changed.all_cells() if cell.name.endswith("pretraining-1_seed-2")
+        ]
+        before, after = grid.settings_of(cell), changed.settings_of(cell)
+        differing = {key for key in before | after if before.get(key) != after.get(key)}
+        assert differing == set(variation.set)
+        assert bool(variation.set or variation.specification) == (name != "none")

@@ -14,10 +14,11 @@ from lensmodels.study.comparison import (
     mixed_pretrainings,
     pooled_gain,
     score_of,
+    significant_gains,
 )
-from lensmodels.study.grid import Cell
+from lensmodels.study.grid import BASELINE, PCA_BASELINE, Cell
 from lensmodels.study.results import CellResult
-from lensmodels.study.tables import with_pooled_gain
+from lensmodels.study.tables import baseline_table, with_pooled_gain
 
 LABELS = np.repeat([0.0, 1.0, 2.0], 150)
 
@@ -199,6 +200,23 @@ def test_the_error_around_a_mass_counts_only_images_there():
     assert score_of([result], "rmse_near").mean == pytest.approx(expected)
 
 
+def test_what_the_input_scaling_explains_is_told_from_a_gain():
+    seeds = range(3)
+    results = [
+        classified("byol", 2.5, seed, pretrain_seed=start) for seed in seeds for start in seeds
+    ]
+    results += [classified(BASELINE, 0.5, seed) for seed in seeds]
+    results += [classified(PCA_BASELINE, 2.5, seed) for seed in seeds]
+    row = compare_row(
+        results, model="B", method="byol", encoder="r", study_encoder="resnet50",
+        task="classification",
+    )  # fmt: skip
+    assert significant_gains([row]) == [{BASELINE: True, PCA_BASELINE: False}]
+    table = baseline_table("title", "classification", [row], "")
+    assert table.headings[-2:] == ["minus supervised", "minus PCA of all images"]
+    assert [cell.is_marked for cell in table.rows[0][-2:]] == [True, False]
+
+
 def test_a_row_has_what_was_run():
     results = [classified("byol", 2.5), classified("supervised", 1.0)]
     row = compare_row(
@@ -206,7 +224,7 @@ def test_a_row_has_what_was_run():
         task="classification",
     )  # fmt: skip
     assert row.gain and is_better(row.gain, "classification")
-    assert row.long_baseline is None and row.long_gain is None
+    assert row.baselines.keys() == row.gains.keys() == {BASELINE}
     assert row.study and row.study.finetuned == 0.960
     few = compare_row(
         results, model="B", method="byol", encoder="r", study_encoder="resnet50",

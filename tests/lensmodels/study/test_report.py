@@ -10,6 +10,7 @@ from lensmodels.statistics.paired import Difference
 from lensmodels.study import load_grid, report, sections
 from lensmodels.study.comparison import ComparedRow, Published, Score
 from lensmodels.study.goals import axion_mass_goals, classification_goals, gain_goal
+from lensmodels.study.grid import BASELINE
 from lensmodels.study.results import read_results
 from lenssim import load_spec
 
@@ -23,7 +24,9 @@ def row(method="byol", ours=None, baseline=None, gain=None, study=None):
         None if mean is None else Score(mean, Interval(0, 1), "3 seeds", 1)
         for mean in (ours, baseline)
     ]
-    return ComparedRow("B", method, "r", 1.0, scores[0], scores[1], None, gain, None, study)
+    baselines = {BASELINE: scores[1]} if scores[1] else {}
+    gains = {BASELINE: gain} if gain else {}
+    return ComparedRow("B", method, "r", 1.0, scores[0], baselines, gains, study)
 
 
 def gain(mean, p_value, trainings=3):

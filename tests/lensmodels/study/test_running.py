@@ -228,7 +228,7 @@ def test_an_archive_of_another_model_is_refused(lenses, tmp_path):
 
 def test_a_small_archive_is_refused_with_the_command_that_makes_one(lenses, tmp_path):
     result = run("--grid", "laptop", "--data", f"B={lenses}", "--out", tmp_path)
-    assert result.exit_code == 1 and "lenssim generate --model B --train 4000" in result.output
+    assert result.exit_code == 1 and "lenssim generate --model B --train 2000" in result.output
 
 
 def test_a_report_of_nothing_is_refused(tmp_path):
