@@ -3,15 +3,16 @@
 #
 #     experiments/study_gpu.sh SECONDS [OUT]
 #
-# OUT/cells.parquet     all results: copy it to experiments/results/study
+# OUT/cells.parquet     all results: copy it to experiments/results/GRID
 # OUT/report.md         tables of all results
 #
 # Simulates the archives on the spot. Cells whose results are committed, in
-# experiments/results/study, are skipped, and so are those that would not be done in time,
+# experiments/results/GRID, are skipped, and so are those that would not be done in time,
 # judged by what is done; so the table fills up over the runs. Needs no network. Archives and runs
 # are in a folder that goes away, or in WORK where that is set, from which the next run goes on.
-# GRID=smoke MODELS=B rehearses it anywhere. torch.compile is not used: on a CPU it made training
-# slower, and on a GPU nobody has measured it yet.
+# GRID is study if it is not set; GRID=wide MODELS=B-wide fits the images first; GRID=smoke MODELS=B
+# rehearses it anywhere. torch.compile is not used: on a CPU it made training slower, and on a GPU
+# nobody has measured it yet.
 set -euo pipefail
 
 seconds=${1:?usage: experiments/study_gpu.sh SECONDS [OUT]}
@@ -34,14 +35,21 @@ if [ -d "$committed" ]; then
     cp "$committed"/*.parquet "$results/"
 fi
 
-read -r train test < <("$python" -c "
+read -r train test input < <("$python" -c "
 from lensmodels.study import load_grid
 grid = load_grid('$grid')
-print(grid.train, grid.test)")
+print(grid.train, grid.test, grid.set.get('data.input', 'image'))")
 data=()
+options=()
+if [ "$input" != image ]; then
+    options=(--refit-snr test)
+fi
 for model in $models; do
     "$python" -m lenssim generate --model "$model" --train "$train" --test "$test" \
-        --out "$WORK/archives/$model"
+        "${options[@]}" --out "$WORK/archives/$model"
+    if [ "$input" != image ]; then
+        "$python" -m lenssim fit "$WORK/archives/$model"
+    fi
     data+=(--data "$model=$WORK/archives/$model")
 done
 
