@@ -11,8 +11,9 @@ need `--train 6000 --test 12000`, and hours.
 
 Two numbers say what could be had for CDM subhalos of each f_sub:
 
-bound      a classifier that is told the pattern of the substructure in every image; the S/N of
-           a set is the root of the sum of the squared refit S/N of its images. Nothing exceeds it.
+bound      a classifier that is told the pattern of the substructure in every image, and nothing of
+           lens and source; the S/N of a set is the root of the sum of the squared refit S/N of its
+           images. What the prior of the lens adds is in results/prior_snr.md.
 told lens  one that is told lens and source of every image, and not the pattern: the sum of the log
            evidence ratios of the images, estimated from below (evidence_ratio.py).
 

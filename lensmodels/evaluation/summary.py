@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from lensmodels.data import CLASSES, ClassName
 from lensmodels.evaluation import metrics
-from lensmodels.evaluation.detection_bound import detection_bound
+from lensmodels.evaluation.detection_bound import bounding_snr, detection_bound
 from lensmodels.evaluation.posterior import central_coverage, has_posterior, posterior_metrics
 from lensmodels.statistics import bootstrap
 from lensmodels.statistics.auc import macro_mean, one_vs_rest_auc
 from lensmodels.tasks import TaskName
+from lenssim.spec import Specification
 
 FloatArray = NDArray[np.float64]
 
@@ -77,13 +78,19 @@ def log_mass_error(table: pd.DataFrame) -> FloatArray:
 
 
 def summarise(
-    task: TaskName, table: pd.DataFrame, *, seed: int = 0, resamples: int = bootstrap.RESAMPLES
+    task: TaskName,
+    table: pd.DataFrame,
+    spec: Specification | None = None,
+    *,
+    seed: int = 0,
+    resamples: int = bootstrap.RESAMPLES,
 ) -> dict[str, Any]:
     """Every metric of a table of predictions, as metrics.json has it.
 
     Args:
         task: "classification" or "axion-mass".
         table: columns of predictions.csv.
+        spec: specification of the images, which decides what bounds the scores.
         seed: of the bootstrap.
         resamples: of the bootstrap.
 
@@ -91,11 +98,13 @@ def summarise(
         JSON-able; None if a metric is undefined.
     """
     if task == "classification":
-        return _classification(table, seed, resamples)
+        return _classification(table, spec, seed, resamples)
     return _axion_mass(table, seed, resamples)
 
 
-def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str, Any]:
+def _classification(
+    table: pd.DataFrame, spec: Specification | None, seed: int, resamples: int
+) -> dict[str, Any]:
     classes = classes_of(table)
     labels, probabilities = true_columns(table), probabilities_of(table)
     areas = one_vs_rest_auc(labels, probabilities)
@@ -132,7 +141,7 @@ def _classification(table: pd.DataFrame, seed: int, resamples: int) -> dict[str,
         "snr": known_snr(table)[0],
         "auc_by_snr": auc_by_snr(table, seed=seed, resamples=resamples),
         "auc_above_snr": auc_above_snr(table, seed=seed, resamples=resamples),
-        "auc_bound": auc_bound(table),
+        "auc_bound": auc_bound(table, spec),
     }
 
 
@@ -151,16 +160,19 @@ def known_snr(table: pd.DataFrame) -> tuple[SNRKind, FloatArray]:
     return "raw", table["substructure_snr"].to_numpy(np.float64)
 
 
-def auc_bound(table: pd.DataFrame) -> list[dict[str, Any]]:
+def auc_bound(table: pd.DataFrame, spec: Specification | None) -> list[dict[str, Any]]:
     """What the scores of `auc_above_snr` can be at most, by `detection_bound`.
 
     Args:
         table: predictions, one row an image.
+        spec: specification of the images.
 
     Returns:
         Entries with above, class and auc; none where the refit S/N is not known of every image
-        with substructure, or there are no images without.
+        with substructure, there are no images without, or no specification.
     """
+    if spec is None:
+        return []
     kind, snr = known_snr(table)
     names = [name for name in classes_of(table) if name != "no_sub"]
     by_class: dict[str, FloatArray] = {
@@ -170,7 +182,10 @@ def auc_bound(table: pd.DataFrame) -> list[dict[str, Any]]:
         return []
     if not all(np.isfinite(each).all() for each in by_class.values()):
         return []
-    return detection_bound(by_class)
+    bounding = table[bounding_snr(spec)].to_numpy(np.float64)
+    return detection_bound(
+        by_class, {name: bounding[(table["class"] == name).to_numpy()] for name in names}
+    )
 
 
 def auc_above_snr(

@@ -117,6 +117,7 @@ def score(
     run = Path(run)
     config, archive = check_test(run, data)
     url, manifest = data or config.data.test_url, archive.manifest
+    spec = None if manifest.spec is None else archive.spec
     model = load_model(run, choose_device(device), average_symmetries=average_symmetries)
     guard = ImageGuard(config)
     keep_held_out(run, config, model, batch_size)
@@ -141,7 +142,7 @@ def score(
         **_sizes(config),
         "n_test": len(tested.table),
         "average_symmetries": average_symmetries,
-        **summarise(config.task.name, tested.table, seed=seed),
+        **summarise(config.task.name, tested.table, spec, seed=seed),
         "calibration": calibration.measure(tested.table),
         "in_distribution": flagged(tested.table),
         "unknown": unknown_columns(tested.table),

@@ -30,8 +30,8 @@ METHOD_NOTES = (
     "independent given the class, and so does not use that they share their f_sub.",
     "The bound is the AUC of a classifier that is told the pattern of the substructure in every "
     "image, up to what a refit of the smooth lens takes out: the S/N of a set is the root of the "
-    "sum of the squared refit S/N of its images. No classifier exceeds it; one that is not told "
-    "the patterns may stay far below.",
+    "sum of the squared refit S/N of its images. It takes lens and source for unknown, as far as "
+    "they vary; a classifier that is not told the patterns may stay far below.",
 )
 
 

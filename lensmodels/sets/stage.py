@@ -18,6 +18,7 @@ from lensmodels.data.parts import Part
 from lensmodels.devices import choose_device
 from lensmodels.encoders import Encoder
 from lensmodels.errors import DataError
+from lensmodels.evaluation.detection_bound import bounding_snr
 from lensmodels.evaluation.inference import progress
 from lensmodels.evaluation.testing import METRICS, describe_data
 from lensmodels.methods.supervision import supervision_of
@@ -133,6 +134,7 @@ def _embedded(
         )
     device = choose_device(config.device)
     network = nn.Sequential(scaling, encoder).to(device).eval()
+    snr = bounding_snr(data.manifest.specification())
     seen = []
     announce(f"embedding {total:,} {part} images")
     with progress(total, "embedding") as bar:
@@ -143,7 +145,7 @@ def _embedded(
                     batch["label"].cpu().numpy(),
                     batch["f_sub"].cpu().numpy().astype(np.float64),
                     batch["axion_mass"].cpu().numpy().astype(np.float64),
-                    batch["substructure_snr_refit"].cpu().numpy().astype(np.float64),
+                    batch[snr].cpu().numpy().astype(np.float64),
                 )
             )
             bar.update(len(batch["label"]))

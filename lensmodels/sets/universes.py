@@ -51,7 +51,8 @@ class EmbeddedImages:
         labels: of the classes, (n,).
         f_sub: as the archive has it, (n,).
         axion_mass: eV, NaN of other classes, (n,).
-        snr: S/N of the substructure after a refit, NaN if it is not known, (n,).
+        snr: S/N of the substructure that bounds what a classifier can have
+            (`evaluation.detection_bound.bounding_snr`), NaN if it is not known, (n,).
     """
 
     features: Tensor

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
+from lensmodels.evaluation.detection_bound import bounding_snr
 from lensmodels.evaluation.evidence import evidence_ratio_auc
 from lensmodels.evaluation.information import information_limit
 from lensmodels.reporting.page import PagePlot, png_of
@@ -35,6 +36,7 @@ from lensmodels.study.tables import (
     with_pooled_gain,
 )
 from lensmodels.tasks import TaskName
+from lenssim.spec import load_spec, shipped_specs
 
 
 @dataclass
@@ -191,6 +193,8 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
 
 def _bound(results: Sequence[CellResult], model: str) -> float | None:
     """The macro AUC that no classifier of a model's test images exceeds, where it is known."""
+    if model not in shipped_specs() or bounding_snr(load_spec(model)) == "substructure_snr":
+        return None  # a bound of the refit S/N is none where the lens is known
     for result in results:
         if (result.cell.model, result.cell.task) == (model, "classification"):
             for row in result.metrics.get("auc_bound", ()):

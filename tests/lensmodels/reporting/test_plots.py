@@ -9,6 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from sklearn.metrics import roc_auc_score
 
+from lensmodels.evaluation.detection_bound import bounding_snr
 from lensmodels.evaluation.information import information_limit
 from lensmodels.evaluation.summary import summarise, unknown_columns
 from lensmodels.methods.probes import COLLAPSED_STD
@@ -94,7 +95,7 @@ def test_scores_above_an_snr_are_by_the_refit_where_it_is_known(classified):
     assert summarise("classification", classified, resamples=20)["snr"] == "raw"
     refit = np.random.default_rng(1).uniform(0, 12, len(classified))
     table = classified.assign(substructure_snr_refit=np.where(classified["label"] < 2, refit, 0.0))
-    metrics = summarise("classification", table, resamples=50)
+    metrics = summarise("classification", table, load_spec("B-wide"), resamples=50)
     assert metrics["snr"] == "refit"
     rows = {(row["above"], row["class"]): row for row in metrics["auc_above_snr"]}
     chosen = table[(table["label"] == 2) | ((table["label"] == 1) & (refit > 5))]
@@ -111,10 +112,30 @@ def test_scores_above_an_snr_are_by_the_refit_where_it_is_known(classified):
 
 
 def test_there_is_a_bound_only_where_the_refit_snr_of_every_image_is_known(classified):
-    assert summarise("classification", classified, resamples=20)["auc_bound"] == []
+    wide = load_spec("B-wide")
+    assert summarise("classification", classified, wide, resamples=20)["auc_bound"] == []
     some = classified.assign(substructure_snr_refit=5.0)
     some.loc[classified.index[0], "substructure_snr_refit"] = np.nan
-    assert summarise("classification", some, resamples=20)["auc_bound"] == []
+    assert summarise("classification", some, wide, resamples=20)["auc_bound"] == []
+    known = classified.assign(substructure_snr_refit=5.0)
+    assert summarise("classification", known, resamples=20)["auc_bound"] == []
+    assert summarise("classification", known, wide, resamples=20)["auc_bound"]
+
+
+def test_a_lens_that_is_the_same_in_every_image_is_known(classified):
+    """What a refit would take out is found there, as the network knows the lens by heart."""
+    weak = classified.assign(substructure_snr_refit=0.5, substructure_snr=30.0)
+
+    def bound(model):
+        rows = summarise("classification", weak, load_spec(model), resamples=20)["auc_bound"]
+        return next(row["auc"] for row in rows if (row["above"], row["class"]) == (0.0, "all"))
+
+    assert bound("B-wide") < 0.7 and bound("B") > 0.99
+    assert {name: bounding_snr(load_spec(name)) for name in ("A", "A-wide", "B-faithful")} == {
+        "A": "substructure_snr",
+        "A-wide": "substructure_snr_refit",
+        "B-faithful": "substructure_snr_refit",
+    }
 
 
 def test_unknown_columns_are_those_that_no_image_of_the_class_has(classified):
