@@ -17,8 +17,9 @@ interval that just reaches zero.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,40 @@ class Trainings:
         count = f"{self.independent} x {len(self.draws)}" if crossed else str(len(self.keys))
         return f"{count} seed{'' if count == '1' else 's'}"
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether no label draw was used by more than one pretraining."""
+        return len(set(self.keys)) == len(self.keys)
+
+    def complete(self) -> Trainings:
+        """The trainings of the largest block of pretrainings by label draws without a gap.
+
+        A design that is crossed in part, as where a grid is not yet done, has no simple variance.
+        All trainings where every draw has a pretraining of its own, or nothing is missing.
+        """
+        if self.is_nested or self.is_crossed:
+            return self
+        draws_of: dict[Hashable, set[int]] = {}
+        for pretraining, draw in zip(self.pretrainings, self.keys, strict=True):
+            draws_of.setdefault(pretraining, set()).add(draw)
+        names = sorted(draws_of, key=repr)
+        blocks = [
+            (chosen, set.intersection(*(draws_of[name] for name in chosen)))
+            for size in range(len(names), 0, -1)
+            for chosen in combinations(names, size)
+        ]
+        kept, draws = max(
+            blocks,
+            key=lambda block: (len(block[0]) * len(block[1]), min(len(block[0]), len(block[1]))),
+        )
+        return self._at(
+            place
+            for place, (pretraining, draw) in enumerate(
+                zip(self.pretrainings, self.keys, strict=True)
+            )
+            if pretraining in kept and draw in draws
+        )
+
     def by_draw(self, scores: FloatArray) -> FloatArray:
         """Means over the trainings of each label draw, (draws, ...), of scores, (n, ...)."""
         keys = np.array(self.keys)
@@ -80,7 +115,10 @@ class Trainings:
 
     def with_draws(self, draws: Collection[int]) -> Trainings:
         """The trainings with these label draws, in their order."""
-        places = [place for place, key in enumerate(self.keys) if key in draws]
+        return self._at(place for place, key in enumerate(self.keys) if key in draws)
+
+    def _at(self, indices: Iterable[int]) -> Trainings:
+        places = list(indices)
         return Trainings(
             [self.keys[place] for place in places],
             [self.pretrainings[place] for place in places],
@@ -135,6 +173,7 @@ def contrast(sides: Sequence[tuple[float, Trainings]]) -> Difference:
     Args:
         sides: weight and trainings of each.
     """
+    sides = [(weight, side.complete()) for weight, side in sides]
     shared = set.intersection(*(set(side.keys) for _, side in sides))
     if shared:
         sides = [(weight, side.with_draws(shared)) for weight, side in sides]
@@ -163,6 +202,7 @@ def mean_interval(trainings: Trainings, low: float = -np.inf, high: float = np.i
     Returns:
         The two ends of the interval.
     """
+    trainings = trainings.complete()
     tail = 0.5 * (1 - LEVEL)
     mean = float(trainings.by_draw(trainings.values).mean())
     resampled = trainings.by_draw(trainings.resamples).mean(axis=0)

@@ -206,13 +206,13 @@ def is_better(gain: Difference, task: TaskName) -> bool:
 
 
 def _trainings(cells: Sequence[CellResult], by: str) -> Trainings:
-    """A score of cells that differ in their seed and pretraining."""
+    """A score of cells that differ in their seed and pretraining, without incomplete ones."""
     return Trainings(
         [cell.cell.seed for cell in cells],
         [_pretraining_of(cell) for cell in cells],
         np.array([cell.scores[by].value for cell in cells]),
         np.stack([cell.scores[by].resamples for cell in cells]),
-    )
+    ).complete()
 
 
 def _pretraining_of(cell: CellResult) -> Hashable:

@@ -192,3 +192,30 @@ def _with_one_pretraining(trainings):
     return Trainings(
         trainings.keys, [0] * len(trainings.keys), trainings.values, trainings.resamples
     )
+
+
+@pytest.mark.parametrize("missing", [(2, 7), (5,), (0, 1, 2, 4)])
+def test_an_incomplete_design_is_cut_to_a_block_in_any_order(missing):
+    generator = np.random.default_rng(3)
+    counts, shared = drawn_images(generator), generator.normal(size=DRAWS)
+    whole = side(generator, counts, shared)
+    baseline = side(generator, counts, shared, pretrained=False)
+    held = [place for place in range(len(whole.keys)) if place not in missing]
+
+    def of(places):
+        return Trainings(
+            [whole.keys[place] for place in places],
+            [whole.pretrainings[place] for place in places],
+            whole.values[places],
+            whole.resamples[places],
+        )
+
+    first = of(held)
+    assert first.complete().is_crossed and not first.is_crossed
+    for _ in range(5):
+        other = of(list(generator.permutation(held)))
+        gain, expected = difference(other, baseline), difference(first, baseline)
+        assert gain.mean == pytest.approx(expected.mean)
+        assert gain.interval.as_list() == pytest.approx(expected.interval.as_list())
+        assert mean_interval(other).as_list() == pytest.approx(mean_interval(first).as_list())
+    assert whole.complete() is whole and baseline.complete() is baseline

@@ -202,9 +202,7 @@ def test_the_error_around_a_mass_counts_only_images_there():
 
 def test_what_the_input_scaling_explains_is_told_from_a_gain():
     seeds = range(3)
-    results = [
-        classified("byol", 2.5, seed, pretrain_seed=start) for seed in seeds for start in seeds
-    ]
+    results = three_pretrainings("byol", 2.5)
     results += [classified(BASELINE, 0.5, seed) for seed in seeds]
     results += [classified(PCA_BASELINE, 2.5, seed) for seed in seeds]
     row = compare_row(
