@@ -20,6 +20,8 @@ from lenssim.spec import Specification
 
 FloatArray = NDArray[np.float64]
 
+_TINY = float(np.finfo(float).tiny)
+
 RESOLVED = -23.0
 """log10(m / eV) below which a vortex is longer than its Einstein radius, so that its length, and
 with it the mass, can be seen."""
@@ -142,6 +144,7 @@ def _classification(
         "auc_by_snr": auc_by_snr(table, seed=seed, resamples=resamples),
         "auc_above_snr": auc_above_snr(table, seed=seed, resamples=resamples),
         "auc_bound": auc_bound(table, spec),
+        "auc_long_vortices": auc_long_vortices(table, seed=seed, resamples=resamples),
     }
 
 
@@ -223,9 +226,7 @@ def auc_above_snr(
             if name == "all":
                 area = bootstrap.weighted_macro_auc(labels[chosen], probabilities[chosen])
             else:
-                pair = probabilities[chosen][:, [column, -1]]
-                evidence = pair[:, 0] / np.maximum(pair.sum(1), np.finfo(float).tiny)
-                area = bootstrap.weighted_auc(members[chosen], evidence)
+                area = _against_none(members[chosen], probabilities[chosen], column)
             [interval] = bootstrap.intervals([area], labels[chosen], seed=seed, count=resamples)
             rows.append(
                 {
@@ -237,6 +238,54 @@ def auc_above_snr(
                 }
             )
     return rows
+
+
+def auc_long_vortices(
+    table: pd.DataFrame, *, seed: int = 0, resamples: int = bootstrap.RESAMPLES
+) -> dict[str, Any] | None:
+    """AUC of vortices of axions lighter than `RESOLVED` against images without substructure.
+
+    Args:
+        table: predictions, one row an image.
+        seed: of the bootstrap.
+        resamples: of the test images, for the interval.
+
+    Returns:
+        below (log10(m / eV)), count, auc, ci95; None where there are fewer than
+        `metrics.MIN_IN_BIN` such images, or none without substructure.
+    """
+    names = classes_of(table)
+    if not {"axion", "no_sub"} <= set(names) or "axion_mass" not in table:
+        return None
+    labels, probabilities = true_columns(table), probabilities_of(table)
+    column = names.index("axion")
+    mass = table["axion_mass"].to_numpy(np.float64)
+    members = (labels == column) & (mass < 10.0**RESOLVED)
+    chosen = members | (labels == names.index("no_sub"))
+    if min(members.sum(), chosen.sum() - members.sum()) < metrics.MIN_IN_BIN:
+        return None
+    area = _against_none(members[chosen], probabilities[chosen], column)
+    [interval] = bootstrap.intervals([area], labels[chosen], seed=seed, count=resamples)
+    return {
+        "below": RESOLVED,
+        "count": int(members.sum()),
+        "auc": float(area(np.ones((1, int(chosen.sum()))))[0]),
+        "ci95": interval.as_list(),
+    }
+
+
+def _against_none(
+    members: NDArray[np.bool_], probabilities: FloatArray, column: int
+) -> bootstrap.Statistic:
+    """AUC of a class against no_sub, the last class, ranked by p / (p + p_no_sub).
+
+    Args:
+        members: whether an image is of the class, (n,).
+        probabilities: of all classes, (n, classes).
+        column: of the class.
+    """
+    pair = probabilities[:, [column, -1]]
+    return bootstrap.weighted_auc(members, pair[:, 0] / np.maximum(pair.sum(1), _TINY))
 
 
 def auc_by_snr(

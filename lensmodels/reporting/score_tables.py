@@ -62,6 +62,12 @@ def snr_tables(metrics: Mapping[str, Any]) -> list[Table]:
     if most:
         sentence += " No classifier has more than what stands as at most: it is for one that knows "
         sentence += "the pattern of each image's substructure."
+    long = metrics.get("auc_long_vortices")
+    if long:
+        sentence += (
+            f" Vortices of axions below 10^{long['below']:g} eV: {format_value(long['auc'], 3)} "
+            f"({format_interval(long['ci95'], 3)}; {long['count']:,} images)."
+        )
     names = list(dict.fromkeys(row["class"] for row in rows))
     return [
         Table(

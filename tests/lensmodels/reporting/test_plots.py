@@ -138,6 +138,19 @@ def test_a_lens_that_is_the_same_in_every_image_is_known(classified):
     }
 
 
+def test_long_vortices_are_ranked_against_no_substructure(classified):
+    mass = np.where(classified["label"] == 0, np.geomspace(1e-24, 1e-22, len(classified)), np.nan)
+    table = classified.assign(axion_mass=mass)
+    long = summarise("classification", table, resamples=50)["auc_long_vortices"]
+    chosen = table[(table["label"] == 2) | (table["axion_mass"] < 1e-23)]
+    evidence = chosen["p_axion"] / (chosen["p_axion"] + chosen["p_no_sub"])
+    assert long["auc"] == pytest.approx(roc_auc_score(chosen["label"] == 0, evidence))
+    assert long["count"] == (chosen["label"] == 0).sum()
+    assert long["ci95"][0] <= long["auc"] <= long["ci95"][1]
+    heavy = table.assign(axion_mass=1e-22)
+    assert summarise("classification", heavy, resamples=20)["auc_long_vortices"] is None
+
+
 def test_unknown_columns_are_those_that_no_image_of_the_class_has(classified):
     assert unknown_columns(classified) == []
     bare = classified.assign(substructure_snr=np.nan, axion_mass=np.nan)
