@@ -33,6 +33,7 @@ from lensmodels.study.tables import (
     published_table,
     ratio_cell,
     significance_summary,
+    strong_table,
     with_pooled_gain,
 )
 from lensmodels.tasks import TaskName
@@ -112,6 +113,7 @@ def _classification(grid: Grid, results: Sequence[CellResult], model: str) -> Se
         baseline_table(f"Macro AUC, model {model}", "classification", rows, summary)
     )
     section.tables += baselines_table(grid, results, model, "classification")
+    section.tables += strong_table(grid, results, model)
     for encoder in grid.encoders:
         runs = [
             (NAMES[method], cells[0].metrics)
@@ -162,6 +164,7 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
         )
         section.tables.append(baseline_table(title, "classification", rows, sentence))
         section.tables += baselines_table(grid, results, model, "classification", share)
+        section.tables += strong_table(grid, results, model, share)
     for encoder in grid.encoders:
         scores_at = {
             share: cells_by_method(grid, results, model, encoder, "classification", share)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from lensmodels.methods.settings import METHOD_NAMES
 from lensmodels.methods.supervision import MARK, method_title, supervision_of
 from lensmodels.reporting.tables import (
@@ -208,6 +210,59 @@ def baselines_table(
         share = "" if labels == 1 else f" with {labels:.0%} of the labels"
         title = f"Baselines, {SCORE_NAMES[task]}{share}, model {model}"
         yield Table(["baseline", "encoder", SCORE_NAMES[task]], rows, title, "")
+
+
+_STRONG: tuple[tuple[float, str], ...] = ((5.0, "all"), (10.0, "cdm"), (10.0, "axion"))
+"""Least S/N and class of the scores of strong images; "all" is the macro AUC."""
+
+
+def strong_table(
+    grid: Grid, results: Sequence[CellResult], model: str, labels: float = 1.0
+) -> Iterator[Table]:
+    """Scores of the images whose substructure is strong, of every method; none if not known.
+
+    Args:
+        grid: that was run.
+        results: of its cells.
+        model: whose images the cells were trained on.
+        labels: share of the labels.
+    """
+    rows = []
+    kind = ""
+    for encoder in grid.encoders:
+        cells_of = cells_by_method(grid, results, model, encoder, "classification", labels)
+        for method, cells in cells_of.items():
+            row = text_cells([NAMES[method], encoder])
+            for above, name in _STRONG:
+                scores = [
+                    entry["auc"]
+                    for cell in cells
+                    for entry in cell.metrics.get("auc_above_snr", ())
+                    if (entry["above"], entry["class"]) == (above, name)
+                ]
+                row.append(_spread(scores))
+            kind = kind or cells[0].metrics.get("snr", "")
+            rows.append(row)
+    if any(cell.value for row in rows for cell in row[2:]):
+        after = "after a refit" if kind == "refit" else "as it is"
+        share = "" if labels == 1 else f" with {labels:.0%} of the labels"
+        yield Table(
+            ["method", "encoder"]
+            + [
+                f"{'macro AUC' if name == 'all' else f'{name} against no_sub'}, S/N > {above:g}"
+                for above, name in _STRONG
+            ],
+            rows,
+            f"Images with strong substructure{share}, model {model}",
+            f"S/N {after}; means over cells, and the standard deviation between them.",
+        )
+
+
+def _spread(scores: Sequence[float]) -> TableCell:
+    if not scores:
+        return TableCell("")
+    spread = f"± {np.std(scores, ddof=1):.3f}" if len(scores) > 1 else ""
+    return TableCell(f"{np.mean(scores):.3f} {spread}".strip())
 
 
 def with_pooled_gain(
