@@ -112,8 +112,22 @@ class Templates:
         return np.asarray(np.logaddexp(of_templates, of_normal) - np.log(2.0))
 
 
-def measure(job: tuple[SubstructureClass, int], *, model: str, templates: int) -> Image:
-    """The evidence ratios of image `index` of the test split of a class."""
+def measure(
+    job: tuple[SubstructureClass, int],
+    *,
+    model: str,
+    templates: int,
+    widths: FloatArray | None = None,
+) -> Image:
+    """The evidence ratios of image `index` of the test split of a class.
+
+    Args:
+        job: class and index.
+        model: name of a specification, or its file.
+        templates: signals of each class.
+        widths: standard deviations of normal priors of the smooth parameters, in the order of
+            `lens_fit.parameters.ALL_NAMES`; nothing is known of them if not given.
+    """
     name, index = job
     spec = load_spec(model)
     stream = random_stream(0, spec.name, "test", name, index, "population")
@@ -126,12 +140,18 @@ def measure(job: tuple[SubstructureClass, int], *, model: str, templates: int) -
     slopes = (
         smooth_derivatives(twin, spec, multipoles=True, coarseness=REFIT_COARSENESS) / sigma
     ).reshape(-1, sigma.size)
-    slopes /= np.linalg.norm(slopes, axis=1, keepdims=True)
-    _, singular, directions = np.linalg.svd(slopes, full_matrices=False)
-    directions = directions[singular > RELATIVE_CUT * singular[0]]
+    if widths is None:
+        slopes /= np.linalg.norm(slopes, axis=1, keepdims=True)
+        _, singular, directions = np.linalg.svd(slopes, full_matrices=False)
+        directions = directions[singular > RELATIVE_CUT * singular[0]]
+        taken = np.ones(len(directions))
+    else:
+        _, singular, directions = np.linalg.svd(slopes * widths[:, np.newaxis], full_matrices=False)
+        taken = 1.0 - 1.0 / np.sqrt(1.0 + singular**2)
 
     def left(rows: FloatArray) -> FloatArray:
-        return rows - (rows @ directions.T) @ directions
+        """Rows in the metric in which noise and unknown lens together are white."""
+        return rows - ((rows @ directions.T) * taken) @ directions
 
     def signal_of(drawn: Any) -> FloatArray:
         image = render(drawn, spec, sampling=RAYS)
@@ -148,7 +168,8 @@ def measure(job: tuple[SubstructureClass, int], *, model: str, templates: int) -
             signals.append(signal_of(other))
         drawn[each] = Templates(np.array(signals))
     own = np.zeros(sigma.size) if name == "no_sub" else signal_of(system)
-    data = own + left(generator.standard_normal((NOISES, sigma.size)))
+    white = generator.standard_normal((NOISES, sigma.size))
+    data = own + (left(white) if widths is None else white)
     known = []
     for each in SIGNALS:
         pattern = own if each == name else drawn[each].signals[0]
