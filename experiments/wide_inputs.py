@@ -8,8 +8,10 @@ DIR is an archive of B-wide after `lenssim fit`, with 4,000 train and 1,000 test
     lenssim fit DIR
 
 A small ResNet is trained with all labels for 8 epochs, and on the best input for 24, too, tested
-with the mean over the eight symmetries of each image ("long"). The row "bound" is what a classifier
-has at most that knows the pattern of the substructure (lensmodels/evaluation/detection_bound.py).
+with the mean over the eight symmetries of each image ("long"). With 100 labels a class it has as
+many steps as in the grid `wide`, and is tested with and without that mean ("few"). The row "bound"
+is what a classifier has at most that knows the pattern of the substructure
+(lensmodels/evaluation/detection_bound.py).
 
 Columns of results/wide_inputs.parquet:
     name      of the run, as in "both-asinh-0" or "both-asinh-long-0"
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +58,43 @@ INPUTS = (
 
 EPOCHS, LONG_EPOCHS = 8, 24
 LONG = ("both", "asinh", 20)
+FEW = (("residual", "asinh", 20), ("both", "asinh", 20))
+FEW_LABELS, FEW_EPOCHS = 0.0264, 134
+"""Share of the labels, 100 a class, and epochs of three steps: 402 steps."""
+
 SHOWN = ((0.0, "all"), (5.0, "all"), (10.0, "cdm"), (10.0, "axion"))
 """Least refit S/N and class of the scores on the page."""
 
 
 def measured(
-    url: str, kind: str, scaling: str, softening: int, seed: int, *, is_long: bool = False
-) -> dict[str, Any]:
-    """Metrics of one run."""
+    url: str,
+    kind: str,
+    scaling: str,
+    softening: int,
+    seed: int,
+    *,
+    epochs: int = EPOCHS,
+    labels: float = 1.0,
+    averages: Sequence[bool] = (False,),
+) -> list[dict[str, Any]]:
+    """Metrics of one run, for each of some ways to test it.
+
+    Args:
+        url: archive.
+        kind, scaling, softening: of the input.
+        seed: of the run.
+        epochs: of the training.
+        labels: share of them.
+        averages: whether to take the mean over the symmetries of each image, in each test.
+    """
     overrides = [f"data.scaling={scaling}", f"data.softening={softening}", "precision=bf16-mixed"]
     options = {
         "data": url,
         "input": kind,
         "encoder": "test_resnet",
         "batch_size": 128,
-        "finetune_epochs": LONG_EPOCHS if is_long else EPOCHS,
+        "finetune_epochs": epochs,
+        "labels": labels,
         "lr": 4e-3,
         "seed": seed,
         "overrides": overrides,
@@ -78,9 +103,10 @@ def measured(
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         training.train(config, run)
-        _, metrics = score(run, url, average_symmetries=is_long)
-    del metrics["data"]["url"]  # a folder of this machine
-    return metrics
+        found = [score(run, url, average_symmetries=average)[1] for average in averages]
+    for metrics in found:
+        del metrics["data"]["url"]  # a folder of this machine
+    return found
 
 
 def bound(url: str) -> list[dict[str, Any]]:
@@ -103,12 +129,18 @@ def page() -> str:
     """The table as Markdown: means over the seeds, and the spread between them."""
     rows = []
     records = read_records(TABLE)
-    kinds = [(*each, False) for each in INPUTS]
-    for kind, scaling, softening, is_long in [*kinds, (*LONG, True)]:
+    kinds: list[tuple[str, str, int, str, str, str]] = [
+        (*each, "", "metrics", "") for each in INPUTS
+    ]
+    kinds.append((*LONG, "-long", "metrics", f", {LONG_EPOCHS} epochs, symmetries averaged"))
+    for each in FEW:
+        kinds.append((*each, "-few", "metrics", ", 100 labels a class"))
+        kinds.append((*each, "-few", "averaged", ", 100 labels a class, symmetries averaged"))
+    for kind, scaling, softening, mark, key, how in kinds:
         found = [
-            record["metrics"]
+            record[key]
             for name, record in records.items()
-            if name.rpartition("-")[0] == f"{kind}-{scaling}" + ("-long" if is_long else "")
+            if name.rpartition("-")[0] == f"{kind}-{scaling}{mark}"
         ]
         if not found:
             continue
@@ -122,7 +154,6 @@ def page() -> str:
             ]
             spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
             cells.append(f"{np.mean(values):.3f}{spread}")
-        how = f", {LONG_EPOCHS} epochs, symmetries averaged" if is_long else ""
         rows.append([kind, f"{scaling}, {softening}{how}", len(found), *cells])
     if "bound" in records:
         auc = {(row["above"], row["class"]): row["auc"] for row in records["bound"]["bound"]}
@@ -153,22 +184,34 @@ def main() -> None:
     columns = {"input": "bound", "scaling": "", "seed": -1, "score": _macro(limit)}
     add_record(TABLE, "bound", columns, {"environment": where, "bound": limit})
     for seed in options.seeds:
-        runs = [(*each, False) for each in reversed(INPUTS)] + [(*LONG, True)]
-        for kind, scaling, softening, is_long in runs:
-            name = f"{kind}-{scaling}-long-{seed}" if is_long else f"{kind}-{scaling}-{seed}"
-            if name in read_records(TABLE):
-                continue
-            metrics = measured(options.data, kind, scaling, softening, seed, is_long=is_long)
-            columns = {
-                "input": kind,
-                "scaling": scaling,
-                "seed": seed,
-                "score": metrics["macro_auc"],
-            }
-            add_record(TABLE, name, columns, {"environment": where, "metrics": metrics})
-            _write_page()
+        for kind, scaling, softening in reversed(INPUTS):
+            name = f"{kind}-{scaling}-{seed}"
+            if name not in read_records(TABLE):
+                found = measured(options.data, kind, scaling, softening, seed)
+                _add(name, seed, {"metrics": found[0]}, where)
+        kind, scaling, softening = LONG
+        name = f"{kind}-{scaling}-long-{seed}"
+        if name not in read_records(TABLE):
+            found = measured(options.data, *LONG, seed, epochs=LONG_EPOCHS, averages=(True,))
+            _add(name, seed, {"metrics": found[0]}, where)
+        for kind, scaling, softening in FEW:
+            name = f"{kind}-{scaling}-few-{seed}"
+            if name not in read_records(TABLE):
+                found = measured(
+                    options.data, kind, scaling, softening, seed,
+                    epochs=FEW_EPOCHS, labels=FEW_LABELS, averages=(False, True),
+                )  # fmt: skip
+                _add(name, seed, {"metrics": found[0], "averaged": found[1]}, where)
     _write_page()
     print(page())
+
+
+def _add(name: str, seed: int, found: dict[str, Any], where: dict[str, Any]) -> None:
+    kind, scaling = name.split("-")[:2]
+    columns = {"input": kind, "scaling": scaling, "seed": seed}
+    columns["score"] = found["metrics"]["macro_auc"]
+    add_record(TABLE, name, columns, {"environment": where, **found})
+    _write_page()
 
 
 def _write_page() -> None:
