@@ -179,11 +179,6 @@ def _table(labels: float) -> str:
     )
 
 
-def all_labels() -> str:
-    """What pretraining brings with all labels."""
-    return _table(1.0)
-
-
 def few_labels() -> str:
     """What pretraining brings where labels are few."""
     return _table(0.01)
@@ -207,7 +202,6 @@ PAGES = {
     ROOT / "docs" / "explanation" / "results.md": {
         "archives": archives,
         "learning": learning,
-        "all labels": all_labels,
         "few labels": few_labels,
     },
 }
