@@ -177,6 +177,8 @@ def _identity(spec: Specification, settings: FitSettings, is_telescope: bool) ->
     held = asdict(settings)
     if not settings.lens_light:
         del held["lens_light"]  # as in fits that are older than the setting
+    if not settings.source_order:
+        del held["source_order"]
     return own | {
         "names": list(settings.names),
         "fit_settings": held,

@@ -27,6 +27,13 @@ from lenssim.spec import SPLITS
     help="Whether the lens galaxy has light.  [default: of telescope images, and where the "
     "specification says so]",
 )
+@click.option(
+    "--source-order",
+    type=click.IntRange(0, 16),
+    default=0,
+    show_default=True,
+    help="Largest order of shapelets beside the Sersic source, where chi-square asks for them.",
+)
 @click.option("--workers", type=int, help="Threads.  [default: all cores]")
 @click.option("--overwrite", is_flag=True, help="Replace fits made with other settings.")
 def fit(
@@ -35,6 +42,7 @@ def fit(
     instrument: str | None,
     no_multipoles: bool,
     lens_light: bool | None,
+    source_order: int,
     workers: int | None,
     overwrite: bool,
 ) -> None:
@@ -54,7 +62,9 @@ def fit(
             archive,
             splits=None if split is None else (split,),
             instrument=instrument,
-            settings=FitSettings(multipoles=not no_multipoles, lens_light=lens_light),
+            settings=FitSettings(
+                multipoles=not no_multipoles, lens_light=lens_light, source_order=source_order
+            ),
             workers=workers,
             overwrite=overwrite,
             progress=True,

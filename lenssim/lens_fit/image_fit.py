@@ -25,19 +25,28 @@ from lenssim.errors import UsageError
 from lenssim.lens_fit.coarse_search import Start, coarse_starts
 from lenssim.lens_fit.derivatives import smooth_derivatives
 from lenssim.lens_fit.first_light import PERCENTILES, faint_light, first_light
-from lenssim.lens_fit.least_squares import Descent, chi_square, normal_equations
+from lenssim.lens_fit.least_squares import (
+    MAX_DAMPING,
+    MIN_DAMPING,
+    Descent,
+    chi_square,
+    normal_equations,
+)
 from lenssim.lens_fit.parameters import (
     ALL_NAMES,
     LIGHT_NAMES,
     LIGHT_PARAMETERS,
     PARAMETER_NAMES,
 )
+from lenssim.lens_fit.shapelets import SCALE, Shapelets, joint_step, shapelet_images
 from lenssim.lens_fit.vector import (
+    names_of,
     physical,
     physical_per_vector,
     stepped,
     to_light,
     to_system,
+    vector_of,
 )
 from lenssim.observation import convolve, noise_sigma, pixel_noise, psf_kernel
 from lenssim.population import LensSystem
@@ -81,6 +90,18 @@ COARSENESS = 4.0
 LAST_STEPS = 4
 """Undamped steps with an accurate model at the end, at most; the last is only looked at."""
 
+ORDER_STEP = 4
+"""By which the order of shapelets rises until chi-square asks for no more."""
+
+STEPS_OF_ORDER = 12
+"""With the shapelets of an order, before a higher one is tried."""
+
+OF_LENS = {name for name in ALL_NAMES if name.startswith("lens_")}
+"""Parameters that move shapelets in the image."""
+
+STEP = 1e-4
+"""Of a parameter of the lens, for the derivatives of shapelets: arcsec, or without a unit."""
+
 FIRST_SLOPE, FIRST_DAMPING = 2.0, 0.1
 SHARE, ELLIPTICITY_PER_SHEAR = 0.6, -2.0
 """Share of the ellipticity in the quadrupole that a fit starts with, and the ellipticity that has
@@ -110,6 +131,10 @@ class FitSettings:
     of the lens, as many from each of three guesses of it."""
     max_iterations: int = 40
     """Steps from each start, at most."""
+    source_order: int = 0
+    """Largest order of shapelets beside the Sersic source, which are added where chi-square is too
+    large to be by chance, in steps of `ORDER_STEP`; 0 for none. They take out what they can,
+    substructure that looks like structure of the source included."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,6 +168,10 @@ class ImageFit:
     """(image - model) / sigma, shape (y, x); 0 in pixels that do not count."""
     iterations: int
     """Steps, from all starts together."""
+    shapelets: Shapelets | None = None
+    """Beside the Sersic source, where chi-square has asked for them."""
+    amplitudes: FloatArray | None = None
+    """Of the shapelets, e-/s a unit of their brightness, (count,)."""
     parameters: dict[str, float] = field(init=False)
     """Values by name."""
 
@@ -468,7 +497,112 @@ class _Problem:
                 break
             vector, model = trial, moved
         errors = np.sqrt(np.maximum(np.diagonal(covariance), 0.0)) * physical_per_vector(vector)
-        return self._as_fit(physical(vector), errors, model, expected < CONVERGED, iterations)
+        fitted = self._as_fit(physical(vector), errors, model, expected < CONVERGED, iterations)
+        for order in range(ORDER_STEP, self.settings.source_order + 1, ORDER_STEP):
+            if self._may_be_chance(fitted):
+                break
+            fitted = self._with_shapelets(vector, order, fitted, is_last=False)
+        if fitted.shapelets is not None:
+            fitted = self._with_shapelets(vector, fitted.shapelets.order, fitted, is_last=True)
+        return fitted
+
+    def _may_be_chance(self, fitted: ImageFit) -> bool:
+        """Whether the reduced chi-square of a fit may be by chance what it is."""
+        count = 0 if fitted.amplitudes is None else len(fitted.amplitudes)
+        freedom = self.size - len(fitted.values) - count
+        most = self.of_noise * (1.0 + ACCEPTED * math.sqrt(2.0 / freedom))
+        return fitted.reduced_chi_square < most
+
+    def _with_shapelets(
+        self, vector: FloatArray, order: int, before: ImageFit, *, is_last: bool
+    ) -> ImageFit:
+        """The fit with shapelets beside the Sersic source, from where the Sersic fit has ended.
+
+        Args:
+            vector: of the Sersic fit, which says where the shapelets are.
+            order: of the shapelets.
+            before: the fit of the Sersic source, or with shapelets of no higher order.
+            is_last: whether it goes down to the minimum; else to where a higher order is of more
+                use.
+        """
+        source = to_system(vector, self.psf_fwhm)
+        shapelets = Shapelets(
+            order, source.source_x, source.source_y, SCALE * source.source_r_sersic
+        )
+        amplitudes = np.zeros(shapelets.count)
+        if before.amplitudes is not None and before.shapelets is not None:
+            amplitudes[: len(before.amplitudes)] = before.amplitudes
+            vector = vector_of(before.values)
+        basis = self._shapelet_images(shapelets, vector)
+        smooth = self.model(vector, FINE)
+        # no shapelet is brighter than the source itself
+        brightest = np.maximum(np.abs(basis).max(axis=1), np.finfo(float).tiny)
+        precision = np.zeros(len(vector) + shapelets.count)
+        precision[len(vector) :] = (brightest / np.abs(smooth).max()) ** 2
+        damping, expected, iterations = FIRST_DAMPING, math.inf, before.iterations
+        covariance = np.zeros((len(vector), len(vector)))
+        for _ in range(self.settings.max_iterations if is_last else STEPS_OF_ORDER):
+            iterations += 1
+            model = smooth + amplitudes @ basis
+            variance = self.variance(model)
+            rows = np.concatenate([self._derivatives_with(shapelets, amplitudes, vector), basis])
+            offset = np.concatenate([np.zeros(len(vector)), amplitudes])
+            known = float(chi_square(self.image, model, variance)) + precision @ offset**2
+            while damping < MAX_DAMPING:
+                step, expected, covariance = joint_step(
+                    self.image, model, variance, rows, precision, offset, damping
+                )
+                trial = stepped(vector, step[: len(vector)])
+                changed = amplitudes + step[len(vector) :]
+                moved_basis = self._shapelet_images(shapelets, trial)
+                moved_smooth = self.model(trial, FINE)
+                value = float(
+                    chi_square(self.image, moved_smooth + changed @ moved_basis, variance)
+                )
+                value += float(precision[len(vector) :] @ changed**2)
+                if value <= known:
+                    vector, amplitudes, basis, smooth = trial, changed, moved_basis, moved_smooth
+                    damping = max(0.1 * damping, MIN_DAMPING)
+                    break
+                damping *= 10.0
+            enough = CONVERGED if is_last else max(CONVERGED, SLOW * known)
+            if expected < enough or damping >= MAX_DAMPING:
+                break
+        own = np.diagonal(covariance)[: len(vector)]
+        errors = np.sqrt(np.maximum(own, 0.0)) * physical_per_vector(vector)
+        return self._as_fit(
+            physical(vector),
+            errors,
+            smooth + amplitudes @ basis,
+            expected < CONVERGED,
+            iterations,
+            shapelets,
+            amplitudes,
+        )
+
+    def _shapelet_images(
+        self, shapelets: Shapelets, vector: FloatArray, amplitudes: FloatArray | None = None
+    ) -> FloatArray:
+        """Of each shapelet, (count, n), or of their sum with amplitudes, (1, n)."""
+        system = to_system(vector, self.psf_fwhm)
+        images = shapelet_images(shapelets, system, self.spec, self.psf, amplitudes)
+        return images.reshape(len(images), -1)
+
+    def _derivatives_with(
+        self, shapelets: Shapelets, amplitudes: FloatArray, vector: FloatArray
+    ) -> FloatArray:
+        """Derivatives of the whole model by the coordinates of the vector, (p, n)."""
+        rows = self.derivatives(vector, cells=2, coarseness=1.0)
+        rows *= physical_per_vector(vector)[:, np.newaxis]
+        if amplitudes.any():
+            [light] = self._shapelet_images(shapelets, vector, amplitudes)
+            for place, name in enumerate(names_of(len(vector))):
+                if name in OF_LENS:
+                    moved = vector.copy()
+                    moved[place] += STEP
+                    [changed] = self._shapelet_images(shapelets, moved, amplitudes)
+                    rows[place] += (changed - light) / STEP
+        return rows
 
     def _as_fit(
         self,
@@ -477,9 +611,11 @@ class _Problem:
         model: FloatArray,
         converged: bool,
         iterations: int,
+        shapelets: Shapelets | None = None,
+        amplitudes: FloatArray | None = None,
     ) -> ImageFit:
         residual = (self.image - model) / np.sqrt(self.variance(model))
-        freedom = self.size - len(values)
+        freedom = self.size - len(values) - (0 if amplitudes is None else len(amplitudes))
         num_pix = self.spec.instrument.num_pix
         return ImageFit(
             names=self.settings.names,
@@ -489,4 +625,6 @@ class _Problem:
             converged=converged,
             residual=residual.reshape(num_pix, num_pix).astype(np.float32),
             iterations=iterations,
+            shapelets=shapelets,
+            amplitudes=amplitudes,
         )

@@ -180,9 +180,7 @@ def from_system(system: LensSystem, *, multipoles: bool) -> FloatArray:
         multipoles: whether the vector holds them.
     """
     vector = np.array([getattr(system, name) for name in PARAMETER_NAMES])
-    vector[_LOGARITHMIC[places_of(len(vector))]] = np.log(
-        vector[_LOGARITHMIC[places_of(len(vector))]]
-    )
+    vector = vector_of(vector)
     if not multipoles:
         return vector
     components = [
@@ -199,6 +197,12 @@ def from_system(system: LensSystem, *, multipoles: bool) -> FloatArray:
 def physical(vector: FloatArray) -> FloatArray:
     """The values of the parameters at a vector, in their units; same shape."""
     return np.where(_LOGARITHMIC[places_of(len(vector))], np.exp(vector), vector)
+
+
+def vector_of(values: FloatArray) -> FloatArray:
+    """The vector at values of the parameters, in their units; same shape."""
+    is_logarithmic = _LOGARITHMIC[places_of(len(values))]
+    return np.where(is_logarithmic, np.log(np.where(is_logarithmic, values, 1.0)), values)
 
 
 def physical_per_vector(vector: FloatArray) -> FloatArray:
