@@ -6,8 +6,10 @@
 
 Universes are the values of f_sub and of the axion mass below, in one archive, DIR/archive. Its
 images are fitted, an encoder learns the classes of single images from image and residual, and a set
-model learns from sets of its features (`lensmodels train --task set-level`). Sets of 1,000 images
-need `--train 16000 --test 12000`, and hours.
+model learns from sets of its features (`lensmodels train --task set-level`). Networks learn cdm
+against no_sub. With axion as well (`--classes axion cdm no_sub`) there are three times as many
+universes, and sets of 100 need `--train 3000`. Sets of 1,000 images need `--train 15000 --test
+6000`, and hours.
 
 Two numbers say what could be had for CDM subhalos of each f_sub. Lens and source have normal priors
 as wide as their scatter over the specification, and their effect is taken as linear:
@@ -65,11 +67,12 @@ F_SUB = (0.003, 0.01, 0.03)
 AXION_MASS = (1e-24, 1e-23)
 SIZES = (1, 10, 100, 1000)
 CLASSES: tuple[SubstructureClass, ...] = ("cdm", "no_sub")
-"""Of the bound and the estimate."""
+"""That are learned, and of the bound and the estimate."""
 
 CDM = SIGNALS.index("cdm")
 """Column of its evidence ratio to no substructure."""
 
+VALIDATION = 0.4
 SETS = 2000
 PRIOR_LENSES = 300
 RESAMPLES = 50
@@ -91,6 +94,7 @@ def main() -> None:
     parser.add_argument("--lenses", type=int, default=60, help="of the bound and the estimate")
     parser.add_argument("--templates", type=int, default=200, help="substructure of each lens")
     parser.add_argument("--f-sub", nargs="+", type=float, default=F_SUB, help="of the bound")
+    parser.add_argument("--classes", nargs="+", default=list(CLASSES), help="that are learned")
     parser.add_argument("--input", default="both", choices=("image", "residual", "both"))
     parser.add_argument("--encoder", default="test_resnet")
     parser.add_argument("--epochs", type=int, default=10, help="of the encoder")
@@ -124,7 +128,8 @@ def measure_sets(given: argparse.Namespace) -> None:
         lenssim.fit(archive, progress=True)
     scaled = ["data.scaling=asinh", "data.softening=20"] if given.input != "image" else []
     shared: dict[str, Any] = {"data": str(archive), "input": given.input, "batch_size": 128}
-    validated = ["data.validation_fraction=0.25"]
+    # enough images of each universe to validate on sets of 100
+    validated = [f"data.validation_fraction={VALIDATION}", f"task.classes={given.classes}"]
     if not (single / "model.safetensors").exists():
         options = shared | {"encoder": given.encoder, "finetune_epochs": given.epochs, "lr": 4e-3}
         config = config_from_options(options | {"overrides": [*validated, *scaled]})
