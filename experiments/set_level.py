@@ -262,7 +262,8 @@ WHAT = ("set model", "sum", "evidence", "bound")
 def _rows(records: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
     def key(record: Mapping[str, Any]) -> tuple[Any, ...]:
         mass = record["axion_mass"]
-        return record["class"], record["f_sub"], 0.0 if math.isnan(mass) else mass, record["size"]
+        f_sub = round(record["f_sub"], 6)  # archives hold it in single precision
+        return record["class"], f_sub, 0.0 if math.isnan(mass) else mass, record["size"]
 
     for held in sorted({key(record) for record in records}):
         cells = {}
