@@ -68,11 +68,7 @@ def fitted(
 
 def excess(fits: list[ImageFit], size: int) -> NDArray[np.float64]:
     """Chi-square above its expectation, (n,)."""
-    found = []
-    for fit in fits:
-        count = len(fit.values) + (0 if fit.amplitudes is None else len(fit.amplitudes))
-        found.append((fit.reduced_chi_square - 1.0) * (size - count))
-    return np.array(found)
+    return np.array([(fit.reduced_chi_square - 1.0) * (size - fit.free) for fit in fits])
 
 
 def main() -> None:

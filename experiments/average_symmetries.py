@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +67,32 @@ def resampled_auc(table: pd.DataFrame) -> list[float]:
 
 def trainings(records: list[dict[str, Any]]) -> Trainings:
     """Averaged scores of the runs of a method and a share of labels."""
-    cells = [record["cell"] for record in records]
-    pretrainings: list[Hashable] = [
-        cell["pretrain_seed"] if cell["method"] in PRETRAINING else ("random", cell["seed"])
-        for cell in cells
-    ]
-    return Trainings(
-        keys=[cell["seed"] for cell in cells],
-        pretrainings=pretrainings,
-        values=np.array([_of(record["averaged"], 0.0) for record in records]),
-        resamples=np.array([record["resamples"] for record in records]),
+    return trainings_of(
+        [record["cell"] for record in records],
+        [_of(record["averaged"], 0.0) for record in records],
+        [record["resamples"] for record in records],
+        is_pretrained=records[0]["cell"]["method"] in PRETRAINING,
     )
+
+
+def trainings_of(
+    runs: Sequence[Mapping[str, Any]],
+    values: Sequence[float],
+    drawn: Sequence[Sequence[float]],
+    *,
+    is_pretrained: bool,
+) -> Trainings:
+    """Scores of runs of one kind, which began with a pretraining or with random weights.
+
+    Args:
+        runs: "seed" of the labels and "pretrain_seed" of each.
+        values, drawn: score of each on the test images, and on each of their resamples.
+        is_pretrained: whether they began with a pretraining, which some of them share.
+    """
+    pretrainings: list[Hashable] = [
+        run["pretrain_seed"] if is_pretrained else ("random", run["seed"]) for run in runs
+    ]
+    return Trainings([run["seed"] for run in runs], pretrainings, np.array(values), np.array(drawn))
 
 
 def gains(groups: Mapping[tuple[float, str], list[dict[str, Any]]]) -> str:

@@ -21,22 +21,17 @@ A model whose rows are there is skipped.
 from __future__ import annotations
 
 import argparse
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from information import ANGLES, PARAMETERS, STEP_OF_GRID, with_log_mass
+from information import ANGLES, STEP_OF_GRID, signals_of
+from mass_posterior import predicted
 from numpy.typing import NDArray
 
-from lensmodels import training
-from lensmodels.evaluation import score
-from lensmodels.evaluation.testing import PREDICTIONS
 from lensmodels.reporting.measurements import add_record, environment, read_records
 from lensmodels.reporting.tables import markdown_table
-from lensmodels.settings import config_from_options
 from lensmodels.tasks.axion_mass_posterior import RANK
 from lenssim import (
     LensSystem,
@@ -45,9 +40,7 @@ from lenssim import (
     load_spec,
     open_archive,
     random_stream,
-    render,
 )
-from lenssim.observation import noise_sigma, pixel_noise
 
 TABLE = Path(__file__).with_name("results") / "exact_posterior.parquet"
 MODELS = ("A", "B")
@@ -77,21 +70,7 @@ def exact(
     """
     grid = np.arange(GRID_FROM, MOST + 1e-9, STEP_OF_GRID)
     angles = np.arange(ANGLES) * np.pi / ANGLES
-    vortices = [
-        replace(with_log_mass(system, mass), vortex_angle=float(angle))
-        for mass in grid
-        for angle in angles
-    ]
-    faintest = with_log_mass(system, grid[-1])
-    shifts = [PARAMETERS[name] for name in ("source x", "source y")]
-    moved = [change(faintest, sign * step) for change, step in shifts for sign in (1, -1)]
-    base, *images = render([faintest, *moved, *vortices], spec)
-    sigma = noise_sigma(base, pixel_noise(spec.instrument))
-    weighed = ((np.array([image, *images]) - base) / sigma).reshape(1 + len(images), -1)
-    shifted = weighed[1 : 1 + len(moved)]
-    explained, _ = np.linalg.qr((shifted[::2] - shifted[1::2]).T)
-    rows = np.concatenate([weighed[:1], weighed[1 + len(moved) :]])
-    rows -= (rows @ explained) @ explained.T
+    rows = signals_of(system, spec, grid, angles, seen=[image])
     data, signals = rows[0], rows[1:]
     logarithm = signals @ data - 0.5 * np.einsum("ij,ij->i", signals, signals)
     likelihood = np.exp(logarithm - logarithm.max()).reshape(len(grid), len(angles)).sum(axis=1)
@@ -100,25 +79,7 @@ def exact(
 
 def learned(url: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Predictions of a network for the test images of an archive, and its metrics."""
-    options = {
-        "data": url,
-        "encoder": "test_resnet",
-        "task": "axion-mass",
-        "batch_size": 64,
-        "finetune_epochs": EPOCHS,
-        "lr": 2e-3,
-        "overrides": [
-            "task.head=posterior",
-            "data.validation_fraction=0.1",
-            "best_epoch=true",
-            "precision=bf16-mixed",
-        ],
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        run, out = Path(folder) / "run", Path(folder) / "test"
-        training.train(config_from_options(options), run)
-        _, metrics = score(run, url, out=out)
-        table = pd.read_csv(out / PREDICTIONS)
+    table, metrics = predicted({"data": url, "finetune_epochs": EPOCHS})
     del metrics["data"]["url"]  # a folder of this machine
     return table, metrics
 

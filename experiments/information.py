@@ -130,6 +130,47 @@ def bounds(system: LensSystem, spec: Specification) -> dict[str, float]:
     return limits
 
 
+def signals_of(
+    system: LensSystem,
+    spec: Specification,
+    masses: FloatArray,
+    angles: FloatArray,
+    *,
+    sampling: Sampling | None = None,
+    seen: Sequence[FloatArray] = (),
+) -> FloatArray:
+    """Signals of vortices of one source, without what a shift of the source could explain.
+
+    Args:
+        system: whose vortex is replaced.
+        spec: of the images.
+        masses: log10(m / eV), rising, (m,).
+        angles: of the vortex from the x axis, radians, (a,).
+        sampling: of the images; that of the specification if not given.
+        seen: images that are treated in the same way, e-/s, each (y, x).
+
+    Returns:
+        Difference from the image of the heaviest axion in units of the noise, of the images that
+        were seen, and then of each mass at every angle, (s + m a, pixels).
+    """
+    vortices = [
+        replace(with_log_mass(system, mass), vortex_angle=float(angle))
+        for mass in masses
+        for angle in angles
+    ]
+    faintest = with_log_mass(system, masses[-1])
+    shifts = [PARAMETERS[name] for name in ("source x", "source y")]
+    moved = [change(faintest, sign * step) for change, step in shifts for sign in (1, -1)]
+    base, *images = render([faintest, *moved, *vortices], spec, sampling=sampling)
+    sigma = noise_sigma(base, pixel_noise(spec.instrument))
+    of_all = [*images[: len(moved)], *seen, *images[len(moved) :]]
+    weighed = ((np.array(of_all) - base) / sigma).reshape(len(of_all), -1)
+    shifted, signals = weighed[: len(moved)], weighed[len(moved) :]
+    explained, _ = np.linalg.qr((shifted[::2] - shifted[1::2]).T)
+    signals -= (signals @ explained) @ explained.T
+    return signals
+
+
 @dataclass(frozen=True)
 class Hypotheses:
     """Vortices that an image may show, of one source: every mass of a grid, at every angle.
@@ -155,20 +196,7 @@ class Hypotheses:
             masses: log10(m / eV), rising, (m,).
             angles: of the vortex from the x axis, radians, (a,).
         """
-        vortices = [
-            replace(with_log_mass(system, mass), vortex_angle=float(angle))
-            for mass in masses
-            for angle in angles
-        ]
-        faintest = with_log_mass(system, masses[-1])
-        shifts = [PARAMETERS[name] for name in ("source x", "source y")]
-        moved = [change(faintest, sign * step) for change, step in shifts for sign in (1, -1)]
-        base, *images = render([faintest, *moved, *vortices], spec, sampling=CONVERGED)
-        sigma = noise_sigma(base, pixel_noise(spec.instrument))
-        weighed = ((np.array(images) - base) / sigma).reshape(len(images), -1)
-        shifted, signals = weighed[: len(moved)], weighed[len(moved) :]
-        explained, _ = np.linalg.qr((shifted[::2] - shifted[1::2]).T)
-        signals -= (signals @ explained) @ explained.T
+        signals = signals_of(system, spec, masses, angles, sampling=CONVERGED)
         return cls(np.repeat(masses, len(angles)), signals @ signals.T)
 
     def squared_errors(

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,31 +71,38 @@ def figures(table: pd.DataFrame, least: float) -> dict[str, float]:
     return found
 
 
-def measured(url: str, kind: str, seed: int) -> dict[str, Any]:
-    """Figures of one run, by the set of images."""
-    options = {
-        "data": url,
-        "input": kind,
-        "encoder": "test_resnet",
-        "task": "axion-mass",
-        "batch_size": 64,
-        "finetune_epochs": EPOCHS,
-        "lr": 2e-3,
-        "seed": seed,
-        "overrides": [
-            "task.head=posterior",
-            "data.scaling=asinh",
-            "data.softening=20",
-            "data.validation_fraction=0.1",
-            "best_epoch=true",
-            "precision=bf16-mixed",
-        ],
-    }
+def predicted(
+    options: Mapping[str, Any], overrides: Sequence[str] = ()
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Trains a small ResNet with a mixture density, and tests it.
+
+    Args:
+        options: of `lensmodels train`, beside those that all runs share; with the archive, "data".
+        overrides: settings as `--set` takes them.
+
+    Returns:
+        Predictions for the test images, and the metrics.
+    """
+    shared = {"encoder": "test_resnet", "task": "axion-mass", "batch_size": 64, "lr": 2e-3}
+    settings = [
+        "task.head=posterior",
+        "data.validation_fraction=0.1",
+        "best_epoch=true",
+        "precision=bf16-mixed",
+        *overrides,
+    ]
+    config = config_from_options({**shared, **options, "overrides": settings})
     with tempfile.TemporaryDirectory() as folder:
         run, out = Path(folder) / "run", Path(folder) / "test"
-        training.train(config_from_options(options), run)
-        score(run, url, out=out)
-        table = pd.read_csv(out / PREDICTIONS)
+        training.train(config, run)
+        _, metrics = score(run, options["data"], out=out)
+        return pd.read_csv(out / PREDICTIONS), metrics
+
+
+def measured(url: str, kind: str, seed: int) -> dict[str, Any]:
+    """Figures of one run, by the set of images."""
+    options = {"data": url, "input": kind, "finetune_epochs": EPOCHS, "seed": seed}
+    table, _ = predicted(options, ["data.scaling=asinh", "data.softening=20"])
     return {name: figures(table, least) for name, least in SETS.items()}
 
 

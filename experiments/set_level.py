@@ -176,7 +176,7 @@ def measure_bounds(given: argparse.Namespace) -> None:
                 everything = auc(np.arange(given.lenses))
                 _add(given.table, what, row, everything, known | {"error": error})
         text = " / ".join(f"{value:.2f}" for value in percentiles)
-        print(f"f_sub = {f_sub}: refit S/N, 5/25/50/75/95%: {text}", flush=True)
+        print(f"f_sub = {f_sub}: S/N with the prior, 5/25/50/75/95%: {text}", flush=True)
 
 
 def prior_widths(spec: Specification) -> FloatArray:

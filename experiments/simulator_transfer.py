@@ -23,12 +23,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from average_symmetries import resampled_auc
+from average_symmetries import resampled_auc, trainings_of
 
 from lensmodels import training
 from lensmodels.evaluation import score
@@ -174,15 +172,11 @@ def page(images: int) -> str:
 
 def trainings(records: list[dict[str, Any]]) -> Trainings:
     """Scores of the runs of one route."""
-    pretrainings: list[Hashable] = [
-        record["pretrain_seed"] if record["route"] in PRETRAININGS else ("random", record["seed"])
-        for record in records
-    ]
-    return Trainings(
-        keys=[record["seed"] for record in records],
-        pretrainings=pretrainings,
-        values=np.array([record["score"] for record in records]),
-        resamples=np.array([record["resamples"] for record in records]),
+    return trainings_of(
+        records,
+        [record["score"] for record in records],
+        [record["resamples"] for record in records],
+        is_pretrained=records[0]["route"] in PRETRAININGS,
     )
 
 

@@ -207,8 +207,7 @@ def baselines_table(
             [*text_cells([NAMES[name], encoder]), _score(score, _DIGITS[task])]
             for (name, encoder), score in scores.items()
         ]
-        share = "" if labels == 1 else f" with {labels:.0%} of the labels"
-        title = f"Baselines, {SCORE_NAMES[task]}{share}, model {model}"
+        title = f"Baselines, {SCORE_NAMES[task]}{_with(labels)}, model {model}"
         yield Table(["baseline", "encoder", SCORE_NAMES[task]], rows, title, "")
 
 
@@ -245,7 +244,6 @@ def strong_table(
             rows.append(row)
     if any(cell.value for row in rows for cell in row[2:]):
         after = "after a refit" if kind == "refit" else "as it is"
-        share = "" if labels == 1 else f" with {labels:.0%} of the labels"
         yield Table(
             ["method", "encoder"]
             + [
@@ -253,9 +251,14 @@ def strong_table(
                 for above, name in _STRONG
             ],
             rows,
-            f"Images with strong substructure{share}, model {model}",
+            f"Images with strong substructure{_with(labels)}, model {model}",
             f"S/N {after}; means over cells, and the standard deviation between them.",
         )
+
+
+def _with(labels: float) -> str:
+    """A share of the labels as part of a title; nothing for all."""
+    return "" if labels == 1 else f" with {labels:.0%} of the labels"
 
 
 def _spread(scores: Sequence[float]) -> TableCell:

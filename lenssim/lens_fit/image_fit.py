@@ -175,6 +175,11 @@ class ImageFit:
     parameters: dict[str, float] = field(init=False)
     """Values by name."""
 
+    @property
+    def free(self) -> int:
+        """Number of free parameters, amplitudes of shapelets included."""
+        return len(self.values) + (0 if self.amplitudes is None else len(self.amplitudes))
+
     def __post_init__(self) -> None:
         named = dict(zip(self.names, self.values.tolist(), strict=True))
         object.__setattr__(self, "parameters", named)
@@ -226,7 +231,7 @@ def fit_image(
         )
         if best is None or descent.chi_square < best.chi_square:
             best = descent
-        if has_agreed or problem.is_acceptable(best):
+        if has_agreed or problem.is_acceptable(best.chi_square, len(best.vector)):
             break
     return problem.result(best, iterations)
 
@@ -465,10 +470,15 @@ class _Problem:
                 break
         return descent, steps
 
-    def is_acceptable(self, descent: Descent) -> bool:
-        """Whether chi-square may be by chance what it is."""
-        freedom = self.size - len(descent.vector)
-        return descent.chi_square < self.of_noise * (freedom + ACCEPTED * math.sqrt(2.0 * freedom))
+    def is_acceptable(self, chi_square: float, free: int) -> bool:
+        """Whether chi-square may be by chance what it is.
+
+        Args:
+            chi_square: of the pixels that count.
+            free: number of free parameters, amplitudes of shapelets included.
+        """
+        freedom = self.size - free
+        return chi_square < self.of_noise * (freedom + ACCEPTED * math.sqrt(2.0 * freedom))
 
     def result(self, descent: Descent | None, iterations: int) -> ImageFit:
         """The fit, after a last undamped step with an accurate model."""
@@ -499,19 +509,13 @@ class _Problem:
         errors = np.sqrt(np.maximum(np.diagonal(covariance), 0.0)) * physical_per_vector(vector)
         fitted = self._as_fit(physical(vector), errors, model, expected < CONVERGED, iterations)
         for order in range(ORDER_STEP, self.settings.source_order + 1, ORDER_STEP):
-            if self._may_be_chance(fitted):
+            free = fitted.free
+            if self.is_acceptable(fitted.reduced_chi_square * (self.size - free), free):
                 break
             fitted = self._with_shapelets(vector, order, fitted, is_last=False)
         if fitted.shapelets is not None:
             fitted = self._with_shapelets(vector, fitted.shapelets.order, fitted, is_last=True)
         return fitted
-
-    def _may_be_chance(self, fitted: ImageFit) -> bool:
-        """Whether the reduced chi-square of a fit may be by chance what it is."""
-        count = 0 if fitted.amplitudes is None else len(fitted.amplitudes)
-        freedom = self.size - len(fitted.values) - count
-        most = self.of_noise * (1.0 + ACCEPTED * math.sqrt(2.0 / freedom))
-        return fitted.reduced_chi_square < most
 
     def _with_shapelets(
         self, vector: FloatArray, order: int, before: ImageFit, *, is_last: bool
