@@ -1,7 +1,7 @@
 """What a classifier can have at least that is built from the true models, from a table.
 
 The ratio of the evidences of the true models is the best classifier of all. The table,
-evidence_ratio.json, has its AUC, estimated from below by experiments/evidence_ratio.py with the
+evidence_ratio.json, has its AUC, estimated by experiments/evidence_ratio.py with the
 simulator; here it is only read. It holds for exactly one specification, so it is found by that
 one's hash, whichever images have a refit S/N.
 """
@@ -20,7 +20,7 @@ ALL_IMAGES = "all > 0"
 
 
 def evidence_ratio_auc(spec_sha256: str) -> tuple[float, float] | None:
-    """Macro AUC of the evidence ratio over all images of a specification, from below.
+    """Macro AUC of the evidence ratio over all images of a specification, estimated.
 
     Args:
         spec_sha256: hash of the specification.

@@ -85,7 +85,7 @@ def draw_label_efficiency(
     if evidence is not None:
         value, error = evidence
         axes.axhline(
-            value, label="evidence ratio, from below", **style.BOUND_LINE | {"linestyle": ":"}
+            value, label="evidence ratio, estimated", **style.BOUND_LINE | {"linestyle": ":"}
         )
         axes.axhspan(value - error, value + error, color=style.BOUND_LINE["color"], alpha=0.12)
     axes.set_xscale("log")
