@@ -65,6 +65,9 @@ image of B-wide is then right to 1.4 and to 0.2 sigma."""
 NEARLY_CONVERGED = 3.0
 """Expected decrease of chi-square below which the variance is that of the model alone."""
 
+CLOSE = 1.0
+"""Expected decrease of chi-square below which the accurate model takes over."""
+
 CONVERGED = 0.01
 """Expected decrease of chi-square of a fit that has converged: a tenth of a standard error."""
 
@@ -84,8 +87,8 @@ SAME = 0.002
 COMPACT = 2.0
 """Half-light radius of the source in pixels below which a pixel needs more than one ray."""
 
-COARSENESS = 4.0
-"""Of the rays near the source's cusp, on the way."""
+COARSENESS, LAST_COARSENESS = 4.0, 2.0
+"""Of the rays near the source's cusp, on the way and in the end."""
 
 LAST_STEPS = 4
 """Undamped steps with an accurate model at the end, at most; the last is only looked at."""
@@ -462,7 +465,7 @@ class _Problem:
             )
             if is_led and is_near:
                 is_led, descent.damping = False, FIRST_DAMPING * 1e-2
-            elif descent.expected_decrease < CONVERGED or not has_moved:
+            elif descent.expected_decrease < CLOSE or not has_moved:
                 break
             gain = 1.0 - descent.chi_square / (reduced * self.size)
             slow = slow + 1 if gain < SLOW and reduced > LOST else 0
@@ -487,7 +490,7 @@ class _Problem:
         nothing = np.full(count, math.nan)
         if descent is None:
             return self._as_fit(nothing, nothing, np.zeros_like(self.image), False, iterations)
-        derivatives = self.derivatives(descent.vector, cells=2, coarseness=1.0)
+        derivatives = self.derivatives(descent.vector, coarseness=LAST_COARSENESS)
         vector, model = descent.vector, self.model(descent.vector, FINE)
         matrix, gradient = np.empty((count, count)), np.empty(count)
         expected = math.inf
