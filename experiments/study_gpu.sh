@@ -10,8 +10,8 @@
 # experiments/results/GRID, are skipped, and so are those that would not be done in time,
 # judged by what is done; so the table fills up over the runs. Needs no network. Archives and runs
 # are in a folder that goes away, or in WORK where that is set, from which the next run goes on.
-# GRID is study if it is not set; GRID=wide MODELS=B-wide fits the images first; GRID=smoke MODELS=B
-# rehearses it anywhere. torch.compile is not used: on a CPU it made training slower, and on a GPU
+# GRID is study if it is not set; GRID=wide MODELS=B-wide fits the images first, GRID=published-gpu
+# MODELS='B-deeplense A-deeplense' has the study's own recipe; GRID=smoke MODELS=B rehearses it anywhere. torch.compile is not used: on a CPU it made training slower, and on a GPU
 # nobody has measured it yet.
 set -euo pipefail
 

@@ -29,7 +29,14 @@ from lensmodels.reporting.tables import format_difference, format_interval, mark
 from lensmodels.statistics.multiple_testing import significant
 from lensmodels.statistics.paired import Difference
 from lensmodels.study import Grid, load_grid, run_grid
-from lensmodels.study.comparison import Score, difference_of, published, score_of, select
+from lensmodels.study.comparison import (
+    Score,
+    change_of_gain,
+    difference_of,
+    published,
+    score_of,
+    select,
+)
 from lensmodels.study.grid import BASELINE, CellBlock
 from lensmodels.study.results import (
     CellResult,
@@ -46,6 +53,8 @@ TABLE = RESULTS / "variations.parquet"
 GRID = "published"
 MODEL, ENCODER, METHOD = "B-deeplense", "resnet", "contrastive-rotation"
 SEEDS = (0, 1, 2)
+UNCHANGED = "none"
+"""The variation without a change, which is the first."""
 
 
 class Variation(BaseModel):
@@ -139,6 +148,8 @@ def page() -> str:
     assert study is not None  # it is one of the study's rows
     scores: dict[str, tuple[Score, Score]] = {}
     gains: dict[str, Difference] = {}
+    changes: dict[str, Difference] = {}
+    unchanged: tuple[list[CellResult], list[CellResult]] | None = None
     for name, variation in variations().items():
         results = _read(name, variation.of(grid))
         sides = [
@@ -148,20 +159,26 @@ def page() -> str:
         if all(sides):
             scores[name] = (score_of(sides[0], "macro_auc"), score_of(sides[1], "macro_auc"))
             gains[name] = difference_of(sides[1], sides[0], "macro_auc")
+            if unchanged is None and name == UNCHANGED:
+                unchanged = (sides[1], sides[0])
+            elif unchanged is not None:
+                changes[name] = change_of_gain((sides[1], sides[0]), unchanged, "macro_auc")
     rows = [
         ["the study", f"{study.supervised:.3f}", f"{study.finetuned:.3f}",
-         f"{study.finetuned - study.supervised:+.3f}"]
+         f"{study.finetuned - study.supervised:+.3f}", ""]
     ]  # fmt: skip
-    marks = significant(list(gains.values()))
-    for (name, gain), is_significant in zip(gains.items(), marks, strict=True):
-        mean = format_difference(gain.mean, 4)
-        shown = f"**{mean}**" if is_significant else mean
-        interval = format_interval(gain.interval.as_list(), 4)
+    marks = iter(significant([*gains.values(), *changes.values()]))
+    shown = {
+        column: {name: _shown(each, next(marks)) for name, each in differences.items()}
+        for column, differences in (("gain", gains), ("change", changes))
+    }
+    for name in gains:
         rows.append(
             [
                 variations()[name].about,
                 *(f"{score.mean:.4f} ({score.replicates})" for score in scores[name]),
-                f"{shown} ({interval})",
+                shown["gain"][name],
+                shown["change"].get(name, ""),
             ]
         )
     return "\n\n".join(
@@ -170,12 +187,27 @@ def page() -> str:
             f"Macro AUC with all labels, model {MODEL}, the ResNet of the grid `{GRID}`, "
             f"{3 * grid.train:,} train images: from random weights and after a pretraining "
             f"({method_title(METHOD)}), with one thing changed at a time. 95% intervals over test "
-            "images, pretrainings and seeds of the finetuning; a gain is bold if it is significant "
-            "after Holm's correction over this table.",
-            markdown_table(["what is changed (from)", "supervised", "pretrained", "gain"], rows),
+            "images, pretrainings and seeds of the finetuning; a gain, and what a change makes of "
+            "it, is bold if it is significant after Holm's correction over this table.",
+            markdown_table(
+                [
+                    "what is changed (from)",
+                    "supervised",
+                    "pretrained",
+                    "gain",
+                    "change of gain",
+                ],
+                rows,
+            ),
             "Commands: `python experiments/variations.py run --out DIR`, and `report`.\n",
         ]
     )
+
+
+def _shown(difference: Difference, is_significant: bool) -> str:
+    mean = format_difference(difference.mean, 4)
+    interval = format_interval(difference.interval.as_list(), 4)
+    return f"{f'**{mean}**' if is_significant else mean} ({interval})"
 
 
 def _read(name: str, grid: Grid) -> list[CellResult]:

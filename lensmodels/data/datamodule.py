@@ -139,6 +139,7 @@ class LensDataModule(lightning.LightningDataModule):
             self._scaling_sample(),
             self.settings.scaling,
             softening=self.settings.softening,
+            noise_unit=self.settings.noise_unit,
             components=self.settings.components,
         )
 

@@ -74,6 +74,11 @@ _MIN_SOFTENING = 1e-3
 """Smallest softening, as a share of the median peak: simulations without noise are scaled too."""
 
 
+_NOISELESS = 1 / 200
+"""Noise over the softening of the stretch below which images count as noise-free: the softening is
+5 to 100 times the noise, and a thousandth of the peak at least."""
+
+
 def estimate_sky_noise(images: Tensor) -> float:
     """Standard deviation of the background in one pixel, from the images alone.
 
@@ -109,6 +114,7 @@ class InputScaling(nn.Module):
         kind: "whitened", "asinh" or "min-max".
         sky_noise: standard deviation of the background in one pixel, e-/s.
         softening: e-/s, of the asinh.
+        noise_unit: of noise that views add, e-/s; the sky noise if not given.
         mean, standard_deviation: of the stretched pixels of the train split.
         whitening: of the stretched images, where that is the kind.
         beside: of the second channel, if images have two.
@@ -120,6 +126,7 @@ class InputScaling(nn.Module):
         *,
         sky_noise: float = 0.0,
         softening: float = 1.0,
+        noise_unit: float | None = None,
         mean: float = 0.0,
         standard_deviation: float = 1.0,
         whitening: Whitening | None = None,
@@ -134,6 +141,7 @@ class InputScaling(nn.Module):
         self.kind = kind
         self.sky_noise = sky_noise
         self.softening = softening
+        self.noise_unit = sky_noise if noise_unit is None else noise_unit
         self.mean = mean
         self.standard_deviation = standard_deviation
         self.whitening = whitening
@@ -155,9 +163,15 @@ class InputScaling(nn.Module):
         return stretched if self.whitening is None else self.whitening(stretched)
 
     @property
-    def sky_noises(self) -> tuple[float, ...]:
-        """Standard deviation of the background in one pixel, by channel."""
-        return (self.sky_noise,) if self.beside is None else (self.sky_noise, self.beside.sky_noise)
+    def is_noiseless(self) -> bool:
+        """Whether the unit of the noise is far below what noise the softening suits."""
+        return self.noise_unit < _NOISELESS * self.softening
+
+    @property
+    def noise_units(self) -> tuple[float, ...]:
+        """Unit of the noise that views add, e-/s, by channel."""
+        beside = () if self.beside is None else (self.beside.noise_unit,)
+        return (self.noise_unit, *beside)
 
     def stretched(self, images: Tensor) -> Tensor:
         """The asinh of raw images, e-/s, standardised: what a whitening works on.
@@ -171,7 +185,8 @@ class InputScaling(nn.Module):
     @classmethod
     def of_channels(cls, channels: int) -> InputScaling:
         """A scaling of unit constants for images with one channel or two, to try an encoder by."""
-        return cls() if channels == 1 else cls(beside=cls())
+        unit = cls(noise_unit=1.0)
+        return unit if channels == 1 else cls(noise_unit=1.0, beside=unit)
 
     @classmethod
     def measure(
@@ -180,6 +195,7 @@ class InputScaling(nn.Module):
         kind: ScalingKind = "whitened",
         *,
         softening: float | None = None,
+        noise_unit: float | None = None,
         components: int = COMPONENTS,
     ) -> InputScaling:
         """The scaling for a data set, from the first images of a stream of it.
@@ -188,6 +204,8 @@ class InputScaling(nn.Module):
             batches: of the train split, in a random order, with "image" in each.
             kind: "whitened", "asinh" or "min-max".
             softening: of the asinh, in units of the sky noise; what suits the kind if not given.
+            noise_unit: of noise that views add, as a share of the median peak; the sky noise if not
+                given.
             components: that whitening keeps.
 
         Raises:
@@ -204,14 +222,19 @@ class InputScaling(nn.Module):
         images = torch.cat(collected)[:MEASURED_IMAGES].float()
         if not images.isfinite().all():
             raise DataError("Train images hold values that are not finite; see `lenssim verify`.")
-        scaling = cls._of_channel(images[:, :1], kind, softening, components)
+        scaling = cls._of_channel(images[:, :1], kind, softening, noise_unit, components)
         if images.shape[1] > 1:
-            scaling.beside = cls._of_channel(images[:, 1:], "asinh", None, components)
+            scaling.beside = cls._of_channel(images[:, 1:], "asinh", None, noise_unit, components)
         return scaling
 
     @classmethod
     def _of_channel(
-        cls, images: Tensor, kind: ScalingKind, softening: float | None, components: int
+        cls,
+        images: Tensor,
+        kind: ScalingKind,
+        softening: float | None,
+        noise_unit: float | None,
+        components: int,
     ) -> InputScaling:
         """The scaling of one channel, (n, 1, height, width); see `measure`."""
         sky_noise = estimate_sky_noise(images)
@@ -229,6 +252,7 @@ class InputScaling(nn.Module):
             kind,
             sky_noise=sky_noise,
             softening=scale,
+            noise_unit=None if noise_unit is None else noise_unit * peak,
             mean=mean,
             standard_deviation=deviation,
             whitening=whitening,
@@ -243,6 +267,8 @@ class InputScaling(nn.Module):
             "mean": self.mean,
             "standard_deviation": self.standard_deviation,
         }
+        if self.noise_unit != self.sky_noise:
+            constants["noise_unit"] = self.noise_unit
         return constants if self.beside is None else constants | {"beside": self.beside.to_dict()}
 
     @classmethod

@@ -83,6 +83,9 @@ class DataSettings(Settings):
     softening: float | None = Field(None, gt=0)
     """Softening of the asinh stretch, in units of the sky noise; what suits the scaling if not
     given."""
+    noise_unit: float | None = Field(None, gt=0)
+    """Unit of the noise that views add, as a share of the brightest pixel of a typical image; the
+    sky noise if not given. Images without noise need it for a pretext of noise."""
     components: int = Field(COMPONENTS, ge=1)
     """Principal components that a whitened image keeps. They must hold what the images differ in,
     to below the noise: priors wider than model A's and B's need more."""

@@ -57,7 +57,7 @@ class Whitening(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Whitened images, float32, of the same shape, (n, 1, num_pix, num_pix)."""
-        with _full_precision(images.device):
+        with full_precision(images.device):
             deviations = (images.float() - self.mean).flatten(1)
             strengths = (deviations @ self.components.T) * self.gain
             return (strengths @ self.components).reshape(images.shape)
@@ -72,7 +72,7 @@ class Whitening(nn.Module):
             Strength of each component, (n, count), and the mean square over the pixels of what
             lies outside them, (n,).
         """
-        with _full_precision(images.device):
+        with full_precision(images.device):
             deviations = (images.float() - self.mean).flatten(1)
             strengths = deviations @ self.components.T
             return strengths, (deviations - strengths @ self.components).square().mean(1)
@@ -127,7 +127,7 @@ class Whitening(nn.Module):
 
 
 @contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
+def full_precision(device: torch.device) -> Iterator[None]:
     """All digits of float32: faint components are small differences of large numbers."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

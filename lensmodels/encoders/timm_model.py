@@ -5,13 +5,17 @@ To add one: subclass `TimmModel` and write `forward_features`; see `cvt.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from timm.layers import trunc_normal_
 from timm.models import build_model_with_cfg, generate_default_cfgs
 from torch import Tensor, nn
+
+_LAYER = re.compile(r"(?:lifting|(?:embeddings|stages)\.(\d+))\.(?:blocks\.)?(\d+)?")
+"""Stage and block of a weight, in its name."""
 
 MIN_PIXELS = 8
 """Smallest side of an image: less is a single token after the strides of any encoder here."""
@@ -76,6 +80,25 @@ class TimmModel(nn.Module):
             raise ValueError(f"images need {MIN_PIXELS} pixels a side or more")
         return self.forward_head(self.forward_features(images))
 
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
+        """Number of the layer of a weight, by its name, for a learning rate that decays by layer.
+
+        A stage begins with its embedding, and each of its blocks is a layer; what belongs to no
+        stage, such as the last norm or a class token, is of the last layer.
+
+        Args:
+            coarse: whether a stage is one layer.
+        """
+        places = {name: _place(name, coarse) for name, _ in self.named_parameters()}
+        order = sorted({place for place in places.values() if place is not None})
+        last = max(len(order) - 1, 0)
+
+        def layer(name: str) -> int:
+            place = _place(name, coarse)
+            return last if place is None else order.index(place)
+
+        return layer
+
     def get_classifier(self) -> nn.Module:
         """The last layer."""
         return self.head
@@ -85,6 +108,16 @@ class TimmModel(nn.Module):
         self.global_pool = global_pool or self.global_pool
         self.num_classes = num_classes
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+
+def _place(name: str, coarse: bool) -> tuple[int, int] | None:
+    """Stage and block of a weight; the stage's embedding is before its first block."""
+    found = _LAYER.match(name)
+    if found is None:
+        return None
+    if found[1] is None:  # before the stages
+        return (-1, -1)
+    return (int(found[1]), -1 if coarse or found[2] is None else int(found[2]))
 
 
 def initialise(layer: nn.Module) -> None:

@@ -13,8 +13,10 @@ from lightly.loss import NTXentLoss
 from lightly.models.modules import SimCLRProjectionHead
 from torch import Tensor
 
+from lensmodels.errors import UsageError
 from lensmodels.methods.base import Pretraining
 from lensmodels.methods.settings import ContrastiveSettings
+from lensmodels.views import Recipe, ViewSettings
 
 
 class Contrastive(Pretraining):
@@ -27,10 +29,25 @@ class Contrastive(Pretraining):
         size = self.encoder.num_features
         # one hidden layer as in section 2.1 there; with norms, without which a transformer can fall
         # into giving every image the same projection in its first steps
-        self.projection_head = SimCLRProjectionHead(size, size, 128)
+        hidden = self.stage.width(size, per_feature=1, at_least=1)
+        self.projection_head = SimCLRProjectionHead(size, hidden, 128)
+        if self.scaling.is_noiseless and _differ_by_noise_alone(self.views.recipe):
+            raise UsageError(
+                "The images have no noise, and the two views of contrastive-noise would be the "
+                "same: give the noise a unit, as by --set data.noise_unit=0.01, a hundredth of the "
+                "brightest pixel."
+            )
         self.criterion = NTXentLoss(self.stage.temperature, gather_distributed=True)
 
     def loss(self, views: list[Tensor]) -> Tensor:
         """NT-Xent, equation 1 there, of the projections of two views."""
         first, second = (self.projection_head(self.encoder(view)) for view in views)
         return self.criterion(first, second)
+
+
+def _differ_by_noise_alone(recipe: Recipe) -> bool:
+    """Whether nothing but noise tells the views of a recipe from each other."""
+    return all(
+        view.model_copy(update={"noise": (0.0, 0.0), "count": 1}) == ViewSettings()
+        for view in recipe
+    )

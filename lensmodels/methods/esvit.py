@@ -12,6 +12,7 @@ from lightly.models.modules.center import Center
 from torch import Tensor
 from torch.nn import functional
 
+from lensmodels.data.whitening import full_precision
 from lensmodels.methods.dino import DINO
 
 Regions = tuple[Tensor, Tensor]
@@ -51,8 +52,15 @@ class EsViT(DINO):
     def region_loss(self, teacher: Regions, student: Regions) -> Tensor:
         """Cross-entropy of each of the student's regions with its match, equation 2 there.
 
-        The match is the region of the teacher whose features have the highest cosine similarity.
+        The match is the region of the teacher whose features have the highest cosine similarity,
+        which bfloat16 cannot tell from the second.
         """
+        with full_precision(student[1].device):
+            return self._region_loss(
+                (teacher[0].float(), teacher[1].float()), (student[0].float(), student[1].float())
+            )
+
+    def _region_loss(self, teacher: Regions, student: Regions) -> Tensor:
         known, found = (
             functional.normalize(features, dim=-1) for features, _ in (teacher, student)
         )

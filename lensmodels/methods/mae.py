@@ -48,7 +48,7 @@ class MAE(Pretraining):
         )
         for unused in (self.masked.mask_token, *network.fc_norm.parameters()):
             unused.requires_grad_(False)
-        width = 32 * max(2, network.embed_dim // 64)
+        width = self.stage.decoder_width or 32 * max(2, network.embed_dim // 64)
         side = self.encoder.num_pix // self.patch
         self.register_buffer("positions", build_sincos2d_pos_embed([side, side], width))
         self.bridge = nn.Linear(network.embed_dim, width)
@@ -91,9 +91,12 @@ def in_noise_units(scaling: InputScaling) -> tuple[InputScaling, float]:
     """A stretch of images to about unit noise in every pixel, and the spread of its values.
 
     Args:
-        scaling: of the encoder's input. Without sky noise, that for which its softening suits.
+        scaling: of the encoder's input. Of images without noise, that for which its softening
+            suits.
     """
-    noise = scaling.sky_noise or scaling.softening / SOFTENING[scaling.kind]
+    noise = scaling.noise_unit
+    if scaling.is_noiseless:
+        noise = scaling.softening / SOFTENING[scaling.kind]
     softening = SOFTENING["whitened"]  # where photon noise and the sky's are about alike
     target = InputScaling(
         sky_noise=scaling.sky_noise, softening=softening * noise, standard_deviation=1 / softening

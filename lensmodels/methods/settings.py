@@ -98,7 +98,7 @@ class SimSiamSettings(HeadSettings, PairSettings):
     """How long and how fast to train, and what is compared."""
 
 
-class ContrastiveSettings(PairSettings):
+class ContrastiveSettings(HeadSettings, PairSettings):
     """How long and how fast to train, and how sharply to tell images apart."""
 
     temperature: float = Field(0.1, ge=MIN_TEMPERATURE, allow_inf_nan=False)
@@ -136,6 +136,8 @@ class MAESettings(StageSettings):
     """Share of the patches that the encoder does not see, as in the paper."""
     decoder_depth: int = Field(2, ge=1)
     """Blocks of the decoder; 2 in place of 8, which are as good for finetuning (table 1a there)."""
+    decoder_width: int | None = Field(None, ge=32, multiple_of=32)
+    """Of its tokens; if not given, half the encoder's, and at least 64."""
 
 
 SUPERVISED_DEFAULTS = StageSettings(epochs=30, learning_rate=2e-3)

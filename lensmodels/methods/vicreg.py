@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from lightly.loss import VICRegLoss
 from lightly.models.modules.heads import VICRegProjectionHead
 from torch import Tensor
 
+from lensmodels.data.whitening import full_precision
 from lensmodels.methods.base import Pretraining
 from lensmodels.methods.settings import VICRegSettings
 
@@ -38,6 +38,6 @@ class VICReg(Pretraining):
     def loss(self, views: list[Tensor]) -> Tensor:
         """Invariance, variance and covariance, equation 6 there, of the outputs for two views."""
         first, second = (self.projection_head(self.encoder(view)) for view in views)
-        # a covariance is a small difference of large sums, for which bfloat16 has too few digits
-        with torch.autocast(first.device.type, enabled=False):
+        # a covariance is a small difference of large sums
+        with full_precision(first.device):
             return self.criterion(first.float(), second.float())

@@ -262,7 +262,6 @@ def _difference_table(names: Sequence[str], paired: Differences, digits: int) ->
                 TableCell(
                     format_difference(value, digits),
                     format_interval(interval.as_list(), digits),
-                    is_marked=interval.excludes_zero,
                 )
             )
         rows.append(row)

@@ -21,6 +21,7 @@ from lensmodels.statistics.multiple_testing import significant
 from lensmodels.statistics.paired import (
     Difference,
     Trainings,
+    contrast,
     difference,
     mean_interval,
     pooled_difference,
@@ -154,6 +155,25 @@ def difference_of(first: Sequence[CellResult], second: Sequence[CellResult], by:
     return difference(_trainings(first, by), _trainings(second, by))
 
 
+def change_of_gain(
+    varied: tuple[Sequence[CellResult], Sequence[CellResult]],
+    reference: tuple[Sequence[CellResult], Sequence[CellResult]],
+    by: str,
+) -> Difference:
+    """By how much a change of the images or the recipe changes what pretraining gains.
+
+    Args:
+        varied, reference: cells of a pretraining and of its baseline, with the change and without.
+        by: name of the score.
+    """
+    sides = [
+        (weight * sign, _trainings(cells, by))
+        for weight, pair in ((1.0, varied), (-1.0, reference))
+        for sign, cells in zip((1.0, -1.0), pair, strict=True)
+    ]
+    return contrast(sides)
+
+
 def pooled_gain(
     results: Sequence[CellResult], rows: Sequence[ComparedRow], task: TaskName, by: str
 ) -> Difference | None:
@@ -216,11 +236,13 @@ def _trainings(cells: Sequence[CellResult], by: str) -> Trainings:
 
 
 def _pretraining_of(cell: CellResult) -> Hashable:
-    """What tells a cell's pretraining from others: what its log ended with; its seed for none."""
-    pretraining = cell.record.get("pretraining")
-    if pretraining is None:
+    """What tells a cell's pretraining from others: its seed, or that of the random weights.
+
+    One that was made again from the same seed is no other one, even if its weights differ.
+    """
+    if cell.record.get("pretraining") is None:
         return ("random weights", cell.cell.seed)
-    return (cell.cell.pretrain_seed, *sorted(pretraining["figures"].items()))
+    return ("pretraining", cell.cell.pretrain_seed)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from lensmodels.study.grid import BASELINE
 from lensmodels.study.results import FIDUCIAL_RANGE, CellResult
 from lensmodels.tasks import TaskName
 
-BELOW_PUBLISHED = 0.005
-"""Macro AUC that a pretrained row may be below the published one: noise and encoder differ."""
+BELOW_PUBLISHED = 0.01
+"""Macro AUC that a row may be below the published one: images and encoder differ."""
 
 OVER_LIMIT = 1.15
 """RMSE over that of the best estimate, over the whole prior."""
@@ -54,9 +54,9 @@ class Goal:
 def classification_goals(rows: Sequence[ComparedRow]) -> Iterator[Goal]:
     """Of rows with all labels, beside the study's."""
     yield _goal(
-        "supervised at least as published",
+        f"supervised at least as published, less {BELOW_PUBLISHED}",
         [
-            (row, row.baseline.mean >= row.study.supervised)
+            (row, row.baseline.mean >= row.study.supervised - BELOW_PUBLISHED)
             for row in rows
             if row.baseline and row.study
         ],

@@ -47,7 +47,11 @@ BASELINE_SETTINGS: dict[str, dict[str, Any]] = {
     "supervised": {"data.scaling_images": "labelled"},
     "supervised-pca": {"data.scaling_images": "all"},
     "supervised-long": {"data.scaling_images": "labelled", "best_epoch": True},
-    "random-probe": {"data.scaling_images": "labelled", "frozen": True},
+    "random-probe": {
+        "data.scaling_images": "labelled",
+        "frozen": True,
+        "reestimate_norms": True,  # those of random weights know nothing of the images
+    },
 }
 """Settings of a baseline's runs, by dotted key."""
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lensmodels.errors import LensmodelsError
 from lensmodels.methods.supervision import MARK_NOTE, supervision_of
 from lensmodels.reporting import style
 from lensmodels.reporting.page import render, write_text
 from lensmodels.reporting.sentences import TASK_NOTES
 from lensmodels.statistics.multiple_testing import LEVEL, MIN_TRAININGS
-from lensmodels.study.grid import BASELINE_NAMES, BASELINES, Grid
+from lensmodels.study.grid import Grid
 from lensmodels.study.requests import check_results, tables_of
 from lensmodels.study.results import CellResult, read_results
 from lensmodels.study.sections import Section, all_sections
@@ -30,12 +31,6 @@ _PREFIXES = ("auc_by_snr_", "cost_", "labels_", "figure_2_")
 
 _TITLE = "The study's grid on our archives"
 _HEADING = f"# {_TITLE}"
-
-_SCALED_ON = {
-    "labelled": "the labelled images",
-    "unlabelled": "images without labels",
-    "all": "all train images, also those without labels",
-}
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -70,12 +65,14 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
 
     Raises:
         UsageError: if there are no results, or `out` holds a report of another origin.
-        LensmodelsError: if one is damaged, or cells were tested on different images.
+        LensmodelsError: if one is damaged, cells were tested on different images, or one was run
+            with other settings than the grid has.
     """
     drawn = [f"{FIGURES}/{file.name}" for file in _plot_files(out)]
     check_output_folder(out, (REPORT, PAGE, *drawn), _is_report)
     check_results(folder)
     results = read_results(tables_of(folder))
+    _check_recipes(grid, results)
     with style.house_style():
         sections = list(all_sections(grid, results))
     task_notes = [note for notes in TASK_NOTES.values() for note in notes]
@@ -100,6 +97,26 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
     return write_text(out / PAGE, page)
 
 
+def _check_recipes(grid: Grid, results: Iterable[CellResult]) -> None:
+    """Refuse cells of the grid that were run with other settings than it has.
+
+    Raises:
+        LensmodelsError: naming the first, and the setting.
+    """
+    cells = set(grid.all_cells())
+    for result in results:
+        if result.cell not in cells:
+            continue
+        held, wanted = result.record["made_from"].get("recipe"), grid.recipe(result.cell)
+        if held is None or held == wanted:
+            continue
+        key = next(key for key in wanted if held.get(key) != wanted[key])
+        raise LensmodelsError(
+            f"{result.cell.name} was run with {key} {held.get(key)}, and the grid has "
+            f"{wanted[key]}: delete its result and run it again, or give the --grid it was run by."
+        )
+
+
 def report_text(grid: Grid, results: Sequence[CellResult], sections: Iterable[Section]) -> str:
     """The report as Markdown, without its plots.
 
@@ -118,23 +135,7 @@ def _notes_on(results: Sequence[CellResult]) -> list[str]:
     """What is to be known of the methods and baselines that were run."""
     methods = {result.cell.method for result in results}
     marked = any(supervision_of(name) == "simulator" for name in methods)
-    return [MARK_NOTE] * marked + _scaling_notes(results)
-
-
-def _scaling_notes(results: Sequence[CellResult]) -> list[str]:
-    """On which images the input scaling of the supervised baseline was measured."""
-    notes = []
-    for method in sorted({result.cell.method for result in results} & set(BASELINES)):
-        kinds = {
-            # runs of before had no such setting, and measured on all
-            _SCALED_ON[result.record["settings"]["data"].get("scaling_images", "all")]
-            for result in results
-            if result.cell.method == method
-        }
-        notes.append(f"{BASELINE_NAMES[method]}: on {' or '.join(sorted(kinds))}")
-    return (
-        [f"The input scaling of the baselines was measured: {'; '.join(notes)}."] if notes else []
-    )
+    return [MARK_NOTE] * marked
 
 
 def _subtitle(grid: Grid, results: Sequence[CellResult]) -> str:

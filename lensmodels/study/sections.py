@@ -35,6 +35,7 @@ from lensmodels.study.tables import (
     significance_summary,
     strong_table,
     with_pooled_gain,
+    with_scaling,
 )
 from lensmodels.tasks import TaskName
 from lenssim.spec import load_spec, shipped_specs
@@ -114,6 +115,7 @@ def _classification(grid: Grid, results: Sequence[CellResult], model: str) -> Se
     )
     section.tables += baselines_table(grid, results, model, "classification")
     section.tables += strong_table(grid, results, model)
+    section.tables = with_scaling(section.tables, _cells_of(results, "classification"))
     for encoder in grid.encoders:
         runs = [
             (NAMES[method], cells[0].metrics)
@@ -162,9 +164,10 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
         sentence = with_pooled_gain(
             goals_sentence([goal]), results, rows, "classification", "macro_auc"
         )
-        section.tables.append(baseline_table(title, "classification", rows, sentence))
-        section.tables += baselines_table(grid, results, model, "classification", share)
-        section.tables += strong_table(grid, results, model, share)
+        tables = [baseline_table(title, "classification", rows, sentence)]
+        tables += baselines_table(grid, results, model, "classification", share)
+        tables += strong_table(grid, results, model, share)
+        section.tables += with_scaling(tables, _cells_of(results, "classification", share))
     for encoder in grid.encoders:
         scores_at = {
             share: cells_by_method(grid, results, model, encoder, "classification", share)
@@ -192,6 +195,13 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
                 ),
             )
     return section
+
+
+def _cells_of(
+    results: Iterable[CellResult], task: TaskName, labels: float = 1.0
+) -> list[CellResult]:
+    """Cells of a task and a share of the labels."""
+    return [each for each in results if (each.cell.task, each.cell.labels) == (task, labels)]
 
 
 def _bound(results: Sequence[CellResult], model: str) -> float | None:
@@ -255,6 +265,7 @@ def _axion_mass(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
         )
         section.tables.append(table)
     section.tables += baselines_table(grid, results, model, "axion-mass")
+    section.tables = with_scaling(section.tables, _cells_of(results, "axion-mass"))
     for encoder in grid.encoders:
         panels = [
             (NAMES[method], cells[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -172,8 +173,12 @@ def goals_sentence(goals: Iterable[Goal]) -> str:
 def significance_summary(rows: Sequence[ComparedRow]) -> str:
     """How many differences from the baselines are significant."""
     flags = [flag for of_row in significant_gains(rows) for flag in of_row.values()]
-    trainings = [gain.trainings for row in rows for gain in row.gains.values()]
-    text = f"{sum(flags)} of {len(trainings)} differences from a baseline are significant"
+    differences = [gain for row in rows for gain in row.gains.values()]
+    trainings = [gain.trainings for gain in differences]
+    found = [each.mean > 0 for each, flag in zip(differences, flags, strict=True) if flag]
+    text = f"{len(found)} of {len(trainings)} differences from a baseline are significant"
+    if found:
+        text += f", {sum(found)} of them above it and {len(found) - sum(found)} below"
     if trainings and max(trainings) < MIN_TRAININGS:
         text += f": none rests on {MIN_TRAININGS} independent pretrainings"
     return f"{text}."
@@ -266,6 +271,34 @@ def _spread(scores: Sequence[float]) -> TableCell:
         return TableCell("")
     spread = f"± {np.std(scores, ddof=1):.3f}" if len(scores) > 1 else ""
     return TableCell(f"{np.mean(scores):.3f} {spread}".strip())
+
+
+_SCALED_ON = {
+    "labelled": "the labelled images",
+    "unlabelled": "images without labels",
+    "all": "all train images, also those without labels",
+}
+
+
+def with_scaling(tables: Iterable[Table], cells: Iterable[CellResult]) -> list[Table]:
+    """Tables, each with a sentence on the images that the input scaling was measured on.
+
+    Args:
+        tables: of one task and share of the labels.
+        cells: of these.
+    """
+    methods: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        if cell.record.get("pretraining"):
+            kind, who = "all", "pretrained"
+        else:
+            # runs of before had no such setting, and measured on all
+            kind = cell.record["settings"]["data"].get("scaling_images", "all")
+            who = NAMES[cell.cell.method]
+        methods.setdefault(_SCALED_ON[kind], {})[who] = None
+    parts = [f"{', '.join(sorted(names))} on {images}" for images, names in methods.items()]
+    sentence = f"Input scaling measured: {'; '.join(sorted(parts))}."
+    return [replace(table, sentence=f"{table.sentence} {sentence}".strip()) for table in tables]
 
 
 def with_pooled_gain(

@@ -30,7 +30,7 @@ class ViewSettings(Settings):
     blur: Range = (0.0, 0.0)
     """Standard deviation of a Gaussian, pixels, from and to."""
     noise: Range = (0.0, 0.0)
-    """Added Gaussian noise, in units of the sky noise, from and to."""
+    """Added Gaussian noise, in units of the sky noise or of data.noise_unit, from and to."""
     zoom: Range = (1.0, 1.0)
     """Share of the image's side that a random crop keeps, before it is resized to the full size,
     from and to."""

@@ -128,7 +128,7 @@ class Views(nn.Module):
 
     Args:
         recipe: the views.
-        scaling: of the encoder's input; its sky noise is the unit of the added noise.
+        scaling: of the encoder's input; it knows the unit of the added noise.
     """
 
     def __init__(self, recipe: Recipe, scaling: InputScaling) -> None:
@@ -174,13 +174,13 @@ def draw_view(images: Tensor, settings: ViewSettings, draws: Draws, scaling: Inp
         images: e-/s, (n, 1, height, width).
         settings: which view.
         draws: the random numbers.
-        scaling: of the encoder's input; its sky noise is the unit of the added noise.
+        scaling: of the encoder's input; it knows the unit of the added noise.
     """
     orientation = Orientation.upright(len(images), images.device)
     if settings.blur[1]:
         images = blur(images, draws.uniform(*settings.blur)[:, 0])
     if settings.noise[1]:
-        unit = torch.tensor(scaling.sky_noises, device=images.device)[:, None, None]
+        unit = torch.tensor(scaling.noise_units, device=images.device)[:, None, None]
         level = draws.uniform(*settings.noise)[:, :, None, None] * unit
         images = images + level * draws.normal(images.shape[1:])
     if settings.angle:

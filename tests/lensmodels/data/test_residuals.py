@@ -96,7 +96,7 @@ def test_each_channel_has_a_scaling_of_its_own():
         torch.testing.assert_close(scaled[:, channel : channel + 1], scaling(own))
     again = InputScaling.from_dict(both.to_dict(), both.whitening)
     assert torch.equal(again(torch.cat([residual, image], 1)), scaled)
-    assert both.sky_noises == (alone[0].sky_noise, alone[1].sky_noise)
+    assert both.noise_units == (alone[0].sky_noise, alone[1].sky_noise)
 
 
 def test_views_and_encoders_take_two_channels():

@@ -56,6 +56,49 @@ def test_the_order_of_the_teacher_s_regions_does_not_matter(esvit):
     assert method.region_loss(others, student).item() != pytest.approx(loss.item(), rel=1e-3)
 
 
+def test_the_centre_of_regions_is_subtracted_and_follows_the_teacher(esvit, views):
+    method = esvit(student_temperature=1.0, teacher_temperature=0.04)
+    same = torch.ones(1, 1, 16)
+    outputs = torch.zeros(1, 1, 16)
+    outputs[..., 3], outputs[..., 7] = 9.0, 8.0  # without the centre, 3 is assigned
+    guess = torch.zeros(1, 1, 16)
+    guess[..., 7] = 2.0
+    with torch.no_grad():
+        method.region_center.value[..., 3] = 5.0
+    loss = method.region_loss((same, outputs), (same, guess))
+    assert loss.item() == pytest.approx(math.log(math.exp(2) + 15) - 2, rel=1e-5)
+    method = esvit()
+    with torch.no_grad():
+        seen = torch.cat([method._outputs("teacher", view)[1][1] for view in views])
+    method.loss(views)
+    expected = 0.1 * seen.mean((0, 1))
+    assert torch.allclose(method.region_center.value.squeeze(), expected, atol=1e-6)
+
+
+def test_matches_are_found_in_float32(esvit):
+    method = esvit()
+    generator = torch.Generator().manual_seed(0)
+    # features that bfloat16 cannot tell apart
+    teacher, student = (
+        (1 + 1e-3 * torch.randn(2, 9, 16, generator=generator), torch.randn(2, 9, 16))
+        for _ in range(2)
+    )
+    expected = method.region_loss(teacher, student).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert method.region_loss(teacher, student).item() == expected
+
+
+def test_the_teacher_sees_no_local_view(esvit, views):
+    method = esvit()
+    seen = []
+    network = method.teacher[0]
+    compute = network.pooled_and_regions
+    network.pooled_and_regions = lambda view: seen.append(view) or compute(view)
+    method.loss([*views, torch.randn(6, 1, 32, 32)])
+    assert len(seen) == 2
+    assert all(map(torch.equal, seen, views))
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_every_kind_of_encoder_learns_from_regions_and_local_views(esvit, views, encoder):
     method = esvit(encoder)

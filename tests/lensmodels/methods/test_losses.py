@@ -17,6 +17,17 @@ class Trainer:
         self.global_step = step
 
 
+class Other(nn.Module):
+    """Predicts the second of two outputs from the first, and the first from the second."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, outputs):
+        return self.second if torch.equal(outputs, self.first) else self.first
+
+
 def attach(method, step=0):
     method._trainer = Trainer(step)
     return method
@@ -49,6 +60,25 @@ def test_byol_loss_of_a_prediction_that_is_right_is_minus_one(make, views):
     method = make("byol").eval()
     method.prediction_head = nn.Identity()
     assert method.loss([views[0], views[0]]).item() == pytest.approx(-1.0, abs=1e-5)
+
+
+def test_byol_predicts_what_the_target_makes_of_the_other_view(make):
+    method = make("byol")
+    # the two views have orthogonal targets, and the predictions are the other one's
+    method.online, method.target = nn.Identity(), nn.Identity()
+    method.prediction_head = Other(torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]]))
+    assert method.loss([torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]])]).item() == -1
+    method.prediction_head = nn.Identity()
+    assert method.loss([torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]])]).item() == 0
+
+
+def test_simsiam_predicts_the_projection_of_the_other_view(make):
+    method = make("simsiam")
+    method.encoder, method.projection_head = nn.Identity(), nn.Identity()
+    method.prediction_head = Other(torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]]))
+    assert method.loss([torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]])]).item() == -1
+    method.prediction_head = nn.Identity()
+    assert method.loss([torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]])]).item() == 0
 
 
 def test_byol_target_gets_no_gradient(make, views):
@@ -155,6 +185,19 @@ def test_dino_centre_follows_the_teachers_mean(make, views):
     method.loss(views)
     centre = method.criterion.center.squeeze()
     assert torch.allclose(centre, 0.1 * outputs.mean(0), atol=1e-6)
+
+
+def test_dino_subtracts_the_centre_from_the_teacher_s_outputs_alone(make, views):
+    method = attach(make("dino")).eval()
+    with torch.no_grad():
+        teacher = [method.teacher(view) for view in views]
+        student = [method.student(view) for view in views]
+        centre = torch.linspace(0, 0.1, teacher[0].shape[1])
+        method.criterion.center += centre
+    sharp = [torch.softmax((outputs - centre) / 0.04, 1) for outputs in teacher]
+    guess = [torch.log_softmax(outputs / 0.1, 1) for outputs in student]
+    expected = -0.5 * sum((sharp[i] * guess[1 - i]).sum(1).mean() for i in (0, 1))
+    assert method.loss(views).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_dino_teacher_gets_no_gradient_and_sees_no_local_view(make, views):

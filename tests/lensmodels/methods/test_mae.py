@@ -48,6 +48,28 @@ def test_masked_patches_are_not_seen(mae, views):
     assert not torch.allclose(painted, different, atol=1e-5)
 
 
+def test_every_image_has_a_mask_of_its_own_in_every_step(mae, views):
+    method = mae()
+    given = []
+    method.paint = lambda image, seen: given.append(seen) or patchify(image, 8)
+    for _ in range(2):
+        method.loss(views)
+    masks = {tuple(sorted(row.tolist())) for seen in given for row in seen}
+    assert len(masks) == 2 * len(views[0])
+
+
+def test_what_is_seen_goes_back_to_its_own_place(mae, views):
+    method = mae().eval()
+    method.positions.zero_()  # the decoder tells places apart by what stands in them alone
+    order = torch.tensor([[5, 12, 40]]).expand(6, -1)
+    with torch.no_grad():
+        painted = method.paint(views[0], order)
+    hidden = [place for place in range(64) if place not in (5, 12, 40)]
+    assert torch.allclose(painted[:, hidden], painted[:, hidden[:1]], atol=1e-4)
+    for place in (5, 12, 40):
+        assert not torch.allclose(painted[:, place], painted[:, 0], atol=1e-4)
+
+
 @pytest.mark.parametrize(("share", "count"), [(0.75, 16), (0.5, 32), (0.999, 1)])
 def test_the_masked_share_is_a_setting(mae, views, share, count):
     method = mae(masked_share=share)

@@ -35,8 +35,8 @@ def gain(mean, p_value, trainings=3):
 
 def test_rows_are_held_against_their_own_published_figure():
     rows = [
-        row("byol", ours=0.956, baseline=0.963, study=Published(0.963, 0.960)),
-        row("dino", ours=0.990, baseline=0.99, study=Published(0.998, 0.998)),
+        row("byol", ours=0.951, baseline=0.954, study=Published(0.963, 0.960)),
+        row("dino", ours=0.987, baseline=0.987, study=Published(0.998, 0.998)),
         row("simsiam", study=Published(0.984, 0.996)),  # not run
     ]
     supervised, pretrained = classification_goals(rows)
@@ -97,5 +97,5 @@ def test_laptop_report_is_made_from_its_table(laptop):
     assert report.report_text(*laptop) == (FOLDER / "report.md").read_text()
     for section in laptop[2]:
         for table in section.tables:
-            assert table.sentence.count(". ") == 0  # at most one sentence a table
+            assert table.sentence.count(". ") <= 1  # at most two sentences a table
             assert len(table.headings) <= 8  # fits a page of 1,200 pixels
