@@ -152,7 +152,8 @@ def page(images: int) -> str:
     rows = []
     for name, group in groups.items():
         low, high = mean_interval(group, 0, 1).as_list()
-        row = [name, len(group.keys), f"{group.values.mean():.3f} ({low:.3f} to {high:.3f})", ""]
+        pretrainings = f"{group.independent} x " if name in PRETRAININGS else ""
+        row = [name, f"{pretrainings}{len(group.draws)}", f"{group.values.mean():.3f} ({low:.3f} to {high:.3f})", ""]
         if name in gains:
             low, high = gains[name].interval.as_list()
             mean = f"{gains[name].mean:+.3f}"
@@ -161,11 +162,12 @@ def page(images: int) -> str:
     return (
         f"# From {MODEL} to B\n\nMacro AUC on B of a small ResNet (370,000 weights) with 100 "
         f"labels a class, after a pretraining on {images:,} simulated images of {MODEL}; 95% "
-        "intervals over pretrainings, draws of the labels and test images. A gain is bold if it "
-        "is significant after Holm's correction over this table. A route marked [simulator] uses "
+        "intervals over pretrainings, draws of the labels and test images; one pretraining tells "
+        "nothing of their scatter. A gain is bold if it is significant after Holm's correction "
+        "over this table, and three pretrainings stand behind it. A route marked [simulator] uses "
         "what the simulator knows and a telescope does not tell. By `python "
         "experiments/simulator_transfer.py`.\n\n"
-        + markdown_table(["began with", "runs", "macro AUC", f"less {base}"], rows)
+        + markdown_table(["began with", "pretrainings x draws", "macro AUC", f"less {base}"], rows)
         + "\n"
     )
 

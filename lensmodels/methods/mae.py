@@ -114,6 +114,6 @@ def _small_patches(encoder: Encoder) -> tuple[VisionTransformer, int]:
             return network, side
     raise UsageError(
         f"MAE needs a vision transformer with patches of {MAX_PATCH} pixels or less, and encoder "
-        f"{encoder.settings.name} is not one; choose one, as by --encoder vit_tiny_patch16_224 "
+        f"{encoder.settings.name} is not one as it is; choose one, as by --encoder vit "
         f"--patch-size {MAX_PATCH}."
     )
