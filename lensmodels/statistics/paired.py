@@ -153,7 +153,8 @@ def difference(first: Trainings, second: Trainings) -> Difference:
 def pooled_difference(pairs: Sequence[tuple[Trainings, Trainings]]) -> Difference:
     """The mean over the rows of a table of first less second.
 
-    A baseline that several rows share is one side, and not one for each of them.
+    A baseline that several rows share is one side, and not one for each of them. Rows must not
+    share a pretraining, as shares of the labels do: each is taken as a draw of its own.
 
     Args:
         pairs: of each row; at least one.

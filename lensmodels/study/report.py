@@ -46,7 +46,8 @@ _NOTES = (
     "are compared in pairs. The mean over rows is that of their effects, significant or not.",
     "The supervised baseline has the encoder, views, schedule and number of steps of the "
     "finetuning, from random weights. The one of equal compute has as many steps more as the most "
-    "expensive pretraining of that encoder costs, counted in forward and backward passes.",
+    "expensive pretraining of that encoder costs, counted in forward and backward passes, and the "
+    "epoch with the lowest loss on all validation images, which are labelled.",
     "The published scores are those of Deshmukh, Sachdev, Gleyzer & Toomey, NeurIPS ML4PS 2023, "
     "on other simulations of the same two models; they have no intervals.",
 )

@@ -87,8 +87,12 @@ SAME = 0.002
 COMPACT = 2.0
 """Half-light radius of the source in pixels below which a pixel needs more than one ray."""
 
-COARSENESS, LAST_COARSENESS = 4.0, 2.0
-"""Of the rays near the source's cusp, on the way and in the end."""
+COARSENESS = 4.0
+"""Of the rays near the source's cusp, on the way."""
+
+LAST_RAYS = ((1, 2.0), (2, 1.0))
+"""Rows of rays a pixel, and their coarseness near the cusp, in the end; the second where the first
+do not lead to the minimum."""
 
 LAST_STEPS = 4
 """Undamped steps with an accurate model at the end, at most; the last is only looked at."""
@@ -490,25 +494,12 @@ class _Problem:
         nothing = np.full(count, math.nan)
         if descent is None:
             return self._as_fit(nothing, nothing, np.zeros_like(self.image), False, iterations)
-        derivatives = self.derivatives(descent.vector, coarseness=LAST_COARSENESS)
         vector, model = descent.vector, self.model(descent.vector, FINE)
-        matrix, gradient = np.empty((count, count)), np.empty(count)
-        expected = math.inf
-        for _ in range(LAST_STEPS):
-            scale = physical_per_vector(vector)
-            variance = self.variance(model)
-            normal_equations(self.image, model, variance, derivatives, scale, matrix, gradient)
-            covariance = np.linalg.pinv(matrix, hermitian=True)
-            step = covariance @ gradient
-            expected = float(gradient @ step)
+        for cells, coarseness in LAST_RAYS:
+            derivatives = self.derivatives(vector, cells, coarseness)
+            vector, model, covariance, expected = self._last_steps(vector, model, derivatives)
             if expected < CONVERGED:
                 break
-            trial = stepped(vector, step)
-            moved = self.model(trial, FINE)
-            before, after = (chi_square(self.image, m, variance) for m in (model, moved))
-            if after > before + CONVERGED * max(before / self.size, 1.0):
-                break
-            vector, model = trial, moved
         errors = np.sqrt(np.maximum(np.diagonal(covariance), 0.0)) * physical_per_vector(vector)
         fitted = self._as_fit(physical(vector), errors, model, expected < CONVERGED, iterations)
         for order in range(ORDER_STEP, self.settings.source_order + 1, ORDER_STEP):
@@ -519,6 +510,39 @@ class _Problem:
         if fitted.shapelets is not None:
             fitted = self._with_shapelets(vector, fitted.shapelets.order, fitted, is_last=True)
         return fitted
+
+    def _last_steps(
+        self, vector: FloatArray, model: FloatArray, derivatives: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+        """Undamped steps with an accurate model and one Jacobian.
+
+        Args:
+            vector: near the minimum.
+            model: its image, accurate.
+            derivatives: of it, (p, n).
+
+        Returns:
+            The vector and its image after the steps, its covariance, and the decrease of chi-square
+            that is expected of another step.
+        """
+        count = len(vector)
+        matrix, gradient = np.empty((count, count)), np.empty(count)
+        for _ in range(LAST_STEPS):
+            scale = physical_per_vector(vector)
+            variance = self.variance(model)
+            normal_equations(self.image, model, variance, derivatives, scale, matrix, gradient)
+            covariance = np.asarray(np.linalg.pinv(matrix, hermitian=True), dtype=np.float64)
+            step = covariance @ gradient
+            expected = float(gradient @ step)
+            if expected < CONVERGED:
+                break
+            trial = stepped(vector, step)
+            moved = self.model(trial, FINE)
+            before, after = (chi_square(self.image, m, variance) for m in (model, moved))
+            if after > before + CONVERGED * max(before / self.size, 1.0):
+                break
+            vector, model = trial, moved
+        return vector, model, covariance, expected
 
     def _with_shapelets(
         self, vector: FloatArray, order: int, before: ImageFit, *, is_last: bool
