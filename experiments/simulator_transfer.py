@@ -153,7 +153,12 @@ def page(images: int) -> str:
     for name, group in groups.items():
         low, high = mean_interval(group, 0, 1).as_list()
         pretrainings = f"{group.independent} x " if name in PRETRAININGS else ""
-        row = [name, f"{pretrainings}{len(group.draws)}", f"{group.values.mean():.3f} ({low:.3f} to {high:.3f})", ""]
+        row = [
+            name,
+            f"{pretrainings}{len(group.draws)}",
+            f"{group.values.mean():.3f} ({low:.3f} to {high:.3f})",
+            "",
+        ]
         if name in gains:
             low, high = gains[name].interval.as_list()
             mean = f"{gains[name].mean:+.3f}"

@@ -1,6 +1,6 @@
 """What a network is shown of the images of B-wide, and how well it then tells the classes.
 
-    python experiments/wide_inputs.py --data DIR [--seeds 0 1 2]
+    python experiments/wide_inputs.py --data DIR [--seeds 0 1 2] [--runs inputs long few]
 
 DIR is an archive of B-wide after `lenssim fit`, with 4,000 train and 1,000 test images a class:
 
@@ -61,6 +61,9 @@ LONG = ("both", "asinh", 20)
 FEW = (("residual", "asinh", 20), ("both", "asinh", 20))
 FEW_LABELS, FEW_EPOCHS = 0.0264, 134
 """Share of the labels, 100 a class, and epochs of three steps: 402 steps."""
+
+RUNS = ("inputs", "long", "few")
+"""Kinds of runs, see above."""
 
 SHOWN = ((0.0, "all"), (5.0, "all"), (10.0, "cdm"), (10.0, "axion"))
 """Least refit S/N and class of the scores on the page."""
@@ -178,23 +181,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS)
     options = parser.parse_args()
     where = environment(["torch", "timm", "lightning"])
     limit = bound(options.data)
     columns = {"input": "bound", "scaling": "", "seed": -1, "score": _macro(limit)}
     add_record(TABLE, "bound", columns, {"environment": where, "bound": limit})
     for seed in options.seeds:
-        for kind, scaling, softening in reversed(INPUTS):
+        for kind, scaling, softening in reversed(INPUTS if "inputs" in options.runs else ()):
             name = f"{kind}-{scaling}-{seed}"
             if name not in read_records(TABLE):
                 found = measured(options.data, kind, scaling, softening, seed)
                 _add(name, seed, {"metrics": found[0]}, where)
         kind, scaling, softening = LONG
         name = f"{kind}-{scaling}-long-{seed}"
-        if name not in read_records(TABLE):
+        if "long" in options.runs and name not in read_records(TABLE):
             found = measured(options.data, *LONG, seed, epochs=LONG_EPOCHS, averages=(True,))
             _add(name, seed, {"metrics": found[0]}, where)
-        for kind, scaling, softening in FEW:
+        for kind, scaling, softening in FEW if "few" in options.runs else ():
             name = f"{kind}-{scaling}-few-{seed}"
             if name not in read_records(TABLE):
                 found = measured(

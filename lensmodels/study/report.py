@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lensmodels.errors import LensmodelsError
 from lensmodels.methods.supervision import MARK_NOTE, supervision_of
 from lensmodels.reporting import style
 from lensmodels.reporting.page import render, write_text
@@ -18,7 +17,7 @@ from lensmodels.reporting.sentences import TASK_NOTES
 from lensmodels.statistics.multiple_testing import LEVEL, MIN_TRAININGS
 from lensmodels.study.grid import Grid
 from lensmodels.study.requests import check_results, tables_of
-from lensmodels.study.results import CellResult, read_results
+from lensmodels.study.results import CellResult, is_done, read_results
 from lensmodels.study.sections import Section, all_sections
 from lenssim.storage.output_paths import check_output_folder
 
@@ -65,15 +64,17 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
         The path of the page.
 
     Raises:
-        UsageError: if there are no results, or `out` holds a report of another origin.
-        LensmodelsError: if one is damaged, cells were tested on different images, or one was run
-            with other settings than the grid has.
+        UsageError: if there are no results, one was run with other settings than the grid has, or
+            `out` holds a report of another origin.
+        LensmodelsError: if one is damaged, or cells were tested on different images.
     """
     drawn = [f"{FIGURES}/{file.name}" for file in _plot_files(out)]
     check_output_folder(out, (REPORT, PAGE, *drawn), _is_report)
     check_results(folder)
     results = read_results(tables_of(folder))
-    _check_recipes(grid, results)
+    of_cell = {result.cell: result for result in results}
+    for cell in of_cell.keys() & set(grid.all_cells()):
+        is_done(of_cell, folder, cell, {"recipe": grid.recipe(cell)})
     with style.house_style():
         sections = list(all_sections(grid, results))
     task_notes = [note for notes in TASK_NOTES.values() for note in notes]
@@ -96,26 +97,6 @@ def write_study_report(grid: Grid, folder: Path, out: Path) -> Path:
             (out / FIGURES).mkdir(parents=True, exist_ok=True)
             (out / FIGURES / f"{name}.png").write_bytes(plot.png)
     return write_text(out / PAGE, page)
-
-
-def _check_recipes(grid: Grid, results: Iterable[CellResult]) -> None:
-    """Refuse cells of the grid that were run with other settings than it has.
-
-    Raises:
-        LensmodelsError: naming the first, and the setting.
-    """
-    cells = set(grid.all_cells())
-    for result in results:
-        if result.cell not in cells:
-            continue
-        held, wanted = result.record["made_from"].get("recipe"), grid.recipe(result.cell)
-        if held is None or held == wanted:
-            continue
-        key = next(key for key in wanted if held.get(key) != wanted[key])
-        raise LensmodelsError(
-            f"{result.cell.name} was run with {key} {held.get(key)}, and the grid has "
-            f"{wanted[key]}: delete its result and run it again, or give the --grid it was run by."
-        )
 
 
 def report_text(grid: Grid, results: Sequence[CellResult], sections: Iterable[Section]) -> str:

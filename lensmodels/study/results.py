@@ -309,7 +309,7 @@ def is_done(
         key = different[0]
         raise UsageError(
             f"{cell.name} in {folder} was made with {key} {held.get(key)}, not {made_from[key]}; "
-            "delete it, or choose another --out."
+            "delete it, or choose another --grid or folder."
         )
     return True
 

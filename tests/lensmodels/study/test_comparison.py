@@ -8,6 +8,7 @@ from lensmodels.errors import LensmodelsError
 from lensmodels.methods.supervision import MARK
 from lensmodels.statistics.multiple_testing import significant
 from lensmodels.study.comparison import (
+    change_of_gain,
     compare_row,
     difference_of,
     is_better,
@@ -112,6 +113,26 @@ def test_three_pretrainings_and_label_draws_are_enough_to_be_significant():
     gain = difference_of(better, worse, "macro_auc")
     assert gain.trainings == 3 and significant([gain]) == [True]
     assert score_of(better, "macro_auc").replicates == "3 x 3 seeds"
+
+
+def test_a_pretraining_that_was_made_again_is_no_other_one():
+    better = [classified("byol", 2.5, seed) for seed in range(3)]  # of one pretraining seed
+    for cell in better:
+        cell.record["pretraining"] = {"figures": {"train_loss": float(cell.cell.seed)}}
+    worse = [classified("supervised", 1.0, seed) for seed in range(3)]
+    gain = difference_of(better, worse, "macro_auc")
+    assert gain.trainings == 1 and significant([gain]) == [False]
+
+
+def test_the_change_of_a_gain_is_a_difference_of_differences():
+    baselines = [[classified("supervised", 1.0 + k, seed) for seed in range(3)] for k in range(2)]
+    pretrained = [three_pretrainings("byol", 2.5 + k) for k in range(2)]
+    first, second = zip(pretrained, baselines, strict=True)
+    change = change_of_gain(first, second, "macro_auc")
+    gains = [difference_of(*pair, "macro_auc").mean for pair in (first, second)]
+    assert change.mean == pytest.approx(gains[0] - gains[1], abs=1e-12)
+    assert change_of_gain(first, first, "macro_auc").mean == 0
+    assert change.trainings == 3
 
 
 def test_the_gain_pooled_over_rows_is_the_mean_of_the_rows():

@@ -146,6 +146,15 @@ def test_a_result_of_other_settings_is_refused(whole, lenses, tmp_path):
     assert "was made with recipe" in result.output and "delete it" in result.output
 
 
+def test_a_report_of_other_settings_is_refused(whole, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: smoke\nfinetune_steps: 3\n")
+    result = run("report", whole, "--grid", file, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "was made with recipe" in result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_cell_that_fails_does_not_keep_the_others_from_being_run(lenses, tmp_path):
     """A rate at which the loss of one method is no number any more."""
     file = tmp_path / "mine.yaml"
