@@ -277,6 +277,7 @@ _SCALED_ON = {
     "labelled": "the labelled images",
     "unlabelled": "images without labels",
     "all": "all train images, also those without labels",
+    "min-max": "each image by itself",
 }
 
 
@@ -289,12 +290,13 @@ def with_scaling(tables: Iterable[Table], cells: Iterable[CellResult]) -> list[T
     """
     methods: dict[str, dict[str, None]] = {}
     for cell in cells:
+        data = cell.record["settings"]["data"]
+        # runs of before had no such setting, and measured on all
+        kind, who = data.get("scaling_images", "all"), NAMES[cell.cell.method]
         if cell.record.get("pretraining"):
             kind, who = "all", "pretrained"
-        else:
-            # runs of before had no such setting, and measured on all
-            kind = cell.record["settings"]["data"].get("scaling_images", "all")
-            who = NAMES[cell.cell.method]
+        if data["scaling"] == "min-max":
+            kind = "min-max"
         methods.setdefault(_SCALED_ON[kind], {})[who] = None
     parts = [f"{', '.join(sorted(names))} on {images}" for images, names in methods.items()]
     sentence = f"Input scaling measured: {'; '.join(sorted(parts))}."

@@ -87,10 +87,11 @@ def laptop(without_plots):
     return grid, results, list(sections.all_sections(grid, results))
 
 
-def test_wide_report_is_made_from_its_table(without_plots):
-    grid, results = load_grid("wide"), read_results(RESULTS / "wide")
+@pytest.mark.parametrize("name", ["wide", "published"])
+def test_report_is_made_from_its_table(without_plots, name):
+    grid, results = load_grid(name), read_results(RESULTS / name)
     text = report.report_text(grid, results, sections.all_sections(grid, results))
-    assert text == (RESULTS / "wide" / "report.md").read_text()
+    assert text == (RESULTS / name / "report.md").read_text()
 
 
 def test_laptop_report_is_made_from_its_table(laptop):
