@@ -177,6 +177,11 @@ def _unlabelled(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"pretrain_unlabelled": weights}
 
 
+RESIDUAL_SCALING = {"scaling": "asinh", "softening": 20.0}
+"""Of residuals where none is asked for: nearly linear, as the strongest are rare and would be in
+none of the components of a whitening (experiments/results/wide_inputs.md)."""
+
+
 def _defaults(method: str, classes: Sequence[str], *, pairs: bool) -> dict[str, Any]:
     """Settings of a method for an archive with some classes."""
     values: dict[str, Any] = {
@@ -205,6 +210,8 @@ def _of_archive(values: dict[str, Any], classes: Sequence[str], archive: Archive
                 "task.classes."
             )
         data.setdefault("num_pix", archive.manifest.model.num_pix)
+        if data.get("input", "image") != "image" and "scaling" not in data:
+            data.update({**RESIDUAL_SCALING, **data})
     if isinstance(task, dict) and task.get("name") != "axion-mass" and len(classes) > 1:
         task.setdefault("classes", list(classes))
     config = _validated(values)

@@ -75,7 +75,7 @@ class DataSettings(Settings):
     fit` fitted to it, in units of the noise; or both, as two channels, of which the residual is the
     first: a residual alone does not tell where the arcs are."""
     scaling: ScalingKind = "whitened"
-    """Input scaling."""
+    """Input scaling; of residuals, if not given, asinh with a softening of 20."""
     scaling_images: ScalingImages = "all"
     """Train images that the scaling is measured on: labelled, those whose labels are used;
     unlabelled, the others; all. A run that is only supervised takes labelled by default, so that it

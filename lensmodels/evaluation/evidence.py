@@ -1,4 +1,4 @@
-"""What a classifier can have at least that is built from the true models, from a table.
+"""An estimate of what the best classifier has, from a table.
 
 The ratio of the evidences of the true models is the best classifier of all. The table,
 evidence_ratio.json, has its AUC, estimated by experiments/evidence_ratio.py with the

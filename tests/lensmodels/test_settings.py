@@ -43,6 +43,17 @@ def test_options_and_overrides_change_them(lenses):
     assert len(config.pretrain_classes) == 3
 
 
+def test_residuals_are_stretched_and_images_whitened_unless_asked_otherwise(lenses):
+    def scaling(*overrides, **options):
+        data = config_from_options({"data": str(lenses), **options, "overrides": overrides}).data
+        return data.scaling, data.softening
+
+    assert scaling() == ("whitened", None)
+    assert scaling(input="residual") == scaling(input="both") == ("asinh", 20)
+    assert scaling("data.softening=7", input="both") == ("asinh", 7)
+    assert scaling("data.scaling=whitened", input="both") == ("whitened", None)
+
+
 @pytest.mark.parametrize("number", ["1e-4", "1.0e-4", ".0001", "0.0001"])
 def test_a_number_is_read_however_it_is_written(lenses, number):
     options = {"data": str(lenses), "overrides": [f"finetune.learning_rate={number}"]}
