@@ -13,10 +13,10 @@ specification, and to first order in the substructure:
    parts: the mean over the templates, right for weak signals; and normal signals of the templates'
    covariance, in a range of strengths, for signals that are too strong to resemble any template.
 
-Each is a proper mixture of signals, too few of which make the estimate too low; that the classifier
-is told the lens makes it too high. So "evidence" is an estimate, and "pattern known" (the classifier
-is told a pattern, the true one where there is one) a bound from above. The smooth lens is taken as unknown
-without a prior, and its effect as linear.
+Each is a proper mixture of signals, too few of which make the estimate too low; that the
+classifier is told the lens makes it too high. So "evidence" is an estimate, and "pattern known"
+(the classifier is told a pattern, the true one where there is one) a bound from above. The smooth
+lens is taken as unknown without a prior, and its effect as linear.
 """
 
 from __future__ import annotations
@@ -265,8 +265,8 @@ def main() -> None:
         "evidence_ratio",
         f"AUC on {options.model} of the ratio of the true models' evidences, estimated by a sum "
         f"over {options.templates} signals of each class and a normal approximation, and a bound "
-        f"from above, where the pattern is known. {options.images} images a class, {NOISES} draws of "
-        "the noise. Above a refit S/N; all is the macro AUC, a class is against no_sub.",
+        f"from above, where the pattern is known. {options.images} images a class, {NOISES} draws "
+        "of the noise. Above a refit S/N; all is the macro AUC, a class is against no_sub.",
         {"images": options.images, "templates": options.templates, "scores": figures},
         markdown_table(["images", "evidence", "pattern known"], rows),
         ["numpy", "scipy"],

@@ -30,7 +30,6 @@ from lensmodels.statistics.multiple_testing import significant
 from lensmodels.statistics.paired import Difference
 from lensmodels.study import Grid, load_grid, run_grid
 from lensmodels.study.comparison import (
-    Score,
     change_of_gain,
     difference_of,
     published,
@@ -104,7 +103,8 @@ def main() -> None:
 @main.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
 @click.option("--name", "names", multiple=True, type=click.Choice([*variations()]))
-def run(out: Path, names: Sequence[str]) -> None:
+@click.option("--supervised", is_flag=True, help="Networks from random weights alone.")
+def run(out: Path, names: Sequence[str], supervised: bool) -> None:
     """Runs the variations, all if none is named."""
     known = variations()
     failed = []
@@ -112,7 +112,8 @@ def run(out: Path, names: Sequence[str]) -> None:
         grid = known[name].of(load_grid(GRID))
         archive = known[name].archive(grid, name, out / "archives")
         try:
-            run_grid(grid, grid.all_cells(), {MODEL: str(archive)}, out / name)
+            cells = [cell for cell in grid.all_cells() if cell.is_baseline or not supervised]
+            run_grid(grid, cells, {MODEL: str(archive)}, out / name)
         except InterruptedTrainingError as error:
             raise click.ClickException(str(error)) from None
         except LensmodelsError as error:
@@ -146,60 +147,63 @@ def page() -> str:
     grid = load_grid(GRID)
     study = published(MODEL, METHOD, grid.encoders[ENCODER].study_encoder)
     assert study is not None  # it is one of the study's rows
-    scores: dict[str, tuple[Score, Score]] = {}
-    gains: dict[str, Difference] = {}
-    changes: dict[str, Difference] = {}
-    unchanged: tuple[list[CellResult], list[CellResult]] | None = None
+    sides: dict[str, tuple[list[CellResult], list[CellResult]]] = {}
     for name, variation in variations().items():
         results = _read(name, variation.of(grid))
-        sides = [
+        baseline, pretrained = (
             select(results, model=MODEL, method=method, encoder=ENCODER, task="classification")
             for method in (BASELINE, METHOD)
-        ]
-        if all(sides):
-            scores[name] = (score_of(sides[0], "macro_auc"), score_of(sides[1], "macro_auc"))
-            gains[name] = difference_of(sides[1], sides[0], "macro_auc")
-            if unchanged is None and name == UNCHANGED:
-                unchanged = (sides[1], sides[0])
-            elif unchanged is not None:
-                changes[name] = change_of_gain((sides[1], sides[0]), unchanged, "macro_auc")
+        )
+        if baseline:
+            sides[name] = (baseline, pretrained)
+    differences: dict[tuple[str, str], Difference] = {}
+    unchanged = sides.get(UNCHANGED)
+    for name, (baseline, pretrained) in sides.items():
+        if pretrained:
+            differences[name, "gain"] = difference_of(pretrained, baseline, "macro_auc")
+        if unchanged is None or name == UNCHANGED:
+            continue
+        differences[name, "change"] = difference_of(baseline, unchanged[0], "macro_auc")
+        if pretrained and unchanged[1]:
+            differences[name, "change of gain"] = change_of_gain(
+                (pretrained, baseline), (unchanged[1], unchanged[0]), "macro_auc"
+            )
+    marks = significant(list(differences.values()))
+    shown = {
+        key: _shown(each, mark)
+        for (key, each), mark in zip(differences.items(), marks, strict=True)
+    }
     rows = [
-        ["the study", f"{study.supervised:.3f}", f"{study.finetuned:.3f}",
+        ["the study", f"{study.supervised:.3f}", "", f"{study.finetuned:.3f}",
          f"{study.finetuned - study.supervised:+.3f}", ""]
     ]  # fmt: skip
-    marks = iter(significant([*gains.values(), *changes.values()]))
-    shown = {
-        column: {name: _shown(each, next(marks)) for name, each in differences.items()}
-        for column, differences in (("gain", gains), ("change", changes))
-    }
-    for name in gains:
+    for name, of_name in sides.items():
+        scores = [score_of(cells, "macro_auc") if cells else None for cells in of_name]
+        supervised, finetuned = (
+            f"{score.mean:.4f} ({score.replicates})" if score else "" for score in scores
+        )
         rows.append(
             [
                 variations()[name].about,
-                *(f"{score.mean:.4f} ({score.replicates})" for score in scores[name]),
-                shown["gain"][name],
-                shown["change"].get(name, ""),
+                supervised,
+                shown.get((name, "change"), ""),
+                finetuned,
+                shown.get((name, "gain"), ""),
+                shown.get((name, "change of gain"), ""),
             ]
         )
+    headings = ["what is changed (from)", "supervised", "less nothing changed", "pretrained"]
     return "\n\n".join(
         [
             "# variations",
             f"Macro AUC with all labels, model {MODEL}, the ResNet of the grid `{GRID}`, "
             f"{3 * grid.train:,} train images: from random weights and after a pretraining "
             f"({method_title(METHOD)}), with one thing changed at a time. 95% intervals over test "
-            "images, pretrainings and seeds of the finetuning; a gain, and what a change makes of "
-            "it, is bold if it is significant after Holm's correction over this table.",
-            markdown_table(
-                [
-                    "what is changed (from)",
-                    "supervised",
-                    "pretrained",
-                    "gain",
-                    "change of gain",
-                ],
-                rows,
-            ),
-            "Commands: `python experiments/variations.py run --out DIR`, and `report`.\n",
+            "images, pretrainings and seeds of the finetuning; a difference is bold if it is "
+            "significant after Holm's correction over this table.",
+            markdown_table([*headings, "gain", "change of gain"], rows),
+            "Commands: `python experiments/variations.py run --out DIR`, with `--supervised` for "
+            "the networks from random weights alone, and `report`.\n",
         ]
     )
 

@@ -54,6 +54,11 @@ def test_a_record_replaces_the_one_of_its_name(tmp_path):
     assert read_records(tmp_path / "missing.parquet") == {}
 
 
+def test_variations_page_is_made_from_its_table():
+    script = load("variations")
+    assert script.page() == (EXPERIMENTS / "results" / "variations.md").read_text()
+
+
 def test_a_variation_changes_one_thing_of_the_published_grid():
     script = load("variations")
     grid = load_grid(script.GRID)
