@@ -53,32 +53,35 @@ def draw_figure_2(
 def draw_label_efficiency(
     curves: Mapping[Line, Mapping[float, Score]],
     score_name: str,
+    labels: Mapping[float, int],
     bound: float | None = None,
     evidence: tuple[float, float] | None = None,
 ) -> Figure:
-    """Score by share of the labels, a line a method; baselines are black.
+    """Score by number of labels, a line a method; baselines are black.
 
     Args:
         curves: of each line, scores by share of the labels.
         score_name: of the axis.
+        labels: of each class, by share.
         bound: on the score of any classifier, drawn where it is known.
-        evidence: score of the evidence ratio and its standard error, likewise: what the best
-            classifier has at least.
+        evidence: score of the evidence ratio and its standard error, likewise: an estimate of what
+            the best classifier has.
     """
     figure = style.new_figure(6.4, 4.6)
     axes = figure.subplots()
+    marks = itertools.cycle("sD^v")
     for place, (((name, is_baseline), scores), colour) in enumerate(
         zip(curves.items(), _colours([is_baseline for _, is_baseline in curves]), strict=True)
     ):
         shares = sorted(scores)
         errorbar(
             axes,
-            dodged(shares, place, len(curves)),
+            dodged([labels[share] for share in shares], place, len(curves)),
             [scores[share].mean for share in shares],
             [scores[share].interval.as_list() for share in shares],
             colour=colour,
             label=name,
-            fmt="s--" if is_baseline else "o-",
+            fmt=f"{next(marks)}--" if is_baseline else "o-",
         )
     if bound is not None:
         axes.axhline(bound, label="bound: pattern known", **style.BOUND_LINE)
@@ -90,9 +93,9 @@ def draw_label_efficiency(
         axes.axhspan(value - error, value + error, color=style.BOUND_LINE["color"], alpha=0.12)
     axes.set_xscale("log")
     shares = sorted({share for scores in curves.values() for share in scores})
-    axes.set_xticks(shares, [f"{share:.0%}" for share in shares])
+    axes.set_xticks([labels[share] for share in shares], [f"{labels[share]:,}" for share in shares])
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("share of the labels")
+    axes.set_xlabel("labelled images of each class")
     axes.set_ylabel(score_name)
     legend_above(axes)
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
@@ -13,7 +13,13 @@ from lensmodels.evaluation.information import information_limit
 from lensmodels.reporting.page import PagePlot, png_of
 from lensmodels.reporting.plots import draw_auc_by_snr_of_runs
 from lensmodels.reporting.tables import Table
-from lensmodels.study.comparison import ComparedRow, compare_rows, mixed_pretrainings, score_of
+from lensmodels.study.comparison import (
+    ComparedRow,
+    Score,
+    compare_rows,
+    mixed_pretrainings,
+    score_of,
+)
 from lensmodels.study.goals import (
     axion_mass_goals,
     few_label_shares,
@@ -168,6 +174,13 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
         tables += baselines_table(grid, results, model, "classification", share)
         tables += strong_table(grid, results, model, share)
         section.tables += with_scaling(tables, _cells_of(results, "classification", share))
+    labels = {
+        result.cell.labels: round(result.metrics["n_labels"] / len(result.metrics["auc"]))
+        for result in results
+        if result.cell.task == "classification"
+    }
+    together: dict[tuple[str, bool], dict[float, Score]] = {}
+    of_encoders = 0
     for encoder in grid.encoders:
         scores_at = {
             share: cells_by_method(grid, results, model, encoder, "classification", share)
@@ -182,19 +195,38 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
             }
             if len(scores) > 1 and method != LONG_BASELINE:
                 curves[NAMES[method], method in BASELINES] = scores
+        together |= {(f"{name}, {encoder}", of): scores for (name, of), scores in curves.items()}
         if curves:
+            of_encoders += 1
             section.add_plot(
                 f"labels_{model}_{encoder}",
                 f"Label efficiency, {encoder}",
-                "Macro AUC by the share of the labels that the finetuning sees.",
-                draw_label_efficiency(
-                    curves,
-                    SCORE_NAMES["classification"],
-                    _bound(results, model),
-                    evidence_ratio_auc(_first_of(results, "classification").spec_sha256),
-                ),
+                "Macro AUC by the number of labels that the finetuning sees.",
+                _label_efficiency(results, model, curves, labels),
             )
+    if of_encoders > 1:
+        section.add_plot(
+            f"labels_{model}",
+            "Label efficiency, all encoders",
+            "The same, together.",
+            _label_efficiency(results, model, together, labels),
+        )
     return section
+
+
+def _label_efficiency(
+    results: Sequence[CellResult],
+    model: str,
+    curves: Mapping[tuple[str, bool], Mapping[float, Score]],
+    labels: Mapping[float, int],
+) -> Figure:
+    return draw_label_efficiency(
+        curves,
+        SCORE_NAMES["classification"],
+        labels,
+        _bound(results, model),
+        evidence_ratio_auc(_first_of(results, "classification").spec_sha256),
+    )
 
 
 def _cells_of(
