@@ -79,7 +79,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "cvt": {"encoder": "cvt_tiny_64"},
     "crossformer": {"encoder": "crossformer_tiny_64"},
 }
-EPOCHS = {"resnet": 4, "vit": 3, "swin": 3, "cvt": 3, "crossformer": 3}
+EPOCHS = {"resnet": 4, "vit": 12, "swin": 8, "cvt": 12, "crossformer": 12}
 PROBES = {"linear": "linear probe", "knn": "neighbours, whitened features"}
 
 
