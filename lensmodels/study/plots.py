@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -83,14 +84,7 @@ def draw_label_efficiency(
             label=name,
             fmt=f"{next(marks)}--" if is_baseline else "o-",
         )
-    if bound is not None:
-        axes.axhline(bound, label="bound: pattern known", **style.BOUND_LINE)
-    if evidence is not None:
-        value, error = evidence
-        axes.axhline(
-            value, label="evidence ratio, estimated", **style.BOUND_LINE | {"linestyle": ":"}
-        )
-        axes.axhspan(value - error, value + error, color=style.BOUND_LINE["color"], alpha=0.12)
+    _draw_best(axes, bound, evidence)
     axes.set_xscale("log")
     shares = sorted({share for scores in curves.values() for share in scores})
     axes.set_xticks([labels[share] for share in shares], [f"{labels[share]:,}" for share in shares])
@@ -101,13 +95,31 @@ def draw_label_efficiency(
     return figure
 
 
-def draw_cost(points: Sequence[tuple[str, bool, Score]], score_name: str) -> Figure:
+def _draw_best(axes: Axes, bound: float | None, evidence: tuple[float, float] | None) -> None:
+    """Lines at the bound on a score and at the estimate of the best one, where they are known."""
+    if bound is not None:
+        axes.axhline(bound, label="bound: pattern known", **style.BOUND_LINE)
+    if evidence is not None:
+        value, error = evidence
+        axes.axhline(
+            value, label="evidence ratio, estimated", **style.BOUND_LINE | {"linestyle": ":"}
+        )
+        axes.axhspan(value - error, value + error, color=style.BOUND_LINE["color"], alpha=0.12)
+
+
+def draw_cost(
+    points: Sequence[tuple[str, bool, Score]],
+    score_name: str,
+    bound: float | None = None,
+    evidence: tuple[float, float] | None = None,
+) -> Figure:
     """Score by the minutes that a cell took, its pretraining included.
 
     Args:
         points: name, whether it is a baseline, and score of each; baselines have marks of their
             own.
         score_name: of the axis.
+        bound, evidence: as of `draw_label_efficiency`.
     """
     figure = style.new_figure(6.4, 4.4)
     axes = figure.subplots()
@@ -123,6 +135,7 @@ def draw_cost(points: Sequence[tuple[str, bool, Score]], score_name: str) -> Fig
             label=name,
             fmt=next(marks) if is_baseline else "o",
         )
+    _draw_best(axes, bound, evidence)
     axes.set_xscale("log")
     minutes = [score.minutes for _, _, score in points]
     axes.set_xlim(0.8 * min(minutes), 1.25 * max(minutes))

@@ -149,7 +149,12 @@ def _classification(grid: Grid, results: Sequence[CellResult], model: str) -> Se
         f"cost_{model}",
         "Cost",
         "Macro AUC by the minutes that a cell took, on the machines that it was run on.",
-        draw_cost(points, SCORE_NAMES["classification"]),
+        draw_cost(
+            points,
+            SCORE_NAMES["classification"],
+            _bound(results, model),
+            evidence_ratio_auc(first.spec_sha256),
+        ),
     )
     return section
 

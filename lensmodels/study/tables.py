@@ -298,8 +298,8 @@ def with_scaling(tables: Iterable[Table], cells: Iterable[CellResult]) -> list[T
         if data["scaling"] == "min-max":
             kind = "min-max"
         methods.setdefault(_SCALED_ON[kind], {})[who] = None
-    parts = [f"{', '.join(sorted(names))} on {images}" for images, names in methods.items()]
-    sentence = f"Input scaling measured: {'; '.join(sorted(parts))}."
+    parts = [f"on {images} ({'; '.join(sorted(names))})" for images, names in methods.items()]
+    sentence = f"Input scaling measured {', '.join(sorted(parts))}."
     return [replace(table, sentence=f"{table.sentence} {sentence}".strip()) for table in tables]
 
 
