@@ -199,7 +199,14 @@ def baselines_table(
         model: whose images the cells were trained on.
         task, labels: of the cells.
     """
-    of_rows = {(BASELINE, row.encoder) for row in grid.rows}
+    trained = {
+        (cell.cell.method, cell.cell.encoder)
+        for cell in results
+        if (cell.cell.model, cell.cell.task, cell.cell.labels) == (model, task, labels)
+    }
+    of_rows = {
+        (BASELINE, row.encoder) for row in grid.rows if (row.method, row.encoder) in trained
+    }
     scores = {
         (name, encoder): score_of(cells[name], score_name(task))
         for encoder in grid.encoders
