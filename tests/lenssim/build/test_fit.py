@@ -119,6 +119,14 @@ def test_light_of_the_lens_is_fitted_when_asked(copy):
     assert fits.attrs["fit_settings"]["lens_light"] is True
 
 
+@pytest.mark.parametrize("count", [1, 127, 128, 129, 200, 255, 256, 4000])
+def test_files_of_fits_hold_whole_chunks(unfitted, count):
+    record = lenssim.open_archive(unfitted).manifest.groups[0]
+    layout = fitting.fit_layout(record.model_copy(update={"count": count}))
+    assert layout.record.shard_size % layout.chunk_size == 0
+    assert layout.chunk_size <= 128
+
+
 def test_complete_fits_are_left(fitted):
     made = []
     lenssim.fit(fitted, progress=made.append)
