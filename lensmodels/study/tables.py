@@ -204,9 +204,7 @@ def baselines_table(
         for cell in results
         if (cell.cell.model, cell.cell.task, cell.cell.labels) == (model, task, labels)
     }
-    of_rows = {
-        (BASELINE, row.encoder) for row in grid.rows if (row.method, row.encoder) in trained
-    }
+    of_rows = {(BASELINE, row.encoder) for row in grid.rows if (row.method, row.encoder) in trained}
     scores = {
         (name, encoder): score_of(cells[name], score_name(task))
         for encoder in grid.encoders

@@ -190,8 +190,9 @@ def _identity(spec: Specification, settings: FitSettings, is_telescope: bool) ->
 
 def fit_layout(record: GroupRecord) -> GroupLayout:
     """How the fits of a group are cut into files and chunks."""
-    # a file holds whole chunks, if it holds more than one
-    size = FILE_SIZE if record.count > CHUNK_SIZE else record.count
+    size = min(FILE_SIZE, record.count)
+    if size > CHUNK_SIZE:
+        size = FILE_SIZE  # of whole chunks
     cut = record.model_copy(update={"shard_size": size, "formats": ("zarr",), "extra_columns": ()})
     return GroupLayout(cut, CHUNK_SIZE if size > CHUNK_SIZE else size, stage="fit")
 
