@@ -89,9 +89,9 @@ class TimmModel(nn.Module):
         Args:
             coarse: whether a stage is one layer.
         """
-        places = {name: _place(name, coarse) for name, _ in self.named_parameters()}
-        order = sorted({place for place in places.values() if place is not None})
-        last = max(len(order) - 1, 0)
+        places = {_place(name, coarse) for name, _ in self.named_parameters()}
+        order = sorted(place for place in places if place is not None)
+        last = len(order) - 1
 
         def layer(name: str) -> int:
             place = _place(name, coarse)

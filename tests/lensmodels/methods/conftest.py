@@ -15,12 +15,14 @@ def make():
     """A method with a tiny encoder, and two views of six images."""
     torch.manual_seed(0)
 
-    def make(name, encoder="test_vit", *, arguments=None, patch_size=None, **settings):
+    def make(
+        name, encoder="test_vit", *, arguments=None, patch_size=None, scaling=None, **settings
+    ):
         chosen = EncoderSettings(name=encoder, arguments=arguments or {}, patch_size=patch_size)
         return PRETRAINING[name](
             Encoder(chosen, 64),
             default_recipe(name),
-            InputScaling(sky_noise=0.1, softening=5.0),
+            scaling or InputScaling(sky_noise=0.1, softening=5.0),
             PRETRAINING_DEFAULTS[name].model_copy(update={"epochs": 1, **settings}),
             batch_size=6,
             total_steps=100,

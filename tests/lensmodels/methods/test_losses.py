@@ -62,23 +62,20 @@ def test_byol_loss_of_a_prediction_that_is_right_is_minus_one(make, views):
     assert method.loss([views[0], views[0]]).item() == pytest.approx(-1.0, abs=1e-5)
 
 
-def test_byol_predicts_what_the_target_makes_of_the_other_view(make):
-    method = make("byol")
-    # the two views have orthogonal targets, and the predictions are the other one's
-    method.online, method.target = nn.Identity(), nn.Identity()
-    method.prediction_head = Other(torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]]))
-    assert method.loss([torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]])]).item() == -1
+@pytest.mark.parametrize(
+    ("name", "networks"),
+    [("byol", ("online", "target")), ("simsiam", ("encoder", "projection_head"))],
+)
+def test_what_is_predicted_is_of_the_other_view(make, name, networks):
+    method = make(name)
+    for network in networks:
+        setattr(method, network, nn.Identity())
+    # two orthogonal views, predicted from each other, and each from itself
+    views = [torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]])]
+    method.prediction_head = Other(*views)
+    assert method.loss(views).item() == -1
     method.prediction_head = nn.Identity()
-    assert method.loss([torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]])]).item() == 0
-
-
-def test_simsiam_predicts_the_projection_of_the_other_view(make):
-    method = make("simsiam")
-    method.encoder, method.projection_head = nn.Identity(), nn.Identity()
-    method.prediction_head = Other(torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]]))
-    assert method.loss([torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]])]).item() == -1
-    method.prediction_head = nn.Identity()
-    assert method.loss([torch.tensor([[1.0, 0]]), torch.tensor([[0, 1.0]])]).item() == 0
+    assert method.loss(views).item() == 0
 
 
 def test_byol_target_gets_no_gradient(make, views):
