@@ -289,8 +289,19 @@ def main(
                 }
             )
             print(figures[-1], flush=True)
-    if quick:
-        return
+            if not quick:
+                _keep(figures, batch_size, device, precision, steps, repeats)
+
+
+def _keep(
+    figures: list[dict[str, Any]],
+    batch_size: int,
+    device: str,
+    precision: str,
+    steps: int,
+    repeats: int,
+) -> None:
+    """Writes the figures of the methods that are measured so far."""
     where = torch.cuda.get_device_name() if device == "gpu" else f"{os.cpu_count()} CPU cores"
     headings = [
         "method",

@@ -243,6 +243,13 @@ def publish(run: Path, url: str, licence: str, overwrite: bool) -> None:
 @click.option("--shard", metavar="K/N", help="Run the K-th of N parts; the results merge.")
 @click.option("--only", metavar="PATTERN", help="Cells whose name matches, as in 'B_byol_*'.")
 @click.option("--seconds", type=float, help="Begin no cell after so many seconds.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Cells at once, each a process; a GPU has room for as many as there are processor cores.",
+)
 @DEVICE
 @click.option("--list", "only_list", is_flag=True, help="Print the cells and run none.")
 @click.pass_context
@@ -254,6 +261,7 @@ def study(
     shard: str | None,
     only: str | None,
     seconds: float | None,
+    jobs: int,
     device: str,
     only_list: bool,
 ) -> None:
@@ -296,7 +304,7 @@ def study(
     load_packages()
     from lensmodels.study import run_grid
 
-    done = run_grid(loaded, cells, archives, out, device=device, seconds=seconds)
+    done = run_grid(loaded, cells, archives, out, device=device, seconds=seconds, jobs=jobs)
     click.echo(f"{len(done)} of {len(cells)} cells are done: {out / 'results'}")
 
 

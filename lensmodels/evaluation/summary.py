@@ -251,8 +251,9 @@ def auc_long_vortices(
         resamples: of the test images, for the interval.
 
     Returns:
-        below (log10(m / eV)), count, auc, ci95; None where there are fewer than
-        `metrics.MIN_IN_BIN` such images, or none without substructure.
+        below (log10(m / eV)), count, auc, ci95, and above_snr: above (S/N), count and auc of those
+        whose substructure exceeds each of `metrics.SNR_LIMITS`, where it is known of enough. None
+        where there are fewer than `metrics.MIN_IN_BIN` such images, or none without substructure.
     """
     names = classes_of(table)
     if not {"axion", "no_sub"} <= set(names) or "axion_mass" not in table:
@@ -261,16 +262,32 @@ def auc_long_vortices(
     column = names.index("axion")
     mass = table["axion_mass"].to_numpy(np.float64)
     members = (labels == column) & (mass < 10.0**RESOLVED)
-    chosen = members | (labels == names.index("no_sub"))
-    if min(members.sum(), chosen.sum() - members.sum()) < metrics.MIN_IN_BIN:
+    is_empty = labels == names.index("no_sub")
+    if min(members.sum(), is_empty.sum()) < metrics.MIN_IN_BIN:
         return None
-    area = _against_none(members[chosen], probabilities[chosen], column)
+
+    def area_of(some: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], bootstrap.Statistic]:
+        chosen = some | is_empty
+        return chosen, _against_none(some[chosen], probabilities[chosen], column)
+
+    def auc_of(some: NDArray[np.bool_]) -> float:
+        chosen, area = area_of(some)
+        return float(area(np.ones((1, int(chosen.sum()))))[0])
+
+    chosen, area = area_of(members)
     [interval] = bootstrap.intervals([area], labels[chosen], seed=seed, count=resamples)
+    snr = known_snr(table)[1]
+    by_limit = {limit: members & np.isfinite(snr) & (snr > limit) for limit in metrics.SNR_LIMITS}
     return {
         "below": RESOLVED,
         "count": int(members.sum()),
-        "auc": float(area(np.ones((1, int(chosen.sum()))))[0]),
+        "auc": auc_of(members),
         "ci95": interval.as_list(),
+        "above_snr": [
+            {"above": limit, "count": int(above.sum()), "auc": auc_of(above)}
+            for limit, above in by_limit.items()
+            if above.sum() >= metrics.MIN_IN_BIN
+        ],
     }
 
 

@@ -31,8 +31,13 @@ def processor() -> str:
 
 
 def environment(packages: Sequence[str]) -> dict[str, str]:
-    """Processor, Python and the versions of packages."""
+    """Processor, the GPU that torch has, Python, and versions of packages."""
     machine = {"processor": processor(), "python": platform.python_version()}
+    if "torch" in packages:
+        import torch
+
+        if torch.cuda.is_available():
+            machine["gpu"] = torch.cuda.get_device_name()
     return machine | {name: version(name) for name in packages}
 
 

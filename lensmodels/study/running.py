@@ -11,7 +11,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from lensmodels.evaluation import score
 from lensmodels.methods import PRETRAINING
 from lensmodels.runs import CHECKPOINTS, ENCODER, LOGS, RunConfig, read_config
 from lensmodels.settings import PRETRAINING_KEYS, config_from_options
+from lensmodels.study.at_once import run_at_once
 from lensmodels.study.grid import Cell, Grid
 from lensmodels.study.requests import RESULTS, check_archives
 from lensmodels.study.results import (
@@ -52,6 +53,7 @@ def run_grid(
     *,
     device: str = "auto",
     seconds: float | None = None,
+    jobs: int = 1,
 ) -> list[Cell]:
     """Runs the cells that have no result yet.
 
@@ -63,6 +65,7 @@ def run_grid(
         device: "auto", "cpu" or "gpu".
         seconds: what there is time for: a cell that would not be done by then, judged by those
             that are, is passed over; None for all.
+        jobs: cells at once, each in a process of its own; they share the device.
 
     Returns:
         The cells that are done, those of earlier runs among them.
@@ -72,18 +75,28 @@ def run_grid(
         UsageError: if a folder holds what was made otherwise.
         LensmodelsError: if cells failed, naming them; the others are run all the same.
     """
-    return _GridRun(grid, data, out, device).run(cells, seconds)
+    return GridRun(grid, data, out, device, jobs).run(cells, seconds)
 
 
-class _GridRun:
-    """A grid that is running."""
+class GridRun:
+    """A grid that is running.
 
-    def __init__(self, grid: Grid, data: Mapping[str, str], out: Path, device: str) -> None:
-        self.grid, self.data, self.out, self.device = grid, data, out, device
+    Args:
+        grid, data, out, device, jobs: as for `run_grid`.
+    """
+
+    def __init__(
+        self, grid: Grid, data: Mapping[str, str], out: Path, device: str, jobs: int
+    ) -> None:
+        self.grid, self.data, self.out, self.device, self.jobs = grid, data, out, device, jobs
         self.results = out / RESULTS
-        self.hardware = hardware(choose_device(device))
-        self.versions = versions()
         self.archives: dict[str, dict[str, Any]] = {}
+
+    @property
+    def hardware(self) -> dict[str, Any]:
+        """What a cell runs on; the minutes of cells that share a device are longer."""
+        shared = {"jobs": self.jobs} if self.jobs > 1 else {}
+        return hardware(choose_device(self.device)) | shared
 
     def run(self, cells: Sequence[Cell], seconds: float | None) -> list[Cell]:
         """Runs the cells; see `run_grid`."""
@@ -95,29 +108,56 @@ class _GridRun:
         if done:
             click.echo(f"{len(done)} of {len(wanted)} cells are done already.", err=True)
         failed: list[Cell] = []
-        for cell in wanted:
-            if cell in done:
-                continue
-            if seconds is not None:
-                left = seconds - (time.monotonic() - start)
-                if left <= 0 or self._expected_seconds(cell) > left:
-                    continue
-            click.echo(f"[{len(done) + 1}/{len(wanted)}] {cell.name}", err=True)
-            try:
-                self._run_cell(cell)
-            except training.InterruptedTrainingError:
-                raise
-            except LensmodelsError as error:
+
+        def has_time(cell: Cell) -> bool:
+            if seconds is None:
+                return True
+            left = seconds - (time.monotonic() - start)
+            return left > 0 and self._expected_seconds(cell) <= left
+
+        def begin(cell: Cell) -> None:
+            under_way = len(done) + len(failed) + 1
+            click.echo(f"[{under_way}/{len(wanted)}] {cell.name}", err=True)
+
+        def end(cell: Cell, error: LensmodelsError | None) -> None:
+            if error is None:
+                done.append(cell)
+            else:
                 click.echo(f"{cell.name} failed: {error}", err=True)
                 failed.append(cell)
-            else:
-                done.append(cell)
+
+        waiting = [cell for cell in wanted if cell not in done]
+        if self.jobs > 1:
+            run_at_once(self, waiting, self.jobs, has_time=has_time, begin=begin, end=end)
+        else:
+            self._run_in_order(waiting, has_time, begin, end)
         if failed:
             raise LensmodelsError(
                 f"{len(failed)} of {len(wanted)} cells failed: "
                 f"{', '.join(cell.name for cell in failed)}."
             )
         return done
+
+    def _run_in_order(
+        self,
+        cells: Sequence[Cell],
+        has_time: Callable[[Cell], bool],
+        begin: Callable[[Cell], None],
+        end: Callable[[Cell, LensmodelsError | None], None],
+    ) -> None:
+        for cell in cells:
+            if not has_time(cell):
+                continue
+            begin(cell)
+            try:
+                self.pretrain(cell)
+                self.finetune(cell)
+            except training.InterruptedTrainingError:
+                raise
+            except LensmodelsError as error:
+                end(cell, error)
+            else:
+                end(cell, None)
 
     def _made_from(self, cell: Cell) -> dict[str, Any]:
         return {"recipe": self.grid.recipe(cell), "archive": self.archives[cell.model]}
@@ -127,21 +167,19 @@ class _GridRun:
 
     def _expected_seconds(self, cell: Cell) -> float:
         """Time of a cell, from what others with its encoder took here; 0 if there are none."""
-        spent = cost = 0.0
+        spent, cost, own = 0.0, 0.0, self.hardware
         for result in read_results(self.results):
-            if result.record["hardware"] == self.hardware and result.cell.encoder == cell.encoder:
+            if result.record["hardware"] == own and result.cell.encoder == cell.encoder:
                 spent += 60 * result.minutes
                 cost += self.grid.cost(result.cell)
         pretrained = self._pretrained(cell)
         is_pretrained = pretrained is not None and (pretrained / ENCODER).exists()
         return spent / cost * self.grid.cost(cell, is_pretrained=is_pretrained) if cost else 0.0
 
-    def _run_cell(self, cell: Cell) -> None:
-        """Pretrains where that is not done, finetunes, tests, and writes the result."""
+    def finetune(self, cell: Cell) -> None:
+        """Finetunes, from its pretraining, which is done, or random weights; tests; keeps that."""
         url, run = self.data[cell.model], self.out / "runs" / cell.name
         pretrained = self._pretrained(cell)
-        if pretrained is not None:
-            self._pretrain(cell, pretrained)
         config = self._config(cell, pretrained)
         with _timed(run):
             training.train(config, run, resume=True, moved=True)
@@ -163,13 +201,17 @@ class _GridRun:
                 "finetune": _minutes(run),
             },
             "hardware": self.hardware,
-            "versions": self.versions,
+            "versions": versions(),
             "metrics": metrics,
         }
         write_result(self.results, cell, record, tested.table)
         shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
 
-    def _pretrain(self, cell: Cell, run: Path) -> None:
+    def pretrain(self, cell: Cell) -> None:
+        """Pretrains what a cell begins with, where it does not begin with random weights."""
+        run = self._pretrained(cell)
+        if run is None:
+            return
         # one pretraining for the cells of every task, share of labels and draw of them
         shared = replace(cell, task="classification", labels=1.0, seed=cell.pretrain_seed)
         config = training.begin(self._config(shared, None), run, resume=True, moved=True)

@@ -224,6 +224,9 @@ def baselines_table(
 _STRONG: tuple[tuple[float, str], ...] = ((5.0, "all"), (10.0, "cdm"), (10.0, "axion"))
 """Least S/N and class of the scores of strong images; "all" is the macro AUC."""
 
+_STRONG_VORTEX = 5.0
+"""Least S/N of a long vortex whose score is given."""
+
 
 def strong_table(
     grid: Grid, results: Sequence[CellResult], model: str, labels: float = 1.0
@@ -250,6 +253,7 @@ def strong_table(
                     if (entry["above"], entry["class"]) == (above, name)
                 ]
                 row.append(_spread(scores))
+            row.append(_spread(list(_long_vortices(cells))))
             kind = kind or cells[0].metrics.get("snr", "")
             rows.append(row)
     if any(cell.value for row in rows for cell in row[2:]):
@@ -259,11 +263,22 @@ def strong_table(
             + [
                 f"{'macro AUC' if name == 'all' else f'{name} against no_sub'}, S/N > {above:g}"
                 for above, name in _STRONG
-            ],
+            ]
+            + [f"long vortices against no_sub, S/N > {_STRONG_VORTEX:g}"],
             rows,
             f"Images with strong substructure{_with(labels)}, model {model}",
-            f"S/N {after}; means over cells, and the standard deviation between them.",
+            f"S/N {after}; means over cells, and the standard deviation between them. Long "
+            "vortices are of axions lighter than 1e-23 eV.",
         )
+
+
+def _long_vortices(cells: Iterable[CellResult]) -> Iterator[float]:
+    """AUC of the strong ones among long vortices, of each cell that knows it."""
+    for cell in cells:
+        long = cell.metrics.get("auc_long_vortices") or {}
+        for entry in long.get("above_snr", ()):
+            if entry["above"] == _STRONG_VORTEX:
+                yield entry["auc"]
 
 
 def _with(labels: float) -> str:

@@ -140,13 +140,19 @@ def test_a_lens_that_is_the_same_in_every_image_is_known(classified):
 
 def test_long_vortices_are_ranked_against_no_substructure(classified):
     mass = np.where(classified["label"] == 0, np.geomspace(1e-24, 1e-22, len(classified)), np.nan)
-    table = classified.assign(axion_mass=mass)
+    snr = np.linspace(6, 1, len(classified))
+    table = classified.assign(axion_mass=mass, substructure_snr=snr)
     long = summarise("classification", table, resamples=50)["auc_long_vortices"]
     chosen = table[(table["label"] == 2) | (table["axion_mass"] < 1e-23)]
     evidence = chosen["p_axion"] / (chosen["p_axion"] + chosen["p_no_sub"])
     assert long["auc"] == pytest.approx(roc_auc_score(chosen["label"] == 0, evidence))
     assert long["count"] == (chosen["label"] == 0).sum()
     assert long["ci95"][0] <= long["auc"] <= long["ci95"][1]
+    strong = chosen[(chosen["label"] == 2) | (chosen["substructure_snr"] > 5)]
+    [above] = [entry for entry in long["above_snr"] if entry["above"] == 5]
+    evidence = strong["p_axion"] / (strong["p_axion"] + strong["p_no_sub"])
+    assert above["count"] == (strong["label"] == 0).sum() < long["count"]
+    assert above["auc"] == pytest.approx(roc_auc_score(strong["label"] == 0, evidence))
     heavy = table.assign(axion_mass=1e-22)
     assert summarise("classification", heavy, resamples=20)["auc_long_vortices"] is None
 

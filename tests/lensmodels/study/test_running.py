@@ -339,3 +339,21 @@ def test_the_script_for_a_gpu_goes_on_from_what_is_there(whole, tmp_path):
     tables = run_study_script(0, tmp_path / "out", "smoke", WORK=str(work))
     assert "| SimSiam | resnet |" in tables
     assert outcome(work / "study") == before
+
+
+def test_several_cells_at_once_are_those_of_one_after_the_other(whole, lenses, tmp_path):
+    words = ["--grid", "smoke", "--data", f"B={lenses}", "--out", str(tmp_path), "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lensmodels", "study", *words, "--jobs", "2", "--only", "*resnet*"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = {cell: found for cell, found in outcome(whole).items() if cell.encoder == "resnet"}
+    assert outcome(tmp_path) == expected
+    assert f"{len(expected)} of {len(expected)} cells are done" in done.stdout
+    assert {result.record["hardware"]["jobs"] for result in read_results(tmp_path / "results")} == {
+        2
+    }
+    assert "epoch" not in done.stderr and list((tmp_path / "logs").glob("*.txt"))
