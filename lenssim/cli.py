@@ -54,7 +54,7 @@ def main(debug: bool) -> None:
 @click.option("--test", default=5_000, show_default=True, help="Test images of each class.")
 @click.option("--out", metavar="DIR_OR_URL", help="Archive to write.  [default: archives/MODEL]")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random streams.")
-@click.option("--workers", type=int, help="Threads.  [default: all cores]")
+@click.option("--workers", type=int, help="Cores to use.  [default: all]")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="dask.distributed cluster to use.")
 @click.option(
     "--format",
@@ -127,7 +127,7 @@ def generate(
 @main.command()
 @click.argument("archive", metavar="DIR_OR_URL")
 @click.option("--to", type=click.Choice(["webdataset"]), required=True, help="Format to add.")
-@click.option("--workers", type=int, help="Threads.  [default: all cores]")
+@click.option("--workers", type=int, help="Cores to use.  [default: all]")
 @click.option("--scheduler", metavar="tcp://HOST:PORT", help="dask.distributed cluster to use.")
 def export(archive: str, to: str, workers: int | None, scheduler: str | None) -> None:
     """Write WebDataset shards of an archive, beside its Zarr groups."""
@@ -300,7 +300,7 @@ def specs(name: str | None) -> None:
 @click.option("--pixel-scale", type=float, metavar="ARCSEC", help="Of a pixel, where known.")
 @click.option("--name", help="Name of the data set.  [default: that of the folder]")
 @click.option("--licence", help="Licence of the images.  [default: not stated]")
-@click.option("--workers", type=int, help="Threads.  [default: all cores]")
+@click.option("--workers", type=int, help="Cores to use.  [default: all]")
 def import_deeplense(
     folder: str,
     out: str,
@@ -344,7 +344,7 @@ def import_deeplense(
 @click.option("--positions", metavar="TABLE", help="ra,dec or x,y, if wanted file, of cutouts.")
 @click.option("--name", help="Name of the data set.  [default: that of the first input]")
 @click.option("--licence", help="Licence of the images.  [default: not stated]")
-@click.option("--workers", type=int, help="Threads.  [default: all cores]")
+@click.option("--workers", type=int, help="Cores to use.  [default: all]")
 def import_cutouts(
     inputs: tuple[str, ...], out: str, model: str, licence: str | None, **options: Any
 ) -> None:
@@ -364,7 +364,6 @@ def import_cutouts(
         out,
         settings=settings,
         instrument=model,
-        processes=True,
         **options,
     )
     _run_import(work, licence)

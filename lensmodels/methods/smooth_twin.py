@@ -2,8 +2,7 @@
 
 Supervised by the simulator, which makes both images of a pair: `--data live:MODEL` does, and no
 telescope. The difference is in units of the noise, so that a bright arc weighs no more than a faint
-one. The noise of both images is in it: about 2 of the loss, of which the half that is the twin's
-cannot be told from the image.
+one. The twin has the same noise, so that nothing but the substructure is left in the difference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Running tasks: on the threads of this machine, or on a dask.distributed cluster."""
+"""Running tasks: on the cores of this machine, or on a dask.distributed cluster.
+
+A task holds Python's lock for a quarter of its time, so that threads share two cores well and more
+than that badly: on sixteen cores they were slower than on two. More workers are processes.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import Any
 
 from lenssim.command_line.interruption import is_interrupted
-from lenssim.errors import UsageError
+from lenssim.errors import KEPT, LenssimError, UsageError
 from lenssim.progress import Phase, Progress
 
 Run = Callable[[Sequence[tuple[Any, ...]], Callable[[int], None], Progress | None], None]
@@ -22,12 +25,23 @@ After each task, the second argument is called with its index, never twice at a 
 """
 
 
+MOST_THREADS = 2
+"""Workers that are threads: they begin at once, where a process imports lenssim first."""
+
+_POLL_INTERVAL = 0.1
+"""Seconds between two looks at what processes have done."""
+
+
+class WorkerError(LenssimError):
+    """A process of this machine was lost, with the task that it was at."""
+
+
 class _StoppedError(Exception):
-    """Raised inside tasks of this machine's threads, so that they end soon."""
+    """Raised inside tasks of this machine, so that they end soon."""
 
 
 def thread_count(workers: int | None) -> int:
-    """Threads to use on this machine: as many as asked for, or all cores that the process may use.
+    """Workers on this machine: as many as asked for, or all cores that the process may use.
 
     Raises:
         UsageError: if `workers` is not between 1 and 4096.
@@ -46,18 +60,21 @@ def executor(
     folder: str | None = None,
     doing: str = "working",
     phase: Phase | None = None,
+    most_threads: int = MOST_THREADS,
 ) -> Iterator[Run]:
     """A function that runs a task for many arguments.
 
     Args:
         task: returns the number of images that it made; takes a `Progress` as its last argument.
             Paths in it must be absolute: workers of a cluster have working folders of their own.
-        workers: threads on this machine; all cores if None.
+        workers: on this machine; all cores if None.
         scheduler: address of a dask.distributed scheduler that is used instead. A worker that
             runs this version of lenssim is waited for.
         folder: local one that the task writes, absolute, which every machine must see.
         doing: what the task does, in a word for `phase`.
         phase: told when workers are waited for, and when the task starts again.
+        most_threads: workers of this machine that are threads; more are processes, by which the
+            task and its arguments are pickled.
 
     Raises:
         UsageError: if there cannot be as many workers, or the address is none.
@@ -67,7 +84,7 @@ def executor(
     """
     threads = thread_count(workers)
     if scheduler is None:
-        yield _on_threads(task, threads)
+        yield _on_cores(task, threads, most_threads)
         return
     from lenssim.build.cluster import connect
 
@@ -75,43 +92,113 @@ def executor(
         yield cluster.runner(task)
 
 
-def run_in_processes(
-    task: Callable[..., int],
-    arguments: Sequence[tuple[Any, ...]],
-    workers: int,
-    progress: Progress | None,
-) -> None:
-    """Runs a task once for each tuple of arguments, in processes of this machine.
+def _on_cores(task: Callable[..., int], workers: int, most_threads: int) -> Run:
+    """As many processes as there are tasks for; threads where few are enough."""
 
-    For tasks that hold Python's lock, as reading many small files does.
+    def run(
+        arguments: Sequence[tuple[Any, ...]],
+        finished: Callable[[int], None],
+        progress: Progress | None,
+    ) -> None:
+        count = min(workers, len(arguments))
+        kind = _on_threads if count <= most_threads else _on_processes
+        kind(task, max(1, count))(arguments, finished, progress)
 
-    Args:
-        task: returns the number of images that it made; it and its arguments can be pickled.
-        arguments: of each call.
-        workers: processes.
-        progress: called with the number of images after each call.
+    return run
 
-    Raises:
-        KeyboardInterrupt: if the command is stopped; what is done is kept.
-    """
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_signals)
-    waiting = {pool.submit(task, *each) for each in arguments}
-    try:
-        while waiting:
-            if is_interrupted():
-                raise KeyboardInterrupt
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in done:
-                count = future.result()
+
+def _on_processes(task: Callable[..., Any], workers: int) -> Run:
+    def run(
+        arguments: Sequence[tuple[Any, ...]],
+        finished: Callable[[int], None],
+        progress: Progress | None,
+    ) -> None:
+        # unlike the processes of the standard library, those of loky do not run the caller's script
+        # once more, whose author may not know of any processes
+        from loky import ProcessPoolExecutor
+        from loky.backend import get_context
+        from loky.process_executor import BrokenProcessPool
+
+        context = get_context("loky")
+        made, stop = context.SimpleQueue(), context.Event()
+
+        def tell() -> None:
+            while not made.empty():
+                count = made.get()
                 if progress is not None:
                     progress(count)
-    finally:
-        pool.shutdown(cancel_futures=True)
+
+        pool = ProcessPoolExecutor(
+            workers,
+            context=context,
+            initializer=_begin_process,
+            initargs=(made, stop),
+            # one thread each: libraries of linear algebra would start as many as there are cores
+            env=dict.fromkeys(_THREADS_OF_LIBRARIES, "1"),
+        )
+        running = {pool.submit(_run_task, task, each): i for i, each in enumerate(arguments)}
+        waiting = set(running)
+        try:
+            while waiting:
+                if is_interrupted():
+                    raise KeyboardInterrupt
+                done, waiting = wait(waiting, _POLL_INTERVAL, return_when=FIRST_COMPLETED)
+                tell()
+                for future in done:
+                    future.result()
+                    finished(running[future])
+            tell()
+        except BrokenProcessPool:
+            raise WorkerError(
+                "A process of this machine was lost, as it is when memory runs out: give fewer "
+                f"--workers; {KEPT}"
+            ) from None
+        finally:
+            stop.set()
+            for future in waiting:
+                future.cancel()
+            pool.shutdown(wait=True)
+
+    return run
 
 
-def _leave_signals() -> None:
+_THREADS_OF_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+_told: Any = None
+_stop: Any = None
+"""Of this process, where it is one of a pool's: a queue of counts of images, and an event."""
+
+
+def _begin_process(told: Any, stop: Any) -> None:
     """Leaves Ctrl-C, which the terminal sends to every process, to the one that waits."""
+    global _told, _stop
+    _told, _stop = told, stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _report(count: int) -> None:
+    if _stop.is_set():
+        raise _StoppedError
+    _told.put(count)
+
+
+def _run_task(task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Runs a task in a process of a pool.
+
+    Raises:
+        LenssimError: of the same type as the task's, without the errors that led to it, not all of
+            which can be sent.
+    """
+    if _stop.is_set():
+        return
+    try:
+        task(*arguments, _report)
+        return
+    except _StoppedError:
+        return
+    except LenssimError as error:
+        failure = type(error)(str(error))
+    raise failure
 
 
 def _on_threads(task: Callable[..., int], workers: int) -> Run:

@@ -28,7 +28,7 @@ def export(
 
     Args:
         url: folder or URL of the archive.
-        workers: threads on this machine; all cores if not given.
+        workers: on this machine; one a core if not given.
         scheduler: address of a dask.distributed scheduler that does the work instead.
         progress: True for a bar on stderr, or a function that is called as images are written.
         phase: called with a short text that says what is being done now.

@@ -91,7 +91,7 @@ def fit(
             if not given. Imported images need one, unless they are telescope images that were
             brought to a specification that comes with lenssim.
         settings: those of `FitSettings` if not given.
-        workers: threads on this machine; all cores if not given.
+        workers: on this machine; one a core if not given.
         overwrite: replace fits that were made with other settings.
         progress: True for a bar on stderr, or a function that is called as images are fitted.
         phase: called with a short text that says what is being done now.

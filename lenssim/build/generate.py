@@ -46,7 +46,7 @@ def generate(
         train, test: images of each class in the two splits; 0 leaves a split out.
         out: folder or URL of the archive; archives/NAME if not given.
         seed: with the specification, decides every bit of every image.
-        workers: threads on this machine; all cores if not given.
+        workers: on this machine; one a core if not given.
         scheduler: address of a dask.distributed scheduler that does the work instead.
         formats: what the images are stored as: "zarr", "webdataset", or both.
         engine: "fast" or "lenstronomy".

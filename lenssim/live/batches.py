@@ -19,7 +19,7 @@ from lenssim.archive.column import Column
 from lenssim.archive.optional_columns import optional_columns
 from lenssim.archive.schema import columns_of
 from lenssim.build.shard import SIMULATED_TOGETHER, empty_columns, fill_columns
-from lenssim.live.pairs import WITHOUT_SUBSTRUCTURE, Pairs, second_system
+from lenssim.live.pairs import WITHOUT_SUBSTRUCTURE, Pairs, noise_of, second_system
 from lenssim.population import GroupStreams
 from lenssim.rendering import EngineName
 from lenssim.simulation import Simulation, observe, simulate_many, wants_refit_snr
@@ -149,7 +149,7 @@ class BatchMaker:
                 second_system(settings.pairs, made.system, self._spec, streams, index)
                 for made, index in zip(first[block], indices[block], strict=True)
             ]
-            noise = (streams.at(index, "pair_noise") for index in indices[block])
+            noise = (streams.at(index, noise_of(settings.pairs)) for index in indices[block])
             partners += observe(
                 systems,
                 self._spec,

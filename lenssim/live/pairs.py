@@ -3,7 +3,8 @@
 source       shares lens and substructure; another source, which passes the specification's
              selection behind this lens, too; other noise, and the whole scene shifted by up to half
              a pixel each way, so that it falls on the pixels otherwise
-smooth_twin  shares lens and source; no substructure, other noise
+smooth_twin  shares lens, source and the normal deviates of the noise; no substructure, so that what
+             the first image has more than the second is the substructure
 
 To add a kind: name it in `Pairs`, and give it a function in `second_system`.
 """
@@ -28,6 +29,11 @@ MAX_SOURCES = 1000
 """Sources of which one must pass behind the lens of the first image."""
 
 WITHOUT_SUBSTRUCTURE: SubstructureClass = "no_sub"
+
+
+def noise_of(kind: Pairs) -> str:
+    """Purpose of the random stream that the noise of the second image is drawn from."""
+    return "noise" if kind == "smooth_twin" else "pair_noise"
 
 
 def second_system(

@@ -180,8 +180,8 @@ def live_source(
         seed: of the random streams.
         split: "train" or "test".
         pairs: "source" draws for each image a second one that shares lens and substructure and
-            differs in source, noise and sub-pixel phase; "smooth_twin" one with the same lens and
-            source, other noise and no substructure.
+            differs in source, noise and sub-pixel phase; "smooth_twin" one with the same lens,
+            source and deviates of the noise, and no substructure.
         first_index: sample index that the source begins with, for images that no archive has.
         start: number of the first batch, to continue a source from its `position`.
         prefetch: batches that each process may have ready, beside one that it is making and one

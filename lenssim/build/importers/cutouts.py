@@ -35,7 +35,7 @@ from lenssim.archive.ownership import clear_scratch, read_own_manifest
 from lenssim.archive.reader import Archive
 from lenssim.archive.writer import create_group, shards_done
 from lenssim.build.description import describe
-from lenssim.build.execution import executor, run_in_processes, thread_count
+from lenssim.build.execution import MOST_THREADS, executor
 from lenssim.build.importers.cutout_blocks import (
     BLOCKS,
     block_facts,
@@ -73,7 +73,6 @@ def import_cutouts(
     name: str | None = None,
     licence: str = NOT_STATED,
     workers: int | None = None,
-    processes: bool = False,
     progress: Progress | bool = False,
     phase: Phase | None = None,
     note: Callable[[str], None] | None = None,
@@ -91,9 +90,7 @@ def import_cutouts(
         positions: table of centres of the cutouts in the inputs, as in `find_requests`.
         name: of the data set; that of the first input if not given.
         licence: of the data, which is its makers'.
-        workers: threads or processes; all cores if not given.
-        processes: read files by processes, which is faster from some hundred images on; a script
-            that asks for it does its work under `if __name__ == "__main__"`.
+        workers: on this machine; all cores if not given.
         progress: True for a bar on stderr, or a function that is called as images are read.
         phase: called with a short text that says what is being done now.
         note: called with a sentence on images that were left out, or kept in another unit.
@@ -131,7 +128,6 @@ def import_cutouts(
                     settings,
                     target,
                     workers,
-                    processes=processes and total > FEW,
                     progress=advance,
                     phase=say,
                     note=note,
@@ -222,7 +218,6 @@ def _carry_out(
     target: Target,
     workers: int | None,
     *,
-    processes: bool,
     progress: Progress | None,
     phase: Phase | None,
     note: Callable[[str], None] | None,
@@ -237,11 +232,10 @@ def _carry_out(
     missing = [start for start in numbers if block_name(start) not in held]
     task = partial(read_block, location.absolute_url, settings, target, cutouts.psf_pix)
     blocks_to_read = [(start, requests[start : start + BLOCK]) for start in missing]
-    if processes:
-        run_in_processes(task, blocks_to_read, thread_count(workers), progress)
-    else:
-        with executor(task, workers, None) as run:
-            run(blocks_to_read, lambda index: None, progress)
+    # reading many small files holds Python's lock
+    most_threads = MOST_THREADS if len(requests) <= FEW else 1
+    with executor(task, workers, None, most_threads=most_threads) as run:
+        run(blocks_to_read, lambda index: None, progress)
     if phase is not None:
         phase("writing")
     blocks = [block_facts(location, start) for start in numbers]

@@ -89,7 +89,7 @@ def import_deeplense(
         name: of the data set: letters, digits, dots, hyphens and underscores; that of the folder
             if not given.
         licence: of the data, which is its makers'.
-        workers: threads; all cores if not given.
+        workers: on this machine; one a core if not given.
         progress: True for a bar on stderr, or a function that is called as images are converted.
         phase: called with a short text that says what is being done now.
         note: called with a sentence on what the files hold that one would not expect.
