@@ -24,6 +24,7 @@ from lensmodels.data.parts import (
     cut_into_parts,
     groups_to_read,
     open_source,
+    strong_parts,
 )
 from lensmodels.data.scaling import MEASURED_IMAGES, InputScaling
 from lensmodels.data.settings import DataSettings
@@ -105,6 +106,12 @@ class LensDataModule(lightning.LightningDataModule):
             )
         self._source = open_source(archive, groups, settings, self.columns)
         self._ranges = cut_into_parts(groups, self._source, settings)
+        if settings.min_refit_snr is not None:
+            if self.is_live:
+                raise DataError(
+                    "data.min_refit_snr is of archives: live images are all trained on."
+                )
+            self._ranges = strong_parts(self._ranges, groups, archive, settings.min_refit_snr)
         self.num_pix, self.pixel_scale = model.num_pix, model.pixel_scale
         self.groups = groups
         if settings.test_archive is not None:

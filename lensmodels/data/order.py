@@ -104,6 +104,21 @@ def other_ranges(samples: SampleRange, taken: Iterable[SampleRange]) -> list[Sam
     return [block for block in rest if len(block)]
 
 
+def chosen_ranges(samples: SampleRange, chosen: NDArray[np.bool_]) -> list[SampleRange]:
+    """The images of a range that are chosen.
+
+    Args:
+        samples: a range of a group.
+        chosen: of every image of the group, (n,).
+    """
+    inside = np.concatenate([[False], chosen[samples.start : samples.stop], [False]])
+    edges = samples.start + np.flatnonzero(np.diff(inside.astype(np.int8)))
+    return [
+        SampleRange(samples.group, int(start), int(stop))
+        for start, stop in zip(edges[::2], edges[1::2], strict=True)
+    ]
+
+
 def cut_at_chunks(ranges: Iterable[SampleRange], edges: Sequence[Integers]) -> list[SampleRange]:
     """Ranges of images, cut into pieces that lie in one chunk; empty ranges vanish.
 

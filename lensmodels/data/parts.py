@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
 from lensmodels.data.archives import check_fits, how_to_add
 from lensmodels.data.files import usable_cache_folder
 from lensmodels.data.live_archive import is_live
 from lensmodels.data.live_source import SimulatedSource
-from lensmodels.data.order import SampleRange, labelled_ranges, split_range
+from lensmodels.data.order import SampleRange, chosen_ranges, labelled_ranges, split_range
 from lensmodels.data.settings import DataSettings
 from lensmodels.data.shard_source import ShardSource
 from lensmodels.data.source import Source
@@ -119,3 +121,48 @@ def cut_into_parts(
         )
         parts.setdefault("validation", []).append(validation)
     return parts
+
+
+def strong_parts(
+    parts: dict[Part, list[SampleRange]], groups: list[str], archive: Archive, least: float
+) -> dict[Part, list[SampleRange]]:
+    """Parts without the train images whose substructure is weaker than a refit S/N.
+
+    Images without substructure stay, and so do all test images.
+
+    Args:
+        parts: of `cut_into_parts`.
+        groups: names, whose places the ranges name.
+        archive: that they are of.
+        least: S/N after a refit of the smooth lens.
+
+    Raises:
+        DataError: if the archive does not hold the refit S/N of its train images, or none is left.
+    """
+    chosen = {}
+    for number, name in enumerate(groups):
+        split, kind = name.split("/")
+        if split == "test" or kind == "no_sub":
+            continue
+        images = archive.dataset("train", kind)  # type: ignore[arg-type]
+        snr = images.get("substructure_snr_refit")
+        if snr is None or not bool(np.isfinite(snr).all()):
+            raise DataError(
+                f"{archive.location} does not hold the refit S/N of all of {name}, which "
+                "data.min_refit_snr asks for: make it with `lenssim generate --refit-snr all`."
+            )
+        chosen[number] = snr.to_numpy() > least
+        if not chosen[number].any():
+            raise DataError(f"No image of {name} has a refit S/N above {least:g}.")
+    return {
+        part: [
+            block
+            for samples in ranges
+            for block in (
+                chosen_ranges(samples, chosen[samples.group])
+                if samples.group in chosen
+                else [samples]
+            )
+        ]
+        for part, ranges in parts.items()
+    }

@@ -25,8 +25,11 @@ After each task, the second argument is called with its index, never twice at a 
 """
 
 
-MOST_THREADS = 2
+MAX_THREADS = 2
 """Workers that are threads: they begin at once, where a process imports lenssim first."""
+
+FEW = 200
+"""Images that threads have made before processes have started."""
 
 _POLL_INTERVAL = 0.1
 """Seconds between two looks at what processes have done."""
@@ -60,7 +63,8 @@ def executor(
     folder: str | None = None,
     doing: str = "working",
     phase: Phase | None = None,
-    most_threads: int = MOST_THREADS,
+    images: int | None = None,
+    max_threads: int = MAX_THREADS,
 ) -> Iterator[Run]:
     """A function that runs a task for many arguments.
 
@@ -73,7 +77,8 @@ def executor(
         folder: local one that the task writes, absolute, which every machine must see.
         doing: what the task does, in a word for `phase`.
         phase: told when workers are waited for, and when the task starts again.
-        most_threads: workers of this machine that are threads; more are processes, by which the
+        images: how many all tasks make, if that is known: a few are left to threads.
+        max_threads: workers of this machine that are threads; more are processes, for which the
             task and its arguments are pickled.
 
     Raises:
@@ -84,7 +89,9 @@ def executor(
     """
     threads = thread_count(workers)
     if scheduler is None:
-        yield _on_cores(task, threads, most_threads)
+        if images is not None and images <= FEW:
+            max_threads = threads
+        yield _on_cores(task, threads, max_threads)
         return
     from lenssim.build.cluster import connect
 
@@ -92,7 +99,7 @@ def executor(
         yield cluster.runner(task)
 
 
-def _on_cores(task: Callable[..., int], workers: int, most_threads: int) -> Run:
+def _on_cores(task: Callable[..., int], workers: int, max_threads: int) -> Run:
     """As many processes as there are tasks for; threads where few are enough."""
 
     def run(
@@ -101,7 +108,7 @@ def _on_cores(task: Callable[..., int], workers: int, most_threads: int) -> Run:
         progress: Progress | None,
     ) -> None:
         count = min(workers, len(arguments))
-        kind = _on_threads if count <= most_threads else _on_processes
+        kind = _on_threads if count <= max_threads else _on_processes
         kind(task, max(1, count))(arguments, finished, progress)
 
     return run

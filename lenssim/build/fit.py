@@ -274,7 +274,8 @@ def _carry_out(
         if not task.missing:
             finalise(task.layout)
     function = partial(fit_shard, location.absolute_url, spec, settings)
-    with executor(function, workers, None, doing="fitting", phase=phase) as run:
+    images = sum(task.images for task in tasks)
+    with executor(function, workers, None, doing="fitting", phase=phase, images=images) as run:
         if phase is not None:
             phase("fitting")
         run(work, finished, progress)

@@ -33,7 +33,15 @@ def carry_out(
     task = partial(make_shard, work.location.absolute_url, work.spec, work.manifest)
     unfinished = [group for group in work.groups if not group.is_complete]
     folder = work.location.local_folder
-    with executor(task, workers, scheduler, folder=folder, doing="simulating", phase=phase) as run:
+    with executor(
+        task,
+        workers,
+        scheduler,
+        folder=folder,
+        doing="simulating",
+        phase=phase,
+        images=work.missing_images,
+    ) as run:
         if work.missing_images:
             _announce(work, is_local=scheduler is None, phase=phase)
         _replace_manifest(work)

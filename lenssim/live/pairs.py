@@ -31,7 +31,7 @@ MAX_SOURCES = 1000
 WITHOUT_SUBSTRUCTURE: SubstructureClass = "no_sub"
 
 
-def noise_of(kind: Pairs) -> str:
+def noise_of(kind: Pairs) -> Literal["noise", "pair_noise"]:
     """Purpose of the random stream that the noise of the second image is drawn from."""
     return "noise" if kind == "smooth_twin" else "pair_noise"
 

@@ -35,7 +35,7 @@ from lenssim.archive.ownership import clear_scratch, read_own_manifest
 from lenssim.archive.reader import Archive
 from lenssim.archive.writer import create_group, shards_done
 from lenssim.build.description import describe
-from lenssim.build.execution import MOST_THREADS, executor
+from lenssim.build.execution import executor
 from lenssim.build.importers.cutout_blocks import (
     BLOCKS,
     block_facts,
@@ -58,9 +58,6 @@ if TYPE_CHECKING:
 
 BLOCK = 64
 """Images that are read by a task, and kept in one scratch file."""
-
-FEW = 200
-"""Images that threads have read before processes have started."""
 
 
 def import_cutouts(
@@ -232,9 +229,8 @@ def _carry_out(
     missing = [start for start in numbers if block_name(start) not in held]
     task = partial(read_block, location.absolute_url, settings, target, cutouts.psf_pix)
     blocks_to_read = [(start, requests[start : start + BLOCK]) for start in missing]
-    # reading many small files holds Python's lock
-    most_threads = MOST_THREADS if len(requests) <= FEW else 1
-    with executor(task, workers, None, most_threads=most_threads) as run:
+    # reading many small files holds Python's lock: two processes, too, are better than threads
+    with executor(task, workers, None, images=len(requests), max_threads=1) as run:
         run(blocks_to_read, lambda index: None, progress)
     if phase is not None:
         phase("writing")
@@ -266,7 +262,7 @@ def _carry_out(
     shards = [shard for shard in range(layout.record.shards) if shard not in done]
     places = [order[row[0]] for row in sources]
     writing = partial(join_blocks, location.absolute_url, manifest, accepted, places)
-    with executor(writing, workers, None) as run:
+    with executor(writing, workers, None, images=len(accepted)) as run:
         work_on_groups(location, manifest, [(layout, shards)], run, None)
 
 

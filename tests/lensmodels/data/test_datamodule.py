@@ -216,3 +216,31 @@ def test_advice_on_missing_images_is_that_of_the_archive():
     assert "of class cdm" in how_to_add(imported, "train", "cdm")
     telescope = SimpleNamespace(imported=SimpleNamespace(cutouts=object()))
     assert how_to_add(telescope, "test").startswith("telescope images have no labels")
+
+
+def test_weak_images_are_left_out_of_the_training_alone(tmp_path):
+    archive = lenssim.generate(
+        "B",
+        out=tmp_path / "B",
+        train=20,
+        test=5,
+        overrides=["instrument.num_pix=16", "observation.refit_snr=all"],
+    )
+    snr = archive.dataset("train", "cdm").substructure_snr_refit.to_numpy()
+    least = float(np.median(snr))
+    module = opened(tmp_path / "B", min_refit_snr=least, validation_fraction=0.25)
+    found = {part: images(module, part) for part in ("train", "validation", "test")}
+    strong = np.flatnonzero(snr > least)
+    assert [i for name, i in found["train"] if name == "train/cdm"] == [i for i in strong if i < 15]
+    assert [i for name, i in found["validation"] if name == "train/cdm"] == [
+        i for i in strong if i >= 15
+    ]
+    assert sum(name == "train/no_sub" for name, _ in found["train"]) == 15
+    assert len(found["test"]) == 15
+    with pytest.raises(DataError, match="refit S/N above 1e"):
+        opened(tmp_path / "B", min_refit_snr=1e6)
+
+
+def test_a_choice_by_an_unknown_refit_snr_is_refused(archive):
+    with pytest.raises(DataError, match="refit-snr all"):
+        opened(archive, min_refit_snr=5)
