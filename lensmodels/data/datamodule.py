@@ -304,6 +304,7 @@ class LensDataModule(lightning.LightningDataModule):
             columns=self.columns,
             pin=self._device.type == "cuda",
             first_sample=FIRST_SAMPLES[self.trained_part],
+            same_images=settings.live_images == "same",
         )
 
     def val_dataloader(self) -> BatchStream:

@@ -63,6 +63,9 @@ class DataSettings(Settings):
     does it in the training thread."""
     epoch_size: int = Field(30_000, ge=1)
     """Images of an epoch of live:MODEL, of all classes together."""
+    live_images: Literal["new", "same"] = "new"
+    """Of live:MODEL, whether every epoch has new images, or those of the first epoch, which stay in
+    memory, in another order."""
     test_archive: str | None = None
     """Folder or URL of the archive that a training on live:MODEL is validated and tested on; if not
     given, on simulated images that it does not learn from."""

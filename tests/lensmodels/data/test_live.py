@@ -1,5 +1,7 @@
 """Data that are simulated while they are used: the same bits as an archive, and none twice."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +87,31 @@ def test_a_resumed_stream_continues_with_the_next_batch(open_live):
     assert torch.equal(rest[0], expected[3])
     with pytest.raises(UsageError, match="seed"):
         open_live("train", seed=1).train_dataloader().load_state_dict(state)
+
+
+def test_every_epoch_has_the_same_images_in_another_order_where_that_is_asked_for(open_live):
+    stream = open_live("train", live_images="same", epoch_size=18).train_dataloader()
+    # as Lightning takes them, which does not ask whether there is another batch
+    epochs = [list(islice(stream, len(stream))) for _ in range(3)]
+    first, second, third = ([key.tolist() for key in keys(epoch)] for epoch in epochs)
+    assert first != second != third
+    assert sorted(first) == sorted(second) == sorted(third) and len(first) == 18
+    for batch in epochs[2]:
+        assert len(batch["image"]) == 6
+    assert stream._source is None  # nothing is simulated any more
+    state = stream.state_dict()
+    # a training that goes on in a new process: the images are simulated again
+    resumed = open_live("train", live_images="same", epoch_size=18).train_dataloader()
+    resumed.load_state_dict(state)
+    following, expected = images_of(resumed), images_of(stream)
+    np.testing.assert_array_equal(following, expected)
+    once = open_live("train", epoch_size=18).train_dataloader()
+    np.testing.assert_array_equal(images_of(epochs[0]), images_of(once))
+
+
+def keys(batches):
+    """What identifies each image: its class and sample."""
+    return torch.cat([torch.stack([each["group"], each["sample"]], 1) for each in batches])
 
 
 def test_validation_and_test_images_are_those_of_an_archive(open_live, small_model, tmp_path):
