@@ -256,20 +256,23 @@ def strong_table(
             row.append(_spread(list(_long_vortices(cells))))
             kind = kind or cells[0].metrics.get("snr", "")
             rows.append(row)
-    if any(cell.value for row in rows for cell in row[2:]):
-        after = "after a refit" if kind == "refit" else "as it is"
-        yield Table(
-            ["method", "encoder"]
-            + [
-                f"{'macro AUC' if name == 'all' else f'{name} against no_sub'}, S/N > {above:g}"
-                for above, name in _STRONG
-            ]
-            + [f"long vortices against no_sub, S/N > {_STRONG_VORTEX:g}"],
-            rows,
-            f"Images with strong substructure{_with(labels)}, model {model}",
-            f"S/N {after}; means over cells, and the standard deviation between them. Long "
-            "vortices are of axions lighter than 1e-23 eV.",
-        )
+    if not any(cell.value for row in rows for cell in row[2:]):
+        return
+    headings = ["method", "encoder"] + [
+        f"{'macro AUC' if name == 'all' else f'{name} against no_sub'}, S/N > {above:g}"
+        for above, name in _STRONG
+    ]
+    about = (
+        f"S/N {'after a refit' if kind == 'refit' else 'as it is'}; means over cells, and the "
+        "standard deviation between them."
+    )
+    if any(row[-1].value for row in rows):
+        headings.append(f"long vortices against no_sub, S/N > {_STRONG_VORTEX:g}")
+        about += " Long vortices are of axions lighter than 1e-23 eV."
+    else:
+        rows = [row[:-1] for row in rows]
+    title = f"Images with strong substructure{_with(labels)}, model {model}"
+    yield Table(headings, rows, title, about)
 
 
 def _long_vortices(cells: Iterable[CellResult]) -> Iterator[float]:
