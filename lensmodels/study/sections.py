@@ -136,7 +136,9 @@ def _classification(grid: Grid, results: Sequence[CellResult], model: str) -> Se
                 f"By signal to noise, {encoder}",
                 "AUC of images with substructure against those without, by the S/N of the "
                 "substructure; the first seed of each row.",
-                draw_auc_by_snr_of_runs(runs, baseline=NAMES[BASELINE]),
+                draw_auc_by_snr_of_runs(
+                    runs, NAMES[BASELINE], has_bound=_bound(results, model) is not None
+                ),
             )
     points = [
         (_label(grid, method, encoder), method in BASELINES, score_of(cells, "macro_auc"))

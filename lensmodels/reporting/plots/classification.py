@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import norm
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 from lensmodels.data import CLASSES
@@ -94,26 +95,35 @@ def draw_auc_by_snr(metrics: Metrics) -> Figure:
 
 
 def draw_auc_by_snr_of_runs(
-    runs: Sequence[tuple[str, Metrics]], baseline: str | None = None
+    runs: Sequence[tuple[str, Metrics]],
+    baseline: str | None = None,
+    *,
+    has_bound: bool = False,
 ) -> Figure:
     """AUC of substructure against none, by its S/N, of several runs.
 
     Args:
         runs: name and metrics of each.
         baseline: name of the one that is drawn in black.
+        has_bound: whether no classifier exceeds the AUC of a known pattern of that S/N, which is
+            then drawn: see `evaluation.detection_bound`.
     """
     others = [name for name, _ in runs if name != baseline]
     marks = {
         name: {"colour": style.colour_of_run(number)} for number, name in enumerate(others)
     } | {baseline: {"colour": style.INK, "fmt": "s--"}}
-    return _snr_plot([(metrics, "all", name, marks[name]) for name, metrics in runs])
+    curves = [(metrics, "all", name, marks[name]) for name, metrics in runs]
+    return _snr_plot(curves, has_bound=has_bound)
 
 
-def _snr_plot(curves: Sequence[tuple[Metrics, str, str, dict[str, Any]]]) -> Figure:
+def _snr_plot(
+    curves: Sequence[tuple[Metrics, str, str, dict[str, Any]]], *, has_bound: bool = False
+) -> Figure:
     """AUC by S/N; as 1 - AUC on a logarithmic axis that points down if the models are good.
 
     Args:
         curves: metrics, class ("all" for both), label and marks of each.
+        has_bound: whether the AUC of a known pattern is drawn.
     """
     rows_of = [
         [row for row in metrics["auc_by_snr"] if row["class"] == name]
@@ -136,6 +146,12 @@ def _snr_plot(curves: Sequence[tuple[Metrics, str, str, dict[str, Any]]]) -> Fig
             auc, ends = np.maximum(1 - auc, floor), np.maximum(1 - ends[:, ::-1], floor)
         errorbar(axes, dodged(snr, place, len(curves)), auc, ends, label=label, **marks)
     axes.set_xscale("log")
+    if has_bound:
+        along = np.geomspace(*axes.get_xlim(), num=100)
+        # how often the larger of two normal deviates is the one whose mean is larger by the S/N
+        best = norm.sf(along / np.sqrt(2)) if is_good else norm.cdf(along / np.sqrt(2))
+        axes.plot(along, best, label="bound: pattern known", **style.BOUND_LINE)
+        axes.set_xlim(along[0], along[-1])
     plain_ticks(axes)
     kinds = {metrics.get("snr", "raw") for metrics, _, _, _ in curves}
     after = " after a refit of lens and source" if kinds == {"refit"} else ""

@@ -313,6 +313,18 @@ def test_auc_of_a_good_model_is_shown_by_its_distance_from_one():
     np.testing.assert_allclose(poor.get_lines()[0].get_ydata(), [0.5, 0.8])
 
 
+@pytest.mark.parametrize(("auc", "side"), [(0.7, 1), (0.999, -1)])
+def test_the_bound_is_the_share_of_right_pairs_of_deviates(auc, side):
+    runs = [("one", _by_snr(0.6, auc))]
+    axes = plots.draw_auc_by_snr_of_runs(runs, has_bound=True).axes[0]
+    [line] = [line for line in axes.get_lines() if "bound" in str(line.get_label())]
+    snr, bound = line.get_xdata(), line.get_ydata()
+    place = len(snr) // 2
+    deviates = np.random.default_rng(0).normal(size=(2, 200_000))
+    right = np.mean(deviates[0] + snr[place] > deviates[1])
+    assert bound[place] == pytest.approx(right if side > 0 else 1 - right, abs=0.005)
+
+
 def test_error_bars_of_runs_do_not_share_their_position():
     runs = [(name, _by_snr(0.6, 0.7)) for name in ("one", "two", "three")]
     lines = plots.draw_auc_by_snr_of_runs(runs).axes[0].get_lines()
