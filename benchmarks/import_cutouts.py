@@ -108,9 +108,7 @@ def cpu_seconds() -> float:
 def seconds(folder: Path, out: Path, workers: int, band: str | None) -> tuple[float, float]:
     """Of an import: by the clock, and of all processors."""
     start, cpu = time.perf_counter(), cpu_seconds()
-    import_cutouts(
-        [folder], out, settings=CutoutSettings(band=band), workers=workers, processes=True
-    )
+    import_cutouts([folder], out, settings=CutoutSettings(band=band), workers=workers)
     return time.perf_counter() - start, cpu_seconds() - cpu
 
 

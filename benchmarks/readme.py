@@ -93,18 +93,12 @@ def learning() -> str:
         if row["workers"] == 1
     }
     steps = [row["ratio"] for row in figures("training_cpu")]
-    on_gpu = [row["ratio"] for row in figures("training_gpu")]
     rows = [
         ["batches from Zarr, one worker, against stock webdataset", f"{streams['zarr']:.0f}x"],
         ["batches from shards, likewise", f"{streams['shards']:.0f}x"],
         [
             "pretraining steps/s on two cores, against the plain lightly recipes",
             f"{min(steps):.1f}x to {max(steps):.1f}x",
-        ],
-        [
-            "the same of a ResNet50 on one H100, two methods, whose processor simulated images "
-            "meanwhile",
-            f"{min(on_gpu):.1f}x to {max(on_gpu):.1f}x",
         ],
     ]
     records = read_records(EXPERIMENTS / "learning.parquet")

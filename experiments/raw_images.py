@@ -13,8 +13,8 @@ Columns of results/raw_images.parquet:
     route     what it began with
     seed      of weights, images and views
     score     macro AUC on the test images
-    record    JSON: "settings", "metrics", "environment" and, of a pretraining, "loss": that of
-              every epoch, on the images that it learns from
+    record    JSON: "settings", "metrics", "environment" and, of a pretraining, "pretraining": its
+              "images", "epochs" and the "loss" of every epoch, on the images that it learns from
 A run whose row is there is skipped; one that was cut short continues.
 """
 
@@ -63,9 +63,11 @@ def pretrained(out: Path, route: str, seed: int, images: int, epochs: int) -> Pa
             "overrides": [*SHARED, "data.live_images=same"],
         }
     )
+    # refuses a folder of other settings
+    config = training.begin(config, run, resume=run.exists())
     if not (run / ENCODER).exists():
         training.check_requirements(config, run, finetuned=False)
-        training.pretrain(training.begin(config, run, resume=run.exists()), run)
+        training.pretrain(config, run)
     return run
 
 
@@ -92,7 +94,7 @@ def loss_by_epoch(run: Path) -> list[float]:
     return [float(value) for value in log["train_loss"].dropna()]
 
 
-def page(images: int, epochs: int) -> str:
+def page() -> str:
     """The table: one row a run."""
     rows = []
     for name, record in read_records(TABLE).items():
@@ -104,15 +106,27 @@ def page(images: int, epochs: int) -> str:
         low, high = record["metrics"]["ci95"]["macro_auc"]
         row.append(f"{record['score']:.3f} ({low:.3f} to {high:.3f})")
         row += [f"{found[key[1:]]:.3f}" if key[1:] in found else "" for key in CHOSEN[1:]]
-        losses = record.get("loss")
-        row.append(f"{losses[0]:.3f} to {losses[-1]:.3f}" if losses else "")
+        before = record["pretraining"]
+        row += (
+            [
+                f"{before['images']:,} x {before['epochs']}",
+                f"{before['loss'][0]:.3f} to {before['loss'][-1]:.3f}",
+            ]
+            if before
+            else ["", ""]
+        )
         rows.append(row)
-    headings = ["began with", *(title for title, *_ in CHOSEN), "loss of the pretraining"]
+    headings = [
+        "began with",
+        *(title for title, *_ in CHOSEN),
+        "images x epochs of the pretraining",
+        "its loss",
+    ]
     return (
         f"# {MODEL} from the image alone\n\nA small ResNet that is shown the image, no residual, "
-        f"finetuned on 4,000 images of each class for {FINETUNE_EPOCHS} epochs, from random "
-        f"weights or after a pretraining on {images:,} simulated images for {epochs} epochs "
-        "by what a simulator knows and a telescope does not tell. Intervals are over test images. "
+        f"finetuned on 3,800 images of each class for {FINETUNE_EPOCHS} epochs, from random "
+        "weights or after a pretraining by what a simulator knows and a telescope does not tell. "
+        "Intervals are over test images. "
         "By `python experiments/raw_images.py --data DIR --out DIR`.\n\n"
         + markdown_table(headings, rows)
         + "\n"
@@ -147,12 +161,18 @@ def main() -> None:
             record = {
                 "settings": settings,
                 "metrics": metrics,
-                "loss": loss_by_epoch(start) if start else None,
+                "pretraining": {
+                    "images": given.images,
+                    "epochs": given.epochs,
+                    "loss": loss_by_epoch(start),
+                }
+                if start
+                else None,
                 "environment": environment(PACKAGES),
             }
             columns = {"route": route, "seed": seed, "score": metrics["macro_auc"]}
             add_record(TABLE, name, columns, columns | record)
-            TABLE.with_suffix(".md").write_text(page(given.images, given.epochs))
+            TABLE.with_suffix(".md").write_text(page())
 
 
 if __name__ == "__main__":

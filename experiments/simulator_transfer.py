@@ -122,6 +122,7 @@ def measure(out: Path, name: str, start: Path | None, url: str, seeds: tuple[int
     del metrics["data"]["url"]  # a folder of this machine
     settings = json.loads(config.model_dump_json(exclude={"measured": True, "device": True}))
     settings["data"].pop("url", None)
+    settings.pop("pretrained", None)
     columns = {"route": name, "pretrain_seed": seeds[0], "seed": seeds[1]}
     columns["score"] = metrics["macro_auc"]
     record = {

@@ -12,10 +12,9 @@
 # are in a folder that goes away, or in WORK where that is set, from which the next run goes on.
 # GRID is study if it is not set; GRID=wide MODELS=B-wide fits the images first, GRID=published-gpu
 # MODELS='B-deeplense A-deeplense' has the study's own recipe; GRID=smoke MODELS=B rehearses it
-# anywhere. JOBS cells at once, one a processor core if it is not set, share the GPU by NVIDIA's MPS
-# where its daemon is at hand: ten of a small ResNet then made 2.2 times as many steps on an H100 as
-# without, four ResNet50 1.4 times. torch.compile is not used: on a CPU it made training slower, and
-# on a GPU nobody has measured it yet.
+# anywhere. JOBS cells at once share the GPU, by NVIDIA's MPS where its daemon is at hand; if it is
+# not set, one a processor core of small encoders, and four of others. torch.compile is not used:
+# on a CPU it made training slower, and on a GPU nobody has measured it yet.
 set -euo pipefail
 
 seconds=${1:?usage: experiments/study_gpu.sh SECONDS [OUT]}
@@ -25,7 +24,10 @@ models=${MODELS:-B A}
 here=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python}
 start=$(date +%s)
-jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
+case $grid in
+    study | published-gpu) jobs=${JOBS:-4} ;;
+    *) jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)} ;;
+esac
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
 
 scratch=$(mktemp -d)

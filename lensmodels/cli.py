@@ -248,7 +248,7 @@ def publish(run: Path, url: str, licence: str, overwrite: bool) -> None:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Cells at once, each a process; a GPU has room for as many as there are processor cores.",
+    help="Cells at once, each a process; they share the memory of the device.",
 )
 @DEVICE
 @click.option("--list", "only_list", is_flag=True, help="Print the cells and run none.")

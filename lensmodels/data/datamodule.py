@@ -278,7 +278,7 @@ class LensDataModule(lightning.LightningDataModule):
         return len(stream)
 
     def train_dataloader(self) -> EpochStream:
-        """The images to train on, shuffled; of a simulator, new ones in every epoch."""
+        """The images to train on, shuffled; of a simulator, as `data.live_images` says."""
         if not self.is_live:
             return self.stream(self.trained_part, shuffle=True, drop_last=True)
         self.close()

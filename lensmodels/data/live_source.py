@@ -130,8 +130,7 @@ class LiveStream(EpochStream):
     """Batches of an endless source: an epoch is a number of images, and no image comes twice.
 
     Where the same images are asked for, every epoch after the first has those of the first in
-    another order, from memory: a training reads images some twenty times faster than a core
-    simulates those of a wide specification.
+    another order, from memory, which is faster than simulating them.
 
     The batches are the same for any number of `workers`. Each of several ranks has a source of its
     own, of other images. Processes simulate while the training computes; `close` ends them, and

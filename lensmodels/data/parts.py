@@ -126,9 +126,9 @@ def cut_into_parts(
 def strong_parts(
     parts: dict[Part, list[SampleRange]], groups: list[str], archive: Archive, least: float
 ) -> dict[Part, list[SampleRange]]:
-    """Parts without the train images whose substructure is weaker than a refit S/N.
+    """Parts of one class without the train images of a refit S/N below a value.
 
-    Images without substructure stay, and so do all test images.
+    All test images stay.
 
     Args:
         parts: of `cut_into_parts`.
@@ -137,8 +137,14 @@ def strong_parts(
         least: S/N after a refit of the smooth lens.
 
     Raises:
-        DataError: if the archive does not hold the refit S/N of its train images, or none is left.
+        DataError: if the archive does not hold the refit S/N of its train images, none is left in a
+            part, or there are several classes.
     """
+    if len({name.split("/")[1] for name in groups}) > 1:
+        raise DataError(
+            "data.min_refit_snr chooses among images of one class: it would leave every batch with "
+            "other shares of the classes."
+        )
     chosen = {}
     for number, name in enumerate(groups):
         split, kind = name.split("/")
@@ -152,9 +158,7 @@ def strong_parts(
                 "data.min_refit_snr asks for: make it with `lenssim generate --refit-snr all`."
             )
         chosen[number] = snr.to_numpy() > least
-        if not chosen[number].any():
-            raise DataError(f"No image of {name} has a refit S/N above {least:g}.")
-    return {
+    kept = {
         part: [
             block
             for samples in ranges
@@ -166,3 +170,7 @@ def strong_parts(
         ]
         for part, ranges in parts.items()
     }
+    for part, ranges in kept.items():
+        if parts[part] and any(map(len, parts[part])) and not ranges:
+            raise DataError(f"No {part} image has a refit S/N above {least:g}.")
+    return kept

@@ -49,9 +49,9 @@ class DataSettings(Settings):
     test_size: int | None = Field(None, ge=1)
     """Images of each class that are taken from the test split, the first ones; all if not given."""
     min_refit_snr: float | None = Field(None, gt=0)
-    """S/N after a refit of the lens below which an image with substructure is neither trained on
-    nor validated on; all are if not given. Images without substructure and test images stay. The
-    prior of what is learned is then that of strong images."""
+    """S/N after a refit of the lens below which an image is neither trained on nor validated on, of
+    a task with one class; all are if not given. Test images stay. The prior of what is learned is
+    then that of strong images."""
     validation_fraction: float = Field(0.05, ge=0, lt=1)
     """Share of the train images, the last ones of each class, that is kept for validation."""
     labels: float = Field(1.0, gt=0, le=1)

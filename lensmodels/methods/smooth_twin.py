@@ -2,7 +2,8 @@
 
 Supervised by the simulator, which makes both images of a pair: `--data live:MODEL` does, and no
 telescope. The difference is in units of the noise, so that a bright arc weighs no more than a faint
-one. The twin has the same noise, so that nothing but the substructure is left in the difference.
+one. The twin has the same deviates of the noise, so that little but the substructure is left in the
+difference.
 """
 
 from __future__ import annotations

@@ -8,20 +8,22 @@ DIR/logs/PROCESS.txt    what a process says of the cells that it runs
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Protocol
 
 import torch
+from loky import ProcessPoolExecutor
+from loky.backend import get_context
+from loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
 from lensmodels.errors import LensmodelsError
 from lensmodels.study.grid import Cell
 from lensmodels.training import InterruptedTrainingError
+from lenssim.command_line.interruption import end_with_parent
 
 _LOGS = "logs"
 
@@ -63,39 +65,57 @@ def run_at_once(
     """
     pool = ProcessPoolExecutor(
         jobs,
-        # a GPU cannot be used in a fork of a process that has used it
-        mp_context=multiprocessing.get_context("spawn"),
+        # no forks, in which a GPU that was used before cannot be used
+        context=get_context("loky"),
         initializer=_begin_process,
         initargs=(runner.out / _LOGS, jobs),
     )
-    queue = _Queue(cells, has_time)
     running: dict[Future[None], tuple[Cell, bool]] = {}
     try:
-        while True:
-            while len(running) < jobs and (job := queue.take()):
-                cell, is_pretraining = job
-                if not is_pretraining:
-                    begin(cell)
-                running[pool.submit(_run, runner, cell, is_pretraining)] = job
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                cell, is_pretraining = running.pop(future)
-                error = _error(future)
-                if not is_pretraining:
-                    end(cell, error)
-                elif error is None:
-                    queue.pretrained(cell)
-                else:
-                    for follower in queue.drop(cell):
-                        end(follower, error)
-    except BrokenProcessPool:
+        _run_queue(pool, runner, jobs, _Queue(cells, has_time), running, begin, end)
+    except TerminatedWorkerError:
         raise LensmodelsError(
             "A process ended in the middle of a cell, as where memory runs out; run the same "
             "command with fewer --jobs to go on."
         ) from None
+    except BrokenProcessPool:
+        raise LensmodelsError(
+            f"A process could not be started; what it said is in {runner.out / _LOGS}."
+        ) from None
     finally:
-        pool.shutdown(cancel_futures=True)
+        for future in running:
+            future.cancel()
+        pool.shutdown(wait=True)
+
+
+def _run_queue(
+    pool: ProcessPoolExecutor,
+    runner: CellRunner,
+    jobs: int,
+    queue: _Queue,
+    running: dict[Future[None], tuple[Cell, bool]],
+    begin: Callable[[Cell], None],
+    end: Callable[[Cell, LensmodelsError | None], None],
+) -> None:
+    """Keeps the processes busy until nothing is left; `running` holds what is on its way."""
+    while True:
+        while len(running) < jobs and (job := queue.take()):
+            cell, is_pretraining = job
+            if not is_pretraining:
+                begin(cell)
+            running[pool.submit(_run, runner, cell, is_pretraining)] = job
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            cell, is_pretraining = running.pop(future)
+            error = _error(future)
+            if not is_pretraining:
+                end(cell, error)
+            elif error is None:
+                queue.pretrained(cell)
+            else:
+                for follower in queue.drop(cell):
+                    end(follower, error)
 
 
 class _Queue:
@@ -146,7 +166,9 @@ def _error(future: Future[None]) -> LensmodelsError | None:
 
 def _begin_process(logs: Path, jobs: int) -> None:
     """Shares the processor's cores, and has a file for what is said."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    end_with_parent()
+    cores = min(torch.get_num_threads(), len(os.sched_getaffinity(0)))
+    torch.set_num_threads(max(1, cores // jobs))
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / f"{os.getpid()}.txt").open("a") as file:
         for stream in (sys.stdout, sys.stderr):

@@ -108,6 +108,7 @@ class GridRun:
         if done:
             click.echo(f"{len(done)} of {len(wanted)} cells are done already.", err=True)
         failed: list[Cell] = []
+        number = len(done)
 
         def has_time(cell: Cell) -> bool:
             if seconds is None:
@@ -116,8 +117,9 @@ class GridRun:
             return left > 0 and self._expected_seconds(cell) <= left
 
         def begin(cell: Cell) -> None:
-            under_way = len(done) + len(failed) + 1
-            click.echo(f"[{under_way}/{len(wanted)}] {cell.name}", err=True)
+            nonlocal number
+            number += 1
+            click.echo(f"[{number}/{len(wanted)}] {cell.name}", err=True)
 
         def end(cell: Cell, error: LensmodelsError | None) -> None:
             if error is None:
@@ -167,9 +169,12 @@ class GridRun:
 
     def _expected_seconds(self, cell: Cell) -> float:
         """Time of a cell, from what others with its encoder took here; 0 if there are none."""
-        spent, cost, own = 0.0, 0.0, self.hardware
+        spent, cost, own = 0.0, 0.0, _without_threads(self.hardware)
         for result in read_results(self.results):
-            if result.record["hardware"] == own and result.cell.encoder == cell.encoder:
+            if (
+                _without_threads(result.record["hardware"]) == own
+                and result.cell.encoder == cell.encoder
+            ):
                 spent += 60 * result.minutes
                 cost += self.grid.cost(result.cell)
         pretrained = self._pretrained(cell)
@@ -243,6 +248,11 @@ class GridRun:
             epochs["pretrain"] = _epochs(pretrain, data.steps("train"))
         options["overrides"] += [f"{stage}.epochs={count}" for stage, count in epochs.items()]
         return config_from_options(options)
+
+
+def _without_threads(hardware: Mapping[str, Any]) -> dict[str, Any]:
+    """Hardware of a cell, as far as it is the same for all that one call runs."""
+    return {key: value for key, value in hardware.items() if key != "threads"}
 
 
 def _epochs(steps: int, steps_an_epoch: int) -> int:

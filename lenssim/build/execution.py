@@ -1,7 +1,7 @@
 """Running tasks: on the cores of this machine, or on a dask.distributed cluster.
 
-A task holds Python's lock for a quarter of its time, so that threads share two cores well and more
-than that badly: on sixteen cores they were slower than on two. More workers are processes.
+A task holds Python's lock for a part of its time, so that threads share two cores well and many
+cores badly. More workers than two are processes.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
-from lenssim.command_line.interruption import is_interrupted
+from lenssim.command_line.interruption import end_with_parent, is_interrupted
 from lenssim.errors import KEPT, LenssimError, UsageError
 from lenssim.progress import Phase, Progress
 
@@ -64,6 +65,7 @@ def executor(
     doing: str = "working",
     phase: Phase | None = None,
     images: int | None = None,
+    in_this_process: bool = False,
     max_threads: int = MAX_THREADS,
 ) -> Iterator[Run]:
     """A function that runs a task for many arguments.
@@ -78,6 +80,7 @@ def executor(
         doing: what the task does, in a word for `phase`.
         phase: told when workers are waited for, and when the task starts again.
         images: how many all tasks make, if that is known: a few are left to threads.
+        in_this_process: whether the tasks need what no other process has: all are left to threads.
         max_threads: workers of this machine that are threads; more are processes, for which the
             task and its arguments are pickled.
 
@@ -89,7 +92,7 @@ def executor(
     """
     threads = thread_count(workers)
     if scheduler is None:
-        if images is not None and images <= FEW:
+        if in_this_process or (images is not None and images <= FEW):
             max_threads = threads
         yield _on_cores(task, threads, max_threads)
         return
@@ -124,7 +127,7 @@ def _on_processes(task: Callable[..., Any], workers: int) -> Run:
         # once more, whose author may not know of any processes
         from loky import ProcessPoolExecutor
         from loky.backend import get_context
-        from loky.process_executor import BrokenProcessPool
+        from loky.process_executor import TerminatedWorkerError
 
         context = get_context("loky")
         made, stop = context.SimpleQueue(), context.Event()
@@ -143,9 +146,12 @@ def _on_processes(task: Callable[..., Any], workers: int) -> Run:
             # one thread each: libraries of linear algebra would start as many as there are cores
             env=dict.fromkeys(_THREADS_OF_LIBRARIES, "1"),
         )
-        running = {pool.submit(_run_task, task, each): i for i, each in enumerate(arguments)}
-        waiting = set(running)
+        running: dict[Future[None], int] = {}
+        waiting: set[Future[None]] = set()
         try:
+            for index, each in enumerate(arguments):
+                running[pool.submit(_run_task, task, each)] = index
+            waiting = set(running)
             while waiting:
                 if is_interrupted():
                     raise KeyboardInterrupt
@@ -155,14 +161,14 @@ def _on_processes(task: Callable[..., Any], workers: int) -> Run:
                     future.result()
                     finished(running[future])
             tell()
-        except BrokenProcessPool:
+        except TerminatedWorkerError:
             raise WorkerError(
                 "A process of this machine was lost, as it is when memory runs out: give fewer "
                 f"--workers; {KEPT}"
             ) from None
         finally:
             stop.set()
-            for future in waiting:
+            for future in running:
                 future.cancel()
             pool.shutdown(wait=True)
 
@@ -181,6 +187,7 @@ def _begin_process(told: Any, stop: Any) -> None:
     global _told, _stop
     _told, _stop = told, stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _report(count: int) -> None:
@@ -195,9 +202,11 @@ def _run_task(task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     Raises:
         LenssimError: of the same type as the task's, without the errors that led to it, not all of
             which can be sent.
+        RuntimeError: with the traceback of any other error, for the same reason.
     """
     if _stop.is_set():
         return
+    failure: Exception
     try:
         task(*arguments, _report)
         return
@@ -205,6 +214,8 @@ def _run_task(task: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         return
     except LenssimError as error:
         failure = type(error)(str(error))
+    except Exception:
+        failure = RuntimeError(f"A task failed in its process:\n{traceback.format_exc()}")
     raise failure
 
 

@@ -54,7 +54,14 @@ def export(
         total = sum(layout.record.count for layout in layouts)
         with progress_callbacks(progress, phase, "exporting", total) as (advance, say):
             with executor(
-                task, workers, scheduler, folder=folder, doing="exporting", phase=say
+                task,
+                workers,
+                scheduler,
+                folder=folder,
+                doing="exporting",
+                phase=say,
+                images=sum(layout.record.count for layout, _ in groups),
+                in_this_process=archive.location.is_in_memory,
             ) as run:
                 work_on_groups(archive.location, archive.manifest, groups, run, advance)
             return describe(url, say)

@@ -275,7 +275,15 @@ def _carry_out(
             finalise(task.layout)
     function = partial(fit_shard, location.absolute_url, spec, settings)
     images = sum(task.images for task in tasks)
-    with executor(function, workers, None, doing="fitting", phase=phase, images=images) as run:
+    with executor(
+        function,
+        workers,
+        None,
+        doing="fitting",
+        phase=phase,
+        images=images,
+        in_this_process=location.is_in_memory,
+    ) as run:
         if phase is not None:
             phase("fitting")
         run(work, finished, progress)

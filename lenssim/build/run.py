@@ -1,4 +1,4 @@
-"""Carrying out a plan: one idempotent task a shard, on threads or a cluster."""
+"""Carrying out a plan: one idempotent task a shard, on this machine or a cluster."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def carry_out(
         doing="simulating",
         phase=phase,
         images=work.missing_images,
+        in_this_process=work.location.is_in_memory,
     ) as run:
         if work.missing_images:
             _announce(work, is_local=scheduler is None, phase=phase)

@@ -6,9 +6,11 @@ slow: importing a command line takes tenths of a second, in which the user may p
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,6 +19,9 @@ from typing import Any
 from lenssim.errors import KEPT
 
 _interrupted = threading.Event()
+
+_PARENT_CHECK_INTERVAL = 0.5
+"""Seconds."""
 
 
 def handle_signals() -> None:
@@ -55,6 +60,21 @@ def resumable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Stopped; {KEPT}") from None
+
+
+def end_with_parent() -> None:
+    """Lets this process end within a second of the one that started it, however that one ended.
+
+    What is killed cannot tell its processes to stop, which would go on beside a run that continues.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_CHECK_INTERVAL)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def start_program(module: str) -> Any:

@@ -96,6 +96,11 @@ class Location:
         return isinstance(self._fs, LocalFileSystem)
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether it is in the memory of this process, which no other sees."""
+        return self.url.startswith("memory:")
+
+    @property
     def local_folder(self) -> str | None:
         """Absolute path of a folder of this machine; None if it is remote."""
         return self._root if self.is_local else None

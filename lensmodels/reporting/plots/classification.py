@@ -105,8 +105,10 @@ def draw_auc_by_snr_of_runs(
     Args:
         runs: name and metrics of each.
         baseline: name of the one that is drawn in black.
-        has_bound: whether no classifier exceeds the AUC of a known pattern of that S/N, which is
-            then drawn: see `evaluation.detection_bound`.
+        has_bound: whether to draw the AUC of a detector that knows the pattern of the substructure
+            (`evaluation.detection_bound`), where lens and source are those of the smooth images. Of
+            images that are chosen by their S/N they are not: these have brighter sources, so that
+            a weak bin can lie a little above the curve.
     """
     others = [name for name, _ in runs if name != baseline]
     marks = {
@@ -150,7 +152,7 @@ def _snr_plot(
         along = np.geomspace(*axes.get_xlim(), num=100)
         # how often the larger of two normal deviates is the one whose mean is larger by the S/N
         best = norm.sf(along / np.sqrt(2)) if is_good else norm.cdf(along / np.sqrt(2))
-        axes.plot(along, best, label="bound: pattern known", **style.BOUND_LINE)
+        axes.plot(along, best, label="pattern known", **style.BOUND_LINE)
         axes.set_xlim(along[0], along[-1])
     plain_ticks(axes)
     kinds = {metrics.get("snr", "raw") for metrics, _, _, _ in curves}

@@ -230,7 +230,14 @@ def _carry_out(
     task = partial(read_block, location.absolute_url, settings, target, cutouts.psf_pix)
     blocks_to_read = [(start, requests[start : start + BLOCK]) for start in missing]
     # reading many small files holds Python's lock: two processes, too, are better than threads
-    with executor(task, workers, None, images=len(requests), max_threads=1) as run:
+    with executor(
+        task,
+        workers,
+        None,
+        images=len(requests),
+        max_threads=1,
+        in_this_process=location.is_in_memory,
+    ) as run:
         run(blocks_to_read, lambda index: None, progress)
     if phase is not None:
         phase("writing")
@@ -262,7 +269,9 @@ def _carry_out(
     shards = [shard for shard in range(layout.record.shards) if shard not in done]
     places = [order[row[0]] for row in sources]
     writing = partial(join_blocks, location.absolute_url, manifest, accepted, places)
-    with executor(writing, workers, None, images=len(accepted)) as run:
+    with executor(
+        writing, workers, None, images=len(accepted), in_this_process=location.is_in_memory
+    ) as run:
         work_on_groups(location, manifest, [(layout, shards)], run, None)
 
 

@@ -228,19 +228,19 @@ def test_weak_images_are_left_out_of_the_training_alone(tmp_path):
     )
     snr = archive.dataset("train", "cdm").substructure_snr_refit.to_numpy()
     least = float(np.median(snr))
-    module = opened(tmp_path / "B", min_refit_snr=least, validation_fraction=0.25)
+    options = {"classes": ("cdm",), "validation_fraction": 0.25}
+    module = opened(tmp_path / "B", min_refit_snr=least, **options)
     found = {part: images(module, part) for part in ("train", "validation", "test")}
     strong = np.flatnonzero(snr > least)
-    assert [i for name, i in found["train"] if name == "train/cdm"] == [i for i in strong if i < 15]
-    assert [i for name, i in found["validation"] if name == "train/cdm"] == [
-        i for i in strong if i >= 15
-    ]
-    assert sum(name == "train/no_sub" for name, _ in found["train"]) == 15
-    assert len(found["test"]) == 15
-    with pytest.raises(DataError, match="refit S/N above 1e"):
-        opened(tmp_path / "B", min_refit_snr=1e6)
+    assert found["train"] == [("train/cdm", i) for i in strong if i < 15]
+    assert found["validation"] == [("train/cdm", i) for i in strong if i >= 15]
+    assert len(found["test"]) == 5
+    with pytest.raises(DataError, match=r"No train image has a refit S/N above 1e\+06"):
+        opened(tmp_path / "B", min_refit_snr=1e6, **options)
+    with pytest.raises(DataError, match="one class"):
+        opened(tmp_path / "B", min_refit_snr=1.0)
 
 
 def test_a_choice_by_an_unknown_refit_snr_is_refused(archive):
     with pytest.raises(DataError, match="refit-snr all"):
-        opened(archive, min_refit_snr=5)
+        opened(archive, min_refit_snr=5, classes=("cdm",))

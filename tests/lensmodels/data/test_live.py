@@ -94,7 +94,7 @@ def test_every_epoch_has_the_same_images_in_another_order_where_that_is_asked_fo
     # as Lightning takes them, which does not ask whether there is another batch
     epochs = [list(islice(stream, len(stream))) for _ in range(3)]
     first, second, third = ([key.tolist() for key in keys(epoch)] for epoch in epochs)
-    assert first != second != third
+    assert first != second and second != third and first != third
     assert sorted(first) == sorted(second) == sorted(third) and len(first) == 18
     for batch in epochs[2]:
         assert len(batch["image"]) == 6

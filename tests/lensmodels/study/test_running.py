@@ -16,7 +16,9 @@ from click.testing import CliRunner
 
 from lensmodels.cli import main
 from lensmodels.data import CLASSES
+from lensmodels.errors import LensmodelsError
 from lensmodels.study import load_grid
+from lensmodels.study.at_once import run_at_once
 from lensmodels.study.results import collect, read_results
 
 ONE_FAMILY = "B_simsiam_*"
@@ -357,3 +359,59 @@ def test_several_cells_at_once_are_those_of_one_after_the_other(whole, lenses, t
         2
     }
     assert "epoch" not in done.stderr and list((tmp_path / "logs").glob("*.txt"))
+
+
+class Stub:
+    """A runner whose pretraining fails for one family, and whose cells leave a file."""
+
+    def __init__(self, out):
+        self.out = out
+
+    def pretrain(self, cell):
+        if cell.method == "dino":
+            raise LensmodelsError("It collapsed.")
+        (self.out / cell.family).touch()
+
+    def finetune(self, cell):
+        assert cell.is_baseline or (self.out / cell.family).exists()
+        (self.out / cell.name).touch()
+
+
+def test_cells_wait_for_their_pretraining_and_fail_with_it(tmp_path):
+    cells = load_grid("smoke").all_cells()
+    late = {cell for cell in cells if cell.task == "axion-mass"}
+    begun, ended = [], {}
+    run_at_once(
+        Stub(tmp_path),
+        cells,
+        3,
+        has_time=lambda cell: cell not in late,
+        begin=begun.append,
+        end=lambda cell, error: ended.update({cell: error}),
+    )
+    failed = {cell for cell, error in ended.items() if error is not None}
+    assert failed == {cell for cell in cells if cell.method == "dino"} - late
+    assert {str(ended[cell]) for cell in failed} == {"It collapsed."}
+    assert set(ended) == set(cells) - late
+    done = set(ended) - failed
+    assert set(begun) == done and all((tmp_path / cell.name).exists() for cell in done)
+
+
+class Killed(Stub):
+    """A runner that a lack of memory ends."""
+
+    def finetune(self, cell):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_lost_is_a_sentence(tmp_path):
+    cells = [cell for cell in load_grid("smoke").all_cells() if cell.is_baseline]
+    with pytest.raises(LensmodelsError, match="fewer --jobs"):
+        run_at_once(
+            Killed(tmp_path),
+            cells,
+            2,
+            has_time=lambda cell: True,
+            begin=lambda cell: None,
+            end=lambda cell, error: None,
+        )

@@ -138,3 +138,48 @@ def test_threads_are_enough_for_two_tasks_or_for_few_images():
     with executor(here, WORKERS, None, images=execution.FEW) as work:
         work([(index,) for index in range(2, 9)], lambda index: None, None)
     assert sorted(seen) == list(range(9))
+
+
+def wait_long(folder, index, report):
+    Path(folder, str(os.getpid())).touch()
+    while True:
+        report(0)
+        time.sleep(0.05)
+
+
+def test_processes_end_with_a_parent_that_is_killed(tmp_path):
+    script = (
+        "import sys; from functools import partial; from lenssim.build.execution import executor\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_execution import wait_long\n"
+        f"with executor(partial(wait_long, {str(tmp_path)!r}), 3, None) as run:\n"
+        "    run([(i,) for i in range(6)], lambda index: None, None)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script]) as process:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.kill()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(workers) == 3
+    deadline = time.monotonic() + 10
+    while (left := [pid for pid in workers if Path(f"/proc/{pid}").exists()]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.1)
+    assert not left
+
+
+def fail_oddly(index, report):
+    raise UnicodeDecodeError("utf-8", b"", 0, 1, "what cannot be made again from its words")
+
+
+def test_an_error_that_cannot_be_sent_is_told_with_its_traceback():
+    with pytest.raises(RuntimeError, match="fail_oddly"):
+        run(fail_oddly, 4)
+
+
+def test_an_archive_in_memory_is_made_by_threads():
+    url = "memory://made-by-threads/B"
+    archive = lenssim.generate("B", out=url, train=70, test=2, workers=WORKERS)
+    assert archive.dataset("train", "cdm").sizes["sample"] == 70
