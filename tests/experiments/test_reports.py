@@ -32,6 +32,12 @@ def test_report_is_made_from_its_table(name):
     assert page == (EXPERIMENTS / "results" / f"{name}.md").read_text()
 
 
+@pytest.mark.parametrize("name", ["raw_images", "mass_posterior"])
+def test_page_is_made_from_the_table_that_its_script_holds(name):
+    script = load(name)
+    assert script.page() == (EXPERIMENTS / "results" / f"{name}.md").read_text()
+
+
 @pytest.mark.parametrize("name", ["learning", "diagnosis"])
 def test_columns_of_a_table_are_those_of_its_records(name):
     script = load(name)
