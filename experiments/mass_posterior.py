@@ -151,8 +151,8 @@ def page() -> str:
         f"images of vortices less 10% for validation, {EPOCHS} epochs at most; a run is an input "
         "and a seed. The p-values are of ranks and TARP credibilities being uniform, as those of a "
         "right posterior are. A run named strong learned from images with a refit S/N above 5 "
-        "alone, of 12,000; the others do not know of a selection by S/N, and their prior among "
-        "strong images is that of all. By `python experiments/mass_posterior.py --data DIR "
+        "alone, 4,192 of 10,800; the others do not know of a selection by S/N, and their prior "
+        "among strong images is that of all. By `python experiments/mass_posterior.py --data DIR "
         "--strong DIR`.\n\n" + markdown_table(headings, rows) + "\n"
     )
 
