@@ -27,7 +27,11 @@ def wait_until(is_true, seconds=240):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_with_how_to_go_on(tmp_path, number):
     process = subprocess.Popen(
-        [*GENERATE, "--train", "20000", "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True
+        [*GENERATE, "--train", "20000", "--out", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # what these tests run under, such as nohup, may ignore it, and then so does the command
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     wait_until(lambda: list(tmp_path.glob(".progress/train/cdm/layout.json")))
     time.sleep(1)
