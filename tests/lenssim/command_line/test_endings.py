@@ -26,13 +26,16 @@ def wait_until(is_true, seconds=240):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_with_how_to_go_on(tmp_path, number):
-    process = subprocess.Popen(
-        [*GENERATE, "--train", "20000", "--out", str(tmp_path)],
-        stderr=subprocess.PIPE,
-        text=True,
-        # what these tests run under, such as nohup, may ignore it, and then so does the command
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
-    )
+    # under nohup these tests ignore SIGHUP, and what they start does so, too
+    own = signal.signal(number, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            [*GENERATE, "--train", "20000", "--out", str(tmp_path)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(number, own)
     wait_until(lambda: list(tmp_path.glob(".progress/train/cdm/layout.json")))
     time.sleep(1)
     os.kill(process.pid, number)
