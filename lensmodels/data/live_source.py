@@ -202,6 +202,12 @@ class LiveStream(EpochStream):
         } | ({"same_images": True} if self._same_images else {})
 
     def _batches(self, first: int) -> Iterator[Batch]:
+        for batch in self._batches_of_epoch(first):
+            if self._pin:
+                batch |= {name: batch[name].pin_memory() for name in batch if "image" in name}
+            yield batch
+
+    def _batches_of_epoch(self, first: int) -> Iterator[Batch]:
         if not self._same_images:
             yield from self._new_batches(self.epoch, first)
         elif self.epoch == 0:
@@ -239,10 +245,7 @@ class LiveStream(EpochStream):
                 made = next(source)
             except LenssimError as error:
                 raise DataError(str(error)) from None
-            batch = _as_tensors(made, self._classes, self._groups, self._types)
-            if self._pin:
-                batch |= {name: batch[name].pin_memory() for name in batch if "image" in name}
-            yield batch
+            yield _as_tensors(made, self._classes, self._groups, self._types)
 
     def _at(self, number: int) -> LiveSource:
         """The source, with a batch of a number as its next."""

@@ -140,37 +140,29 @@ def strong_parts(
         DataError: if the archive does not hold the refit S/N of its train images, none is left in a
             part, or there are several classes.
     """
-    if len({name.split("/")[1] for name in groups}) > 1:
+    kinds = {name.split("/")[1] for name in groups}
+    if len(kinds) > 1:
         raise DataError(
             "data.min_refit_snr chooses among images of one class: it would leave every batch with "
             "other shares of the classes."
         )
-    chosen = {}
-    for number, name in enumerate(groups):
-        split, kind = name.split("/")
-        if split == "test" or kind == "no_sub":
+    name = f"train/{kinds.pop()}"
+    if name not in groups:
+        return parts
+    snr = archive.dataset("train", name.removeprefix("train/")).get(  # type: ignore[arg-type]
+        "substructure_snr_refit"
+    )
+    if snr is None or not bool(np.isfinite(snr).all()):
+        raise DataError(
+            f"{archive.location} does not hold the refit S/N of all of {name}, which "
+            "data.min_refit_snr asks for: make it with `lenssim generate --refit-snr all`."
+        )
+    is_strong = snr.to_numpy() > least
+    kept = dict(parts)
+    for part, ranges in parts.items():
+        if part == "test":
             continue
-        images = archive.dataset("train", kind)  # type: ignore[arg-type]
-        snr = images.get("substructure_snr_refit")
-        if snr is None or not bool(np.isfinite(snr).all()):
-            raise DataError(
-                f"{archive.location} does not hold the refit S/N of all of {name}, which "
-                "data.min_refit_snr asks for: make it with `lenssim generate --refit-snr all`."
-            )
-        chosen[number] = snr.to_numpy() > least
-    kept = {
-        part: [
-            block
-            for samples in ranges
-            for block in (
-                chosen_ranges(samples, chosen[samples.group])
-                if samples.group in chosen
-                else [samples]
-            )
-        ]
-        for part, ranges in parts.items()
-    }
-    for part, ranges in kept.items():
-        if parts[part] and any(map(len, parts[part])) and not ranges:
+        kept[part] = [block for samples in ranges for block in chosen_ranges(samples, is_strong)]
+        if any(map(len, ranges)) and not kept[part]:
             raise DataError(f"No {part} image has a refit S/N above {least:g}.")
     return kept

@@ -18,6 +18,7 @@ from typing import Any
 from lenssim.command_line.interruption import end_with_parent, is_interrupted
 from lenssim.errors import KEPT, LenssimError, UsageError
 from lenssim.progress import Phase, Progress
+from lenssim.storage.location import Location
 
 Run = Callable[[Sequence[tuple[Any, ...]], Callable[[int], None], Progress | None], None]
 """Runs a task once for each tuple of arguments, and returns when all are done.
@@ -61,11 +62,10 @@ def executor(
     workers: int | None,
     scheduler: str | None,
     *,
-    folder: str | None = None,
+    location: Location | None = None,
     doing: str = "working",
     phase: Phase | None = None,
     images: int | None = None,
-    in_this_process: bool = False,
     max_threads: int = MAX_THREADS,
 ) -> Iterator[Run]:
     """A function that runs a task for many arguments.
@@ -76,11 +76,11 @@ def executor(
         workers: on this machine; all cores if None.
         scheduler: address of a dask.distributed scheduler that is used instead. A worker that
             runs this version of lenssim is waited for.
-        folder: local one that the task writes, absolute, which every machine must see.
+        location: that the task writes. Every machine must see a folder; what is in the memory of
+            this process is left to threads.
         doing: what the task does, in a word for `phase`.
         phase: told when workers are waited for, and when the task starts again.
         images: how many all tasks make, if that is known: a few are left to threads.
-        in_this_process: whether the tasks need what no other process has: all are left to threads.
         max_threads: workers of this machine that are threads; more are processes, for which the
             task and its arguments are pickled.
 
@@ -89,15 +89,18 @@ def executor(
         ClusterError: if no scheduler answers, it has no worker for `WORKER_TIMEOUT`, its
             workers cannot run this version of lenssim or do not see the folder, or the cluster
             is lost.
+        WorkerError: if a process of this machine is lost.
     """
     threads = thread_count(workers)
     if scheduler is None:
-        if in_this_process or (images is not None and images <= FEW):
+        is_in_memory = location is not None and location.is_in_memory
+        if is_in_memory or (images is not None and images <= FEW):
             max_threads = threads
         yield _on_cores(task, threads, max_threads)
         return
     from lenssim.build.cluster import connect
 
+    folder = None if location is None else location.local_folder
     with connect(scheduler, folder, doing, phase) as cluster:
         yield cluster.runner(task)
 

@@ -50,18 +50,16 @@ def export(
             shards = range(layout.record.shards)
             groups.append((layout, [shard for shard in shards if shard not in done]))
         task = partial(export_shard, archive.location.absolute_url)
-        folder = archive.location.local_folder
         total = sum(layout.record.count for layout in layouts)
         with progress_callbacks(progress, phase, "exporting", total) as (advance, say):
             with executor(
                 task,
                 workers,
                 scheduler,
-                folder=folder,
+                location=archive.location,
                 doing="exporting",
                 phase=say,
-                images=sum(layout.record.count for layout, _ in groups),
-                in_this_process=archive.location.is_in_memory,
+                images=total,
             ) as run:
                 work_on_groups(archive.location, archive.manifest, groups, run, advance)
             return describe(url, say)

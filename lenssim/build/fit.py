@@ -282,7 +282,7 @@ def _carry_out(
         doing="fitting",
         phase=phase,
         images=images,
-        in_this_process=location.is_in_memory,
+        location=location,
     ) as run:
         if phase is not None:
             phase("fitting")

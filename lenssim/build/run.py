@@ -32,16 +32,14 @@ def carry_out(
     """
     task = partial(make_shard, work.location.absolute_url, work.spec, work.manifest)
     unfinished = [group for group in work.groups if not group.is_complete]
-    folder = work.location.local_folder
     with executor(
         task,
         workers,
         scheduler,
-        folder=folder,
+        location=work.location,
         doing="simulating",
         phase=phase,
         images=work.missing_images,
-        in_this_process=work.location.is_in_memory,
     ) as run:
         if work.missing_images:
             _announce(work, is_local=scheduler is None, phase=phase)

@@ -236,7 +236,7 @@ def _carry_out(
         None,
         images=len(requests),
         max_threads=1,
-        in_this_process=location.is_in_memory,
+        location=location,
     ) as run:
         run(blocks_to_read, lambda index: None, progress)
     if phase is not None:
@@ -269,9 +269,7 @@ def _carry_out(
     shards = [shard for shard in range(layout.record.shards) if shard not in done]
     places = [order[row[0]] for row in sources]
     writing = partial(join_blocks, location.absolute_url, manifest, accepted, places)
-    with executor(
-        writing, workers, None, images=len(accepted), in_this_process=location.is_in_memory
-    ) as run:
+    with executor(writing, workers, None, images=len(accepted), location=location) as run:
         work_on_groups(location, manifest, [(layout, shards)], run, None)
 
 

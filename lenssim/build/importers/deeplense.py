@@ -138,9 +138,7 @@ def import_deeplense(
         task = partial(convert_shard, location.url, manifest, contents.folder, paths)
         total = sum(number for sizes in counts.values() for number in sizes.values())
         with progress_callbacks(progress, phase, "importing", total) as (advance, say):
-            with executor(
-                task, workers, scheduler=None, in_this_process=location.is_in_memory
-            ) as run:
+            with executor(task, workers, scheduler=None, location=location) as run:
                 work_on_groups(location, manifest, groups, run, advance)
             return describe(location.url, say)
 
