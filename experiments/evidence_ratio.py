@@ -1,6 +1,6 @@
 """Estimates how well the classes of B-wide can be told apart at best.
 
-    python experiments/evidence_ratio.py [--images 100] [--templates 400]
+    python experiments/evidence_ratio.py [--images 100] [--templates 100 200 400 800]
 
 The best classifier is the ratio of the evidences of the three true models. For images of the
 specification, and to first order in the substructure:
@@ -14,19 +14,20 @@ specification, and to first order in the substructure:
    covariance, in a range of strengths, for signals that are too strong to resemble any template.
 
 Each is a proper mixture of signals, too few of which make the estimate too low; that the
-classifier is told the lens makes it too high. So "evidence" is an estimate, and "pattern known"
-(the classifier is told a pattern, the true one where there is one) a bound from above. The smooth
-lens is taken as unknown without a prior, and its effect as linear.
+classifier is told the lens makes it too high. Scores with fewer templates, the first of the same
+ones, show how far the estimate still rises. So "evidence" is an estimate, and "pattern known" (the
+classifier is told a pattern, the true one where there is one) a bound from above. The smooth lens
+is taken as unknown without a prior, and its effect as linear.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +38,15 @@ from lensmodels.evaluation.summary import RESOLVED
 from lensmodels.reporting.measurements import write
 from lensmodels.reporting.tables import markdown_table
 from lensmodels.statistics.auc import macro_auc
-from lenssim import load_spec, random_stream
+from lenssim import LensSystem, load_spec, random_stream
 from lenssim.errors import UsageError
 from lenssim.lens_fit import smooth_derivatives
 from lenssim.lens_fit.refit import RELATIVE_CUT
 from lenssim.observation import noise_sigma, pixel_noise
 from lenssim.population.draw import draw_lens, populated
+from lenssim.population.lens_and_source import SmoothLens
 from lenssim.simulation import REFIT_COARSENESS, measure_arc, render, smooth_system
-from lenssim.spec import Sampling, SubstructureClass
+from lenssim.spec import Sampling, Specification, SubstructureClass
 from lenssim.storage.atomic import replacing
 
 FloatArray = NDArray[np.float64]
@@ -75,15 +77,19 @@ class Image:
         label: index of its class in `CLASSES`.
         snr: refit S/N of its own substructure.
         axion_mass: eV, or NaN.
-        evidence, known: log evidence ratio of axion and cdm to no_sub, (noise, 2): of the mixture,
-            and with the pattern known.
+        known: log evidence ratio of axion and cdm to no_sub with the pattern known, (noise, 2).
+        by_templates: the same of the mixture, by how many templates of each class are in it.
     """
 
     label: int
     snr: float
     axion_mass: float
-    evidence: FloatArray
     known: FloatArray
+    by_templates: Mapping[int, FloatArray]
+
+    def evidence(self, templates: int) -> FloatArray:
+        """Log evidence ratios of the mixture of so many templates a class, (noise, 2)."""
+        return self.by_templates[templates]
 
 
 class Templates:
@@ -112,11 +118,76 @@ class Templates:
         return np.asarray(np.logaddexp(of_templates, of_normal) - np.log(2.0))
 
 
+class SmoothImage:
+    """The image of a smooth lens, and what its 19 parameters can imitate, to first order.
+
+    Attributes:
+        sigma: noise of each pixel, e-/s, (y, x).
+    """
+
+    def __init__(
+        self, lens: LensSystem, spec: Specification, widths: FloatArray | None = None
+    ) -> None:
+        """
+        Args:
+            lens: without substructure.
+            spec: of the image.
+            widths: as of `measure`.
+        """
+        self.spec = spec
+        self.image = render(lens, spec, sampling=RAYS)
+        self.sigma = noise_sigma(self.image, pixel_noise(spec.instrument))
+        slopes = (
+            smooth_derivatives(lens, spec, multipoles=True, coarseness=REFIT_COARSENESS)
+            / self.sigma
+        ).reshape(-1, self.sigma.size)
+        if widths is None:
+            slopes /= np.linalg.norm(slopes, axis=1, keepdims=True)
+            _, singular, directions = np.linalg.svd(slopes, full_matrices=False)
+            self._directions = directions[singular > RELATIVE_CUT * singular[0]]
+            self._taken = np.ones(len(self._directions))
+        else:
+            slopes *= widths[:, np.newaxis]
+            _, singular, self._directions = np.linalg.svd(slopes, full_matrices=False)
+            self._taken = 1.0 - 1.0 / np.sqrt(1.0 + singular**2)
+
+    def left(self, rows: FloatArray) -> FloatArray:
+        """Rows, (n, pixel), in the metric in which noise and unknown lens together are white."""
+        return rows - ((rows @ self._directions.T) * self._taken) @ self._directions
+
+    def signal_of(self, system: LensSystem) -> FloatArray:
+        """What the substructure of a system adds that the smooth lens cannot imitate, (pixel,).
+
+        In units of the noise.
+        """
+        image = render(system, self.spec, sampling=RAYS)
+        return np.asarray(self.left(((image - self.image) / self.sigma).reshape(1, -1))[0])
+
+
+def draw_signals(
+    lens: SmoothLens,
+    spec: Specification,
+    name: SubstructureClass,
+    count: int,
+    generator: np.random.Generator,
+    around: SmoothImage,
+) -> FloatArray:
+    """Signals of a class for one lens, (count, pixel)."""
+    signals: list[FloatArray] = []
+    while len(signals) < count:
+        try:
+            system = populated(spec, lens, spec.substructure.f_sub, name, generator)
+        except UsageError:  # more mass than the lens has
+            continue
+        signals.append(around.signal_of(system))
+    return np.array(signals)
+
+
 def measure(
     job: tuple[SubstructureClass, int],
     *,
     model: str,
-    templates: int,
+    templates: Sequence[int],
     widths: FloatArray | None = None,
 ) -> Image:
     """The evidence ratios of image `index` of the test split of a class.
@@ -124,7 +195,8 @@ def measure(
     Args:
         job: class and index.
         model: name of a specification, or its file.
-        templates: signals of each class.
+        templates: signals of each class: how many there are in each estimate of the evidence, all
+            of which begin with the same ones.
         widths: standard deviations of normal priors of the smooth parameters, in the order of
             `lens_fit.parameters.ALL_NAMES`; nothing is known of them if not given.
     """
@@ -134,61 +206,41 @@ def measure(
     lens, f_sub = draw_lens(spec, stream, measure_arc, "test")
     system = populated(spec, lens, f_sub, name, stream)
     generator = np.random.default_rng([CLASSES.index(name), index])
-    twin = smooth_system(system)
-    smooth = render(twin, spec, sampling=RAYS)
-    sigma = noise_sigma(smooth, pixel_noise(spec.instrument))
-    slopes = (
-        smooth_derivatives(twin, spec, multipoles=True, coarseness=REFIT_COARSENESS) / sigma
-    ).reshape(-1, sigma.size)
-    if widths is None:
-        slopes /= np.linalg.norm(slopes, axis=1, keepdims=True)
-        _, singular, directions = np.linalg.svd(slopes, full_matrices=False)
-        directions = directions[singular > RELATIVE_CUT * singular[0]]
-        taken = np.ones(len(directions))
-    else:
-        _, singular, directions = np.linalg.svd(slopes * widths[:, np.newaxis], full_matrices=False)
-        taken = 1.0 - 1.0 / np.sqrt(1.0 + singular**2)
-
-    def left(rows: FloatArray) -> FloatArray:
-        """Rows in the metric in which noise and unknown lens together are white."""
-        return rows - ((rows @ directions.T) * taken) @ directions
-
-    def signal_of(drawn: Any) -> FloatArray:
-        image = render(drawn, spec, sampling=RAYS)
-        return np.asarray(left(((image - smooth) / sigma).reshape(1, -1))[0])
-
-    drawn: dict[str, Templates] = {}
-    for each in SIGNALS:
-        signals: list[FloatArray] = []
-        while len(signals) < templates:
-            try:
-                other = populated(spec, lens, spec.substructure.f_sub, each, generator)
-            except UsageError:  # more mass than the lens has
-                continue
-            signals.append(signal_of(other))
-        drawn[each] = Templates(np.array(signals))
-    own = np.zeros(sigma.size) if name == "no_sub" else signal_of(system)
-    white = generator.standard_normal((NOISES, sigma.size))
-    data = own + (left(white) if widths is None else white)
+    around = SmoothImage(smooth_system(system), spec, widths)
+    drawn = {
+        each: draw_signals(lens, spec, each, max(templates), generator, around) for each in SIGNALS
+    }
+    own = np.zeros(around.sigma.size) if name == "no_sub" else around.signal_of(system)
+    white = generator.standard_normal((NOISES, own.size))
+    data = own + (around.left(white) if widths is None else white)
     known = []
     for each in SIGNALS:
-        pattern = own if each == name else drawn[each].signals[0]
+        pattern = own if each == name else drawn[each][0]
         known.append(data @ pattern - 0.5 * pattern @ pattern)
     return Image(
         CLASSES.index(name),
         float(np.linalg.norm(own)),
         float(system.axion_mass) if name == "axion" else np.nan,
-        np.stack([drawn[each].log_evidence(data) for each in SIGNALS], axis=1),
         np.stack(known, axis=1),
+        {
+            count: np.stack(
+                [Templates(drawn[each][:count]).log_evidence(data) for each in SIGNALS], axis=1
+            )
+            for count in templates
+        },
     )
 
 
-def scores(images: list[Image], kind: str) -> dict[str, float]:
-    """AUC by what is asked, of the log evidence ratios called `kind`."""
+Ratios = Callable[[Image], FloatArray]
+"""Log evidence ratios of an image, (noise, 2): which of its estimates to score."""
+
+
+def scores(images: Sequence[Image], of: Ratios) -> dict[str, float]:
+    """AUC by what is asked, of one estimate of the evidence ratios."""
     labels = np.array([image.label for image in images])
     snr = np.array([image.snr for image in images])
     mass = np.array([image.axion_mass for image in images])
-    ratios = np.stack([getattr(image, kind) for image in images])  # (image, noise, 2)
+    ratios = np.stack([of(image) for image in images])  # (image, noise, 2)
     no_sub = labels == CLASSES.index("no_sub")
     found: dict[str, float] = {}
 
@@ -210,17 +262,19 @@ def scores(images: list[Image], kind: str) -> dict[str, float]:
     return found
 
 
-def with_errors(images: list[Image], kind: str, resamples: int = 200) -> dict[str, list[float]]:
+def with_errors(
+    images: Sequence[Image], of: Ratios, resamples: int = 200
+) -> dict[str, list[float]]:
     """Scores and their standard errors, by drawing images of each class again."""
     generator = np.random.default_rng(0)
-    values = scores(images, kind)
+    values = scores(images, of)
     classes = [[image for image in images if image.label == k] for k in range(len(CLASSES))]
     again: list[dict[str, float]] = []
     for _ in range(resamples):
         sample = [
             group[i] for group in classes for i in generator.integers(len(group), size=len(group))
         ]
-        again.append(scores(sample, kind))
+        again.append(scores(sample, of))
     return {
         name: [value, float(np.nanstd([each[name] for each in again], ddof=1))]
         for name, value in values.items()
@@ -245,30 +299,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="B-wide")
     parser.add_argument("--images", type=int, default=100, help="of each class")
-    parser.add_argument("--templates", type=int, default=400, help="of each class for each image")
+    parser.add_argument(
+        "--templates",
+        type=int,
+        nargs="+",
+        default=[100, 200, 400, 800],
+        help="of each class for each image",
+    )
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     jobs = [(name, index) for index in range(options.images) for name in CLASSES]
     run = partial(measure, model=options.model, templates=options.templates)
     with ProcessPoolExecutor(options.workers) as pool:
         images = list(pool.map(run, jobs))
-    figures = {kind: with_errors(images, kind) for kind in ("evidence", "known")}
-    ship(options.model, figures["evidence"])
+    estimates = {
+        f"evidence, {count} templates": with_errors(
+            images, partial(Image.evidence, templates=count)
+        )
+        for count in options.templates
+    }
+    best = f"evidence, {max(options.templates)} templates"
+    known = with_errors(images, lambda image: image.known)
+    ship(options.model, estimates[best])
+    shown = {**estimates, "pattern known": known}
     rows = [
-        [
-            name,
-            *(f"{figures[kind][name][0]:.3f} ± {figures[kind][name][1]:.3f}" for kind in figures),
-        ]
-        for name in figures["evidence"]
+        [name, *(f"{kind[name][0]:.3f} ± {kind[name][1]:.3f}" for kind in shown.values())]
+        for name in known
     ]
     write(
         "evidence_ratio",
         f"AUC on {options.model} of the ratio of the true models' evidences, estimated by a sum "
-        f"over {options.templates} signals of each class and a normal approximation, and a bound "
+        "over signals of each class (templates) and a normal approximation, and a bound "
         f"from above, where the pattern is known. {options.images} images a class, {NOISES} draws "
         "of the noise. Above a refit S/N; all is the macro AUC, a class is against no_sub.",
-        {"images": options.images, "templates": options.templates, "scores": figures},
-        markdown_table(["images", "evidence", "pattern known"], rows),
+        {
+            "images": options.images,
+            "templates": max(options.templates),
+            "scores": {"evidence": estimates[best], "known": known},
+            "by_templates": {
+                count: estimates[f"evidence, {count} templates"] for count in options.templates
+            },
+        },
+        markdown_table(["images", *shown], rows),
         ["numpy", "scipy"],
     )
 

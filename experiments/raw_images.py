@@ -63,12 +63,16 @@ def pretrained(out: Path, route: str, seed: int, images: int, epochs: int) -> Pa
             "overrides": [*SHARED, "data.live_images=same"],
         }
     )
-    # refuses a folder of other settings
+    pretrain_once(config, run)
+    return run
+
+
+def pretrain_once(config: RunConfig, run: Path) -> None:
+    """Pretrains in a folder, if that was not done before; refuses a folder of other settings."""
     config = training.begin(config, run, resume=run.exists())
     if not (run / ENCODER).exists():
         training.check_requirements(config, run, finetuned=False)
         training.pretrain(config, run)
-    return run
 
 
 def finetuning(url: str, start: Path | None, seed: int) -> RunConfig:

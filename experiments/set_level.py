@@ -20,9 +20,14 @@ evidence   one that is not told the pattern: the sum of the log evidence ratios 
            substructure drawn for lenses like the image's own (evidence_ratio.py). An estimate from
            below, as its likelihood of a pattern is a mixture over a few hundred draws.
 
+A third is no estimate but a classifier of DIR/archive:
+
+fits       the sum of the log evidence ratios around the fitted lens of each image, without labels
+           and without a prior of lens and source (evidence_of_fits.py).
+
 Columns of experiments/results/set_level.parquet, one row a score:
     name      what, size, class and its parameters
-    what      set model, sum, evidence, bound
+    what      set model, sum, fits, evidence, bound
     size      images in a set
     class, f_sub, axion_mass    of the universe; axion_mass in eV, empty for cdm
     auc       against sets without substructure
@@ -35,11 +40,13 @@ import argparse
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evidence_of_fits import log_evidences, observed
 from evidence_ratio import SIGNALS, measure
 from numpy.typing import NDArray
 from prior_snr import value_of
@@ -87,11 +94,14 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="folder of the archive and the run")
     parser.add_argument("--bound", action="store_true", help="the bound and the estimate alone")
+    parser.add_argument("--fits", action="store_true", help="the evidence of fits alone")
     parser.add_argument("--report", action="store_true", help="write the page")
     parser.add_argument("--table", type=Path, default=TABLE, help="Parquet file to add to")
     parser.add_argument("--train", type=int, default=1800, help="train images of each class")
     parser.add_argument("--test", type=int, default=1200, help="test images of each class")
     parser.add_argument("--lenses", type=int, default=60, help="of the bound and the estimate")
+    parser.add_argument("--images", type=int, default=200, help="of a class, of the fits")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the fits")
     parser.add_argument("--templates", type=int, default=200, help="substructure of each lens")
     parser.add_argument("--f-sub", nargs="+", type=float, default=F_SUB, help="of the bound")
     parser.add_argument("--classes", nargs="+", default=list(CLASSES), help="that are learned")
@@ -102,16 +112,20 @@ def main() -> None:
     given = parser.parse_args()
     if not given.report:
         if given.out is None and not given.bound:
-            parser.error("--out is required to train")
-        measure_bounds(given)
-        if not given.bound:
+            parser.error("--out is required, but with --bound")
+        if given.fits or not given.bound:
+            fitted_archive(given)
+            measure_fits(given)
+        if given.bound or not given.fits:
+            measure_bounds(given)
+        if not given.fits and not given.bound:
             measure_sets(given)
     given.table.with_suffix(".md").write_text(page(read_records(given.table)))
 
 
-def measure_sets(given: argparse.Namespace) -> None:
-    """Makes the archive, trains encoder and set model, and adds their scores to the table."""
-    archive, single, run = (given.out / name for name in ("archive", "single", "sets"))
+def fitted_archive(given: argparse.Namespace) -> None:
+    """Makes the archive, and fits its images."""
+    archive = given.out / "archive"
     lenssim.generate(
         MODEL,
         out=archive,
@@ -124,8 +138,42 @@ def measure_sets(given: argparse.Namespace) -> None:
         ],
         progress=True,
     )
-    if given.input != "image":
-        lenssim.fit(archive, progress=True)
+    lenssim.fit(archive, progress=True)
+
+
+def measure_fits(given: argparse.Namespace) -> None:
+    """Adds the scores of the evidence around the fitted lenses to the table."""
+    archive = lenssim.open_archive(str(given.out / "archive"))
+    shares = {name: archive.dataset("test", name)["f_sub"].values for name in CLASSES}
+    for f_sub in given.f_sub:
+        spec = load_spec(MODEL, [f"substructure.f_sub={f_sub}"])
+        ratios = []
+        for name in CLASSES:
+            wanted = np.flatnonzero(np.isclose(shares[name], f_sub, rtol=1e-5))[: given.images]
+            ratio_of = partial(
+                log_evidences, spec=spec, templates=[given.templates], signals=["cdm"]
+            )
+            with ProcessPoolExecutor(given.workers) as pool:
+                found = list(pool.map(ratio_of, observed(archive, name, wanted)))
+            ratios.append(np.array([each[given.templates] for each in found]))
+        count = min(len(each) for each in ratios)
+        settings = {"images": count, "templates": given.templates}
+        for size in [size for size in SIZES if size <= count]:
+            row = {"size": size, "class": "cdm", "f_sub": f_sub, "axion_mass": None}
+            auc = partial(_evidence_of, ratios, size)
+            error = _error_over_lenses(auc, count)
+            _add(
+                given.table,
+                "fits",
+                row,
+                auc(np.arange(count)),
+                {"settings": settings, "error": error},
+            )
+
+
+def measure_sets(given: argparse.Namespace) -> None:
+    """Trains encoder and set model, and adds their scores to the table."""
+    archive, single, run = (given.out / name for name in ("archive", "single", "sets"))
     scaled = ["data.scaling=asinh", "data.softening=20"] if given.input != "image" else []
     shared: dict[str, Any] = {"data": str(archive), "input": given.input, "batch_size": 128}
     # enough images of each universe to validate on sets of 100
@@ -155,13 +203,16 @@ def measure_bounds(given: argparse.Namespace) -> None:
             found = {
                 name: [
                     measure(
-                        (name, index), model=str(file), templates=given.templates, widths=widths
+                        (name, index), model=str(file), templates=[given.templates], widths=widths
                     )
                     for index in range(given.lenses)
                 ]
                 for name in CLASSES
             }
-        ratios = [np.stack([image.evidence[:, CDM] for image in found[name]]) for name in CLASSES]
+        ratios = [
+            np.stack([image.evidence(given.templates)[:, CDM] for image in found[name]])
+            for name in CLASSES
+        ]
         snr = np.array([image.snr for image in found["cdm"]])
         percentiles = np.percentile(snr, [5, 25, 50, 75, 95])
         settings = {"lenses": given.lenses, "templates": given.templates}
@@ -251,12 +302,13 @@ def page(records: Mapping[str, Mapping[str, Any]]) -> str:
         "without substructure, ± its standard error over the choice of the test images. The bound "
         "is of a classifier that is told the pattern of the substructure in every image, and "
         "evidence of one that is not, estimated from other substructure of lenses like the image's "
-        "own; both know the prior of lens and source. By "
+        "own; both know the prior of lens and source. Fits are the evidence around the fitted lens "
+        "of each image, with neither prior nor labels. By "
         f"`python experiments/set_level.py`.\n\n{markdown_table(headings, rows)}\n"
     )
 
 
-WHAT = ("set model", "sum", "evidence", "bound")
+WHAT = ("set model", "sum", "fits", "evidence", "bound")
 
 
 def _rows(records: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:

@@ -1,20 +1,27 @@
-"""What a pretraining on one specification brings to another one with few labels.
+"""What a training on one specification brings to another one with few labels.
 
-    python experiments/simulator_transfer.py --data DIR --out DIR
+    python experiments/simulator_transfer.py --b DIR --b-wide DIR --a-wide DIR --out DIR
 
-DIR of --data is an archive of model B with 4,000 train and 1,000 test images a class. An encoder is
-pretrained on images of B-wide that are simulated as they are needed, by what the simulator knows
-(`macro`, `smooth-twin`, SimSiam on pairs of one lens and substructure with two sources) or by the
-images alone (SimSiam), and finetuned on B with 100 labels a class: three pretrainings by three
-draws of the labels. The baselines begin with random weights. Both scale the input by an asinh
-stretch, as a whitening measured on one specification says nothing about another; the rows "PCA of
-all images" show what the whitening of B itself brings.
+Archives of models B and B-wide with 4,000 train and 1,000 test images a class, of A-wide with 400
+and 1,000; the last two after `lenssim fit`. A small ResNet learns on B-wide, in one of these ways,
+and is finetuned with 100 labels a class: three trainings by three draws of the labels.
+
+To A-wide, another telescope, where lens and source vary as well: from residual and image of an
+archive, by VICReg (images alone), `macro` (lens and source, which a simulator knows) or by the
+classes (which it knows, too).
+
+To B, where the lens is always the same: from images that are simulated on the spot, each seen in
+ten epochs, by SimSiam (images alone), or by what the simulator knows: `macro`, `smooth-twin`,
+SimSiam on pairs of one lens and substructure with two sources. An asinh stretch scales these
+images, as a whitening measured on one specification says nothing about another; the row "PCA of
+all images" shows what the whitening of B itself brings.
 
 Columns of results/simulator_transfer.parquet:
-    name      of the run, as in "macro-1-0"
+    name      of the run, as in "B_macro-1-0"
+    target    specification that it was finetuned and tested on
     route     what it began with
-    pretrain_seed, seed    of the pretraining and of the draw of the labels
-    score     macro AUC on the test images
+    pretrain_seed, seed    of the training on B-wide, and of the draw of the labels
+    score     macro AUC on the test images of the target
     record    JSON: "settings", "metrics", "resamples" (macro AUC), "environment"
 A run whose row is there is skipped.
 """
@@ -23,96 +30,146 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from average_symmetries import resampled_auc, trainings_of
+from raw_images import pretrain_once
 
 from lensmodels import training
 from lensmodels.evaluation import score
 from lensmodels.options import pretrained_options
 from lensmodels.reporting.measurements import add_record, environment, read_records
 from lensmodels.reporting.tables import markdown_table
-from lensmodels.runs import RunConfig
 from lensmodels.settings import config_from_options
 from lensmodels.statistics.multiple_testing import significant
-from lensmodels.statistics.paired import Trainings, difference, mean_interval
+from lensmodels.statistics.paired import difference, mean_interval
+from lenssim import open_archive
 
 TABLE = Path(__file__).with_name("results") / "simulator_transfer.parquet"
 PACKAGES = ("lenssim", "torch", "lightning", "timm", "lightly")
 
 MODEL = "B-wide"
+SIMULATOR = " [simulator]"
+"""Ends the names of routes that use what no telescope tells."""
+
 STRETCH = ["data.scaling=asinh", "data.softening=5"]
-"""Of the image, where no smooth lens has been taken out."""
+"""Of images whose smooth lens has not been taken out."""
 
-PRETRAININGS: dict[str, tuple[str, list[str]]] = {
-    "SimSiam, images": ("simsiam", []),
-    "SimSiam, source pairs [simulator]": ("simsiam", ["pretrain.pairs=source"]),
-    "macro [simulator]": ("macro", []),
-    "smooth-twin [simulator]": ("smooth-twin", []),
-}
-"""Method and settings of each."""
-
-BASELINES: dict[str, list[str]] = {
-    "random weights": STRETCH,
-    "random weights, PCA of all images": ["data.scaling_images=all"],
-}
-
-LABELS, STEPS = 0.0264, 401
-"""Share of the labels, 100 a class, and steps of the finetuning, as in the grid `wide`."""
+OF_ALL = "PCA of all images"
+"""Marks the baseline that has seen all images of its target."""
 
 
-def config_of_pretraining(name: str, images: int, seed: int) -> RunConfig:
-    """Settings of a pretraining on simulated images, none of which comes twice."""
-    method, overrides = PRETRAININGS[name]
+@dataclass(frozen=True)
+class Route:
+    """One way to begin.
+
+    Attributes:
+        target: specification to which it leads.
+        name: of the row.
+        method: of the training on B-wide; "supervised" is on all labels of its archive. None for
+            random weights.
+        options: of `lensmodels train` for that training, or for the finetuning of random weights.
+        overrides: settings, of either.
+    """
+
+    target: str
+    name: str
+    method: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+
+    @property
+    def folder(self) -> str:
+        """Part of a file name."""
+        name = f"{self.target}_{self.name}".replace(SIMULATOR, "").replace(",", "")
+        return name.replace(" ", "-")
+
+
+_BOTH = {"input": "both"}
+_LIVE = {"data": f"live:{MODEL}", "workers": 1, "epoch_size": 5120, "pretrain_epochs": 10}
+_EPOCHS = {"input": "both", "pretrain_epochs": 8}
+_SAME = [*STRETCH, "data.live_images=same"]
+
+ROUTES = (
+    Route("A-wide", "random weights", options=_BOTH),
+    Route("A-wide", "VICReg, images", "vicreg", _EPOCHS),
+    Route("A-wide", f"macro{SIMULATOR}", "macro", _EPOCHS),
+    Route("A-wide", f"classes{SIMULATOR}", "supervised", {"input": "both", "finetune_epochs": 9}),
+    Route("B", "random weights", overrides=STRETCH),
+    Route("B", f"random weights, {OF_ALL}", overrides=["data.scaling_images=all"]),
+    Route("B", "SimSiam, images", "simsiam", _LIVE, _SAME),
+    Route(
+        "B",
+        f"SimSiam, source pairs{SIMULATOR}",
+        "simsiam",
+        _LIVE,
+        [*_SAME, "pretrain.pairs=source"],
+    ),
+    Route("B", f"macro{SIMULATOR}", "macro", _LIVE, _SAME),
+    Route("B", f"smooth-twin{SIMULATOR}", "smooth-twin", _LIVE, _SAME),
+)
+
+LABELS = 100
+"""Of each class."""
+
+STEPS = 401
+"""Of the finetuning, as in the grid `wide`."""
+
+
+def trained(route: Route, url: str, out: Path, seed: int) -> Path:
+    """The folder of a training on B-wide, which is made if it is not there.
+
+    Args:
+        route: that begins with it.
+        url: archive of B-wide, of the routes that do not simulate on the spot.
+        out: folder of the runs.
+        seed: of the training.
+    """
+    run = out / f"{route.folder}-{seed}"
     options = {
-        "data": f"live:{MODEL}",
-        "method": method,
+        "data": url,
+        "method": route.method,
         "encoder": "test_resnet",
-        "epoch_size": images // 10,
-        "pretrain_epochs": 10,
         "batch_size": 128,
-        "workers": 1,
         "seed": seed,
-        "overrides": [*STRETCH, "precision=bf16-mixed", *overrides],
+        "overrides": ["precision=bf16-mixed", *route.overrides],
+        **route.options,
     }
-    return config_from_options(options)
-
-
-def pretrained(out: Path, name: str, images: int, seed: int) -> Path:
-    """The folder of a pretraining, which is made if it is not there."""
-    run = out / f"{folder(name)}-{seed}"
-    if not (run / "encoder.safetensors").exists():
-        config = config_of_pretraining(name, images, seed)
-        training.check_requirements(config, run, finetuned=False)
-        training.pretrain(training.begin(config, run, resume=run.exists()), run)
+    if route.method == "supervised":
+        training.train(config_from_options(options | {"lr": 4e-3}), run, resume=run.exists())
+    else:
+        pretrain_once(config_from_options(options), run)
     return run
 
 
-def measure(out: Path, name: str, start: Path | None, url: str, seeds: tuple[int, int]) -> None:
+def measure(route: Route, url: str, start: Path | None, out: Path, seeds: tuple[int, int]) -> None:
     """Finetunes and tests one run, and adds its row.
 
     Args:
+        route: of the run.
+        url: archive of the target.
+        start: the run on B-wide; none for random weights.
         out: folder of the runs.
-        name: of the route.
-        start: run of the pretraining; none for random weights.
-        url: archive of B.
-        seeds: of the pretraining and of the labels.
+        seeds: of the run on B-wide and of the labels.
     """
-    key = f"{folder(name)}-{seeds[0]}-{seeds[1]}"
+    key = f"{route.folder}-{seeds[0]}-{seeds[1]}"
     if key in read_records(TABLE):
         return
     options: dict[str, Any] = {
-        "labels": LABELS,
-        # an epoch of 285 labelled images, less those for validation, has three steps
+        "labels": LABELS / (0.95 * _images_of(url)),  # of those that are not for validation
+        # an epoch of 300 labelled images, less those for validation, has three steps
         "finetune_epochs": STEPS // 3,
         "batch_size": 128,
         "lr": 4e-3,
         "seed": seeds[1],
-        "overrides": ["precision=bf16-mixed", *BASELINES.get(name, [])],
+        "overrides": ["precision=bf16-mixed"],
     }
     if start is None:
-        options |= {"data": url, "encoder": "test_resnet"}
+        options |= {"data": url, "encoder": "test_resnet", **route.options}
+        options["overrides"] = [*options["overrides"], *route.overrides]
     else:
         options |= pretrained_options(str(start), url)
     config = config_from_options(options)
@@ -123,8 +180,13 @@ def measure(out: Path, name: str, start: Path | None, url: str, seeds: tuple[int
     settings = json.loads(config.model_dump_json(exclude={"measured": True, "device": True}))
     settings["data"].pop("url", None)
     settings.pop("pretrained", None)
-    columns = {"route": name, "pretrain_seed": seeds[0], "seed": seeds[1]}
-    columns["score"] = metrics["macro_auc"]
+    columns = {
+        "target": route.target,
+        "route": route.name,
+        "pretrain_seed": seeds[0],
+        "seed": seeds[1],
+        "score": metrics["macro_auc"],
+    }
     record = {
         "settings": settings,
         "metrics": metrics,
@@ -134,76 +196,99 @@ def measure(out: Path, name: str, start: Path | None, url: str, seeds: tuple[int
     add_record(TABLE, key, columns, columns | record)
 
 
-def folder(name: str) -> str:
-    """A route as part of a file name."""
-    return name.replace(",", "").replace(" [simulator]", "").replace(" ", "-")
+def _images_of(url: str) -> int:
+    """Train images of each class of an archive."""
+    return open_archive(url).record("train", "no_sub").count
 
 
-def page(images: int) -> str:
-    """The table: one row a route, with its gain over random weights."""
-    held: dict[str, list[dict[str, Any]]] = {}
-    for record in read_records(TABLE).values():
-        held.setdefault(record["route"], []).append(record)
-    groups = {name: trainings(held[name]) for name in (*BASELINES, *PRETRAININGS) if name in held}
-    base = next(iter(BASELINES))
+def page() -> str:
+    """The tables: one a target, with a row a route and its gain over random weights."""
+    records = list(read_records(TABLE).values())
+    parts = [
+        f"# From {MODEL} to other specifications\n\nMacro AUC of a small ResNet (370,000 weights) "
+        f"with {LABELS} labels a class, after a training on {MODEL}; 95% intervals over trainings, "
+        "draws of the labels and test images. A gain is bold if it is significant after Holm's "
+        "correction over its table, and three trainings stand behind it. A route marked "
+        "[simulator] uses what the simulator knows and a telescope does not tell. By `python "
+        "experiments/simulator_transfer.py`."
+    ]
+    for target in dict.fromkeys(route.target for route in ROUTES):
+        rows = _rows([route for route in ROUTES if route.target == target], records)
+        if rows:
+            heading = ["began with", "trainings x draws", "macro AUC", "less random weights"]
+            parts.append(f"## {target}\n\n{markdown_table(heading, rows)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(routes: Sequence[Route], records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    groups = {}
+    for route in routes:
+        held = [
+            record
+            for record in records
+            if (record["target"], record["route"]) == (route.target, route.name)
+        ]
+        if held:
+            groups[route] = trainings_of(
+                held,
+                [record["score"] for record in held],
+                [record["resamples"] for record in held],
+                is_pretrained=route.method is not None,
+            )
+    if routes[0] not in groups:
+        return []
     gains = {
-        name: difference(group, groups[base]) for name, group in groups.items() if name != base
+        route: difference(group, groups[routes[0]])
+        for route, group in groups.items()
+        if route != routes[0]
     }
     marks = dict(zip(gains, significant(list(gains.values())), strict=True))
     rows = []
-    for name, group in groups.items():
+    for route, group in groups.items():
         low, high = mean_interval(group, 0, 1).as_list()
-        pretrainings = f"{group.independent} x " if name in PRETRAININGS else ""
-        row = [
-            name,
-            f"{pretrainings}{len(group.draws)}",
-            f"{group.values.mean():.3f} ({low:.3f} to {high:.3f})",
-            "",
-        ]
-        if name in gains:
-            low, high = gains[name].interval.as_list()
-            mean = f"{gains[name].mean:+.3f}"
-            row[-1] = f"{f'**{mean}**' if marks[name] else mean} ({low:+.3f} to {high:+.3f})"
-        rows.append(row)
-    return (
-        f"# From {MODEL} to B\n\nMacro AUC on B of a small ResNet (370,000 weights) with 100 "
-        f"labels a class, after a pretraining on {images:,} simulated images of {MODEL}; 95% "
-        "intervals over pretrainings, draws of the labels and test images; one pretraining tells "
-        "nothing of their scatter. A gain is bold if it is significant after Holm's correction "
-        "over this table, and three pretrainings stand behind it. A route marked [simulator] uses "
-        "what the simulator knows and a telescope does not tell. By `python "
-        "experiments/simulator_transfer.py`.\n\n"
-        + markdown_table(["began with", "pretrainings x draws", "macro AUC", f"less {base}"], rows)
-        + "\n"
-    )
-
-
-def trainings(records: list[dict[str, Any]]) -> Trainings:
-    """Scores of the runs of one route."""
-    return trainings_of(
-        records,
-        [record["score"] for record in records],
-        [record["resamples"] for record in records],
-        is_pretrained=records[0]["route"] in PRETRAININGS,
-    )
+        trainings = "" if route.method is None else f"{group.independent} x "
+        shown = ""
+        if route in gains:
+            mean = f"{gains[route].mean:+.3f}"
+            interval = gains[route].interval.as_list()
+            mean = f"**{mean}**" if marks[route] else mean
+            shown = f"{mean} ({interval[0]:+.3f} to {interval[1]:+.3f})"
+        rows.append(
+            [
+                route.name,
+                f"{trainings}{len(group.draws)}",
+                f"{group.values.mean():.3f} ({low:.3f} to {high:.3f})",
+                shown,
+            ]
+        )
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="archive of model B")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--images", type=int, default=10_000, help="of each pretraining")
+    parser.add_argument("--b", help="archive of B")
+    parser.add_argument("--b-wide", help="archive of B-wide, with fits")
+    parser.add_argument("--a-wide", help="archive of A-wide, with fits")
+    parser.add_argument("--out", type=Path, help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--report", action="store_true", help="write the page of all runs")
     given = parser.parse_args()
-    for seed in given.seeds:
-        for name in BASELINES:
-            measure(given.out, name, None, given.data, (0, seed))
-    for pretrain_seed in given.seeds:
-        for name in PRETRAININGS:
-            start = pretrained(given.out, name, given.images, pretrain_seed)
-            for seed in given.seeds:
-                measure(given.out, name, start, given.data, (pretrain_seed, seed))
-    TABLE.with_suffix(".md").write_text(page(given.images))
+    if not given.report:
+        if given.out is None:
+            parser.error("--out is required to train")
+        targets = {"B": given.b, "A-wide": given.a_wide}
+        routes = [route for route in ROUTES if targets[route.target] is not None]
+        for training_seed in given.seeds:
+            for route in routes:
+                if route.method is None and training_seed != given.seeds[0]:
+                    continue
+                start = None
+                if route.method is not None:
+                    start = trained(route, given.b_wide, given.out, training_seed)
+                for seed in given.seeds:
+                    url = targets[route.target]
+                    measure(route, url, start, given.out, (training_seed, seed))
+    TABLE.with_suffix(".md").write_text(page())
 
 
 if __name__ == "__main__":
