@@ -204,8 +204,9 @@ def log_posteriors(records: Sequence[Mapping[str, Any]]) -> dict[str, FloatArray
     }
 
 
-def page(records: Sequence[Mapping[str, Any]]) -> str:
+def page(table: Mapping[str, Mapping[str, Any]]) -> str:
     """The page of all images, Markdown: a row a classifier."""
+    records = list(table.values())
     labels = np.array([CLASSES.index(record["class"]) for record in records])
     snr = np.array([record["snr"] for record in records])
     mass = np.array([record["axion_mass"] for record in records])
@@ -276,7 +277,7 @@ def main() -> None:
         if given.data is None or given.predictions is None:
             parser.error("--data and --predictions are required to measure")
         measure(given)
-    text = page(list(read_records(TABLE).values()))
+    text = page(read_records(TABLE))
     TABLE.with_suffix(".md").write_text(text)
     print(text)
 

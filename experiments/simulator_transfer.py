@@ -10,8 +10,8 @@ To A-wide, another telescope, where lens and source vary as well: from residual 
 archive, by VICReg (images alone), `macro` (lens and source, which a simulator knows) or by the
 classes (which it knows, too).
 
-To B, where the lens is always the same: from images that are simulated on the spot, each seen in
-ten epochs, by SimSiam (images alone), or by what the simulator knows: `macro`, `smooth-twin`,
+To B, where the lens is always the same: from 10,000 images that are simulated on the spot, each
+seen once, by SimSiam (images alone), or by what the simulator knows: `macro`, `smooth-twin`,
 SimSiam on pairs of one lens and substructure with two sources. An asinh stretch scales these
 images, as a whitening measured on one specification says nothing about another; the row "PCA of
 all images" shows what the whitening of B itself brings.
@@ -89,9 +89,8 @@ class Route:
 
 
 _BOTH = {"input": "both"}
-_LIVE = {"data": f"live:{MODEL}", "workers": 1, "epoch_size": 5120, "pretrain_epochs": 10}
+_LIVE = {"data": f"live:{MODEL}", "workers": 1, "epoch_size": 1000, "pretrain_epochs": 10}
 _EPOCHS = {"input": "both", "pretrain_epochs": 8}
-_SAME = [*STRETCH, "data.live_images=same"]
 
 ROUTES = (
     Route("A-wide", "random weights", options=_BOTH),
@@ -100,16 +99,16 @@ ROUTES = (
     Route("A-wide", f"classes{SIMULATOR}", "supervised", {"input": "both", "finetune_epochs": 9}),
     Route("B", "random weights", overrides=STRETCH),
     Route("B", f"random weights, {OF_ALL}", overrides=["data.scaling_images=all"]),
-    Route("B", "SimSiam, images", "simsiam", _LIVE, _SAME),
+    Route("B", "SimSiam, images", "simsiam", _LIVE, STRETCH),
     Route(
         "B",
         f"SimSiam, source pairs{SIMULATOR}",
         "simsiam",
         _LIVE,
-        [*_SAME, "pretrain.pairs=source"],
+        [*STRETCH, "pretrain.pairs=source"],
     ),
-    Route("B", f"macro{SIMULATOR}", "macro", _LIVE, _SAME),
-    Route("B", f"smooth-twin{SIMULATOR}", "smooth-twin", _LIVE, _SAME),
+    Route("B", f"macro{SIMULATOR}", "macro", _LIVE, STRETCH),
+    Route("B", f"smooth-twin{SIMULATOR}", "smooth-twin", _LIVE, STRETCH),
 )
 
 LABELS = 100
@@ -172,6 +171,7 @@ def measure(route: Route, url: str, start: Path | None, out: Path, seeds: tuple[
         options["overrides"] = [*options["overrides"], *route.overrides]
     else:
         options |= pretrained_options(str(start), url)
+        options["input"] = route.options.get("input", "image")
     config = config_from_options(options)
     run = out / f"finetuned-{key}"
     training.train(config, run, resume=run.exists())
@@ -270,7 +270,8 @@ def main() -> None:
     parser.add_argument("--b-wide", help="archive of B-wide, with fits")
     parser.add_argument("--a-wide", help="archive of A-wide, with fits")
     parser.add_argument("--out", type=Path, help="folder of the runs")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--trainings", type=int, nargs="+", default=[0, 1, 2], help="their seeds")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the labels")
     parser.add_argument("--report", action="store_true", help="write the page of all runs")
     given = parser.parse_args()
     if not given.report:
@@ -278,9 +279,9 @@ def main() -> None:
             parser.error("--out is required to train")
         targets = {"B": given.b, "A-wide": given.a_wide}
         routes = [route for route in ROUTES if targets[route.target] is not None]
-        for training_seed in given.seeds:
+        for training_seed in given.trainings:
             for route in routes:
-                if route.method is None and training_seed != given.seeds[0]:
+                if route.method is None and training_seed != 0:
                     continue
                 start = None
                 if route.method is not None:

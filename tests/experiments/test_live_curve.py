@@ -1,9 +1,7 @@
 """The curve of score against images seen: as many for every route, and one row a training."""
 
-import importlib.util
 import sys
 from argparse import Namespace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,16 +10,10 @@ from lensmodels.reporting.measurements import read_records
 from lenssim.configuration.yaml_reading import format_yaml
 from lenssim.spec import load_spec
 
-FILE = Path(__file__).parents[2] / "experiments" / "live_curve.py"
-
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("live_curve", FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["live_curve"] = module
-    spec.loader.exec_module(module)
-    return module
+def script(load):
+    return load("live_curve")
 
 
 def given(**changes):
