@@ -15,6 +15,7 @@ Columns of experiments/results/evidence_of_fits.parquet, one row an image:
     name                    model, class and index of the test image
     model, class            of the image
     snr, axion_mass         refit S/N of its substructure, NaN without; eV, NaN if not a vortex
+    reduced_chi_square      of the fit
     axion, cdm              log evidence ratios to no substructure, of the largest number of
                             templates
     p_axion, p_cdm, p_no_sub    posterior of the network
@@ -48,6 +49,7 @@ from scipy.special import logsumexp
 from lensmodels.evaluation.summary import RESOLVED
 from lensmodels.reporting.measurements import add_record, environment, read_records
 from lensmodels.reporting.tables import markdown_table
+from lensmodels.statistics.auc import binary_auc
 from lensmodels.statistics.bootstrap import intervals, paired_interval, weighted_macro_auc
 from lenssim import Archive, open_archive
 from lenssim.cosmology import einstein_mass, lensing_geometry
@@ -162,6 +164,7 @@ def measure(given: argparse.Namespace) -> None:
         for name in CLASSES:
             columns = ["substructure_snr_refit", *(["axion_mass"] if name == "axion" else [])]
             truth = archive.dataset("test", name)[columns].load()
+            chi_square = archive.fits("test", name)["reduced_chi_square"].values
             wanted = np.array(
                 [k for k in range(given.images) if f"{spec.name}_{name}_{k}" not in known],
                 dtype=int,
@@ -178,6 +181,7 @@ def measure(given: argparse.Namespace) -> None:
                     "axion_mass": float(truth["axion_mass"].values[index])
                     if name == "axion"
                     else math.nan,
+                    "reduced_chi_square": float(chi_square[index]),
                     "axion": evidence[max(COUNTS)][SIGNALS.index("axion")],
                     "cdm": evidence[max(COUNTS)][SIGNALS.index("cdm")],
                     **{f"p_{each}": float(of_class[f"p_{each}"][index]) for each in CLASSES},
@@ -235,6 +239,12 @@ def page(table: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         for name, logs in posteriors.items()
     ]
+    of_fit = np.array([record["reduced_chi_square"] for record in records])
+    alone = [
+        binary_auc(of_fit[labels == CLASSES.index(name)], of_fit[smooth])
+        for name in ("cdm", "axion")
+    ]
+    rows.append(["chi-square of the fit", "", "", *(f"{value:.3f}" for value in alone), ""])
     of = {
         name: weighted_macro_auc(labels, np.exp(posteriors[name]))
         for name in ("network", "both", f"evidence, {max(COUNTS)} templates")

@@ -8,7 +8,7 @@ and is finetuned with 100 labels a class: three trainings by three draws of the 
 
 To A-wide, another telescope, where lens and source vary as well: from residual and image of an
 archive, by VICReg (images alone), `macro` (lens and source, which a simulator knows) or by the
-classes (which it knows, too).
+classes (which it knows, too). The last is tested without finetuning as well.
 
 To B, where the lens is always the same: from 10,000 images that are simulated on the spot, each
 seen once, by SimSiam (images alone), or by what the simulator knows: `macro`, `smooth-twin`,
@@ -31,10 +31,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from average_symmetries import resampled_auc, trainings_of
 from raw_images import pretrain_once
 
@@ -43,6 +44,7 @@ from lensmodels.evaluation import score
 from lensmodels.options import pretrained_options
 from lensmodels.reporting.measurements import add_record, environment, read_records
 from lensmodels.reporting.tables import markdown_table
+from lensmodels.runs import RunConfig, read_config
 from lensmodels.settings import config_from_options
 from lensmodels.statistics.multiple_testing import significant
 from lensmodels.statistics.paired import difference, mean_interval
@@ -92,11 +94,18 @@ _BOTH = {"input": "both"}
 _LIVE = {"data": f"live:{MODEL}", "workers": 1, "epoch_size": 1000, "pretrain_epochs": 10}
 _EPOCHS = {"input": "both", "pretrain_epochs": 8}
 
+CLASSES = Route(
+    "A-wide", f"classes{SIMULATOR}", "supervised", {"input": "both", "finetune_epochs": 9}
+)
+AS_IT_IS = replace(CLASSES, name=f"classes, no label of A-wide{SIMULATOR}")
+"""The network of `CLASSES`, tested on the target without finetuning."""
+
 ROUTES = (
     Route("A-wide", "random weights", options=_BOTH),
     Route("A-wide", "VICReg, images", "vicreg", _EPOCHS),
     Route("A-wide", f"macro{SIMULATOR}", "macro", _EPOCHS),
-    Route("A-wide", f"classes{SIMULATOR}", "supervised", {"input": "both", "finetune_epochs": 9}),
+    CLASSES,
+    AS_IT_IS,
     Route("B", "random weights", overrides=STRETCH),
     Route("B", f"random weights, {OF_ALL}", overrides=["data.scaling_images=all"]),
     Route("B", "SimSiam, images", "simsiam", _LIVE, STRETCH),
@@ -176,7 +185,31 @@ def measure(route: Route, url: str, start: Path | None, out: Path, seeds: tuple[
     run = out / f"finetuned-{key}"
     training.train(config, run, resume=run.exists())
     tested, metrics = score(run, url)
-    del metrics["data"]["url"]  # a folder of this machine
+    _add(route, key, config, tested.table, metrics, seeds)
+
+
+def measure_as_it_is(url: str, start: Path, training_seed: int, seeds: Sequence[int]) -> None:
+    """Tests a network of `CLASSES` on the target, and adds its rows.
+
+    It sees no labels of the target. There is a row for each draw of them all the same, so that
+    draws are compared in pairs.
+    """
+    keys = [f"{AS_IT_IS.folder}-{training_seed}-{seed}" for seed in seeds]
+    if set(keys) <= set(read_records(TABLE)):
+        return
+    tested, metrics = score(start, url)
+    for key, seed in zip(keys, seeds, strict=True):
+        _add(AS_IT_IS, key, read_config(start), tested.table, metrics, (training_seed, seed))
+
+
+def _add(
+    route: Route,
+    key: str,
+    config: RunConfig,
+    table: pd.DataFrame,
+    metrics: dict[str, Any],
+    seeds: tuple[int, int],
+) -> None:
     settings = json.loads(config.model_dump_json(exclude={"measured": True, "device": True}))
     settings["data"].pop("url", None)
     settings.pop("pretrained", None)
@@ -189,8 +222,9 @@ def measure(route: Route, url: str, start: Path | None, out: Path, seeds: tuple[
     }
     record = {
         "settings": settings,
-        "metrics": metrics,
-        "resamples": resampled_auc(tested.table),
+        # the address is a folder of this machine
+        "metrics": metrics | {"data": {k: v for k, v in metrics["data"].items() if k != "url"}},
+        "resamples": resampled_auc(table),
         "environment": environment(PACKAGES),
     }
     add_record(TABLE, key, columns, columns | record)
@@ -223,44 +257,38 @@ def page() -> str:
 def _rows(routes: Sequence[Route], records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     groups = {}
     for route in routes:
-        held = [
-            record
-            for record in records
-            if (record["target"], record["route"]) == (route.target, route.name)
-        ]
+        chosen = (route.target, route.name)
+        held = [record for record in records if (record["target"], record["route"]) == chosen]
         if held:
-            groups[route] = trainings_of(
+            groups[route.name] = trainings_of(
                 held,
                 [record["score"] for record in held],
                 [record["resamples"] for record in held],
                 is_pretrained=route.method is not None,
             )
-    if routes[0] not in groups:
+    base = routes[0].name
+    if base not in groups:
         return []
     gains = {
-        route: difference(group, groups[routes[0]])
-        for route, group in groups.items()
-        if route != routes[0]
+        name: difference(group, groups[base]) for name, group in groups.items() if name != base
     }
     marks = dict(zip(gains, significant(list(gains.values())), strict=True))
+    is_trained = {route.name: route.method is not None for route in routes}
     rows = []
-    for route, group in groups.items():
+    for name, group in groups.items():
         low, high = mean_interval(group, 0, 1).as_list()
-        trainings = "" if route.method is None else f"{group.independent} x "
-        shown = ""
-        if route in gains:
-            mean = f"{gains[route].mean:+.3f}"
-            interval = gains[route].interval.as_list()
-            mean = f"**{mean}**" if marks[route] else mean
-            shown = f"{mean} ({interval[0]:+.3f} to {interval[1]:+.3f})"
-        rows.append(
-            [
-                route.name,
-                f"{trainings}{len(group.draws)}",
-                f"{group.values.mean():.3f} ({low:.3f} to {high:.3f})",
-                shown,
-            ]
-        )
+        trainings = f"{group.independent} x " if is_trained[name] else ""
+        row = [
+            name,
+            f"{trainings}{len(group.draws)}",
+            f"{group.values.mean():.3f} ({low:.3f} to {high:.3f})",
+            "",
+        ]
+        if name in gains:
+            low, high = gains[name].interval.as_list()
+            mean = f"{gains[name].mean:+.3f}"
+            row[-1] = f"{f'**{mean}**' if marks[name] else mean} ({low:+.3f} to {high:+.3f})"
+        rows.append(row)
     return rows
 
 
@@ -285,9 +313,14 @@ def main() -> None:
                     continue
                 start = None
                 if route.method is not None:
-                    start = trained(route, given.b_wide, given.out, training_seed)
+                    begun = CLASSES if route is AS_IT_IS else route
+                    start = trained(begun, given.b_wide, given.out, training_seed)
+                url = targets[route.target]
+                if route is AS_IT_IS:
+                    assert start is not None
+                    measure_as_it_is(url, start, training_seed, given.seeds)
+                    continue
                 for seed in given.seeds:
-                    url = targets[route.target]
                     measure(route, url, start, given.out, (training_seed, seed))
     TABLE.with_suffix(".md").write_text(page())
 
