@@ -111,8 +111,8 @@ def main() -> None:
     parser.add_argument("--set-epochs", type=int, default=20, help="of the set model")
     given = parser.parse_args()
     if not given.report:
-        if given.out is None and not given.bound:
-            parser.error("--out is required, but with --bound")
+        if given.out is None and (given.fits or not given.bound):
+            parser.error("--out is required, except for --bound alone")
         if given.fits or not given.bound:
             fitted_archive(given)
             measure_fits(given)

@@ -305,6 +305,8 @@ def main() -> None:
     if not given.report:
         if given.out is None:
             parser.error("--out is required to train")
+        if given.a_wide is not None and given.b_wide is None:
+            parser.error("--a-wide needs --b-wide, to learn from")
         targets = {"B": given.b, "A-wide": given.a_wide}
         routes = [route for route in ROUTES if targets[route.target] is not None]
         for training_seed in given.trainings:
