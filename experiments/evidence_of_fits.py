@@ -4,7 +4,8 @@
     python experiments/evidence_of_fits.py --data DIR --predictions EVALUATION/predictions.csv
     python experiments/evidence_of_fits.py --report    # experiments/results/evidence_of_fits.md
 
-DIR is an archive that `lenssim fit` has fitted. The classifier has never seen a label. Of each test
+DIR is an archive, of a model that draws redshifts and widths of the PSF, that `lenssim fit` has
+fitted with multipoles. The classifier has never seen a label. Of each test
 image it knows what a telescope tells: the residual, the lens and source that were fitted, the width
 of the PSF and the two redshifts. Around that lens it draws substructure of each class by the priors
 of the specification, and compares the residual with these templates as evidence_ratio.py does;
@@ -279,7 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="archive with fits")
     parser.add_argument("--predictions", type=Path, help="table of a network's test on it")
-    parser.add_argument("--images", type=int, default=200, help="of each class")
+    parser.add_argument("--images", type=int, default=120, help="of each class")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="write the page of all images")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """Estimates how well the classes of B-wide can be told apart at best.
 
-    python experiments/evidence_ratio.py [--images 100] [--templates 100 200 400 800]
+    python experiments/evidence_ratio.py [--images 80] [--templates 50 100 200 400]
 
 The best classifier is the ratio of the evidences of the three true models. For images of the
 specification, and to first order in the substructure:
@@ -298,12 +298,12 @@ def ship(model: str, auc: dict[str, list[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="B-wide")
-    parser.add_argument("--images", type=int, default=100, help="of each class")
+    parser.add_argument("--images", type=int, default=80, help="of each class")
     parser.add_argument(
         "--templates",
         type=int,
         nargs="+",
-        default=[100, 200, 400, 800],
+        default=[50, 100, 200, 400],
         help="of each class for each image",
     )
     parser.add_argument("--workers", type=int, default=2)

@@ -1,6 +1,6 @@
 """Which dark matter many images of B-faithful show, where one tells next to nothing.
 
-    python experiments/set_level.py --out DIR              # about 20 minutes on one core
+    python experiments/set_level.py --out DIR              # an hour on two cores
     python experiments/set_level.py --bound                # the bound and the estimate alone
     python experiments/set_level.py --report               # experiments/results/set_level.md
 
@@ -103,7 +103,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200, help="of a class, of the fits")
     parser.add_argument("--workers", type=int, default=2, help="processes of the fits")
     parser.add_argument("--templates", type=int, default=200, help="substructure of each lens")
-    parser.add_argument("--f-sub", nargs="+", type=float, default=F_SUB, help="of the bound")
+    parser.add_argument(
+        "--f-sub", nargs="+", type=float, default=F_SUB, help="of the bound and the fits"
+    )
     parser.add_argument("--classes", nargs="+", default=list(CLASSES), help="that are learned")
     parser.add_argument("--input", default="both", choices=("image", "residual", "both"))
     parser.add_argument("--encoder", default="test_resnet")
@@ -303,7 +305,7 @@ def page(records: Mapping[str, Mapping[str, Any]]) -> str:
         "is of a classifier that is told the pattern of the substructure in every image, and "
         "evidence of one that is not, estimated from other substructure of lenses like the image's "
         "own; both know the prior of lens and source. Fits are the evidence around the fitted lens "
-        "of each image, with neither prior nor labels. By "
+        "of each image, without labels or a prior of lens and source. By "
         f"`python experiments/set_level.py`.\n\n{markdown_table(headings, rows)}\n"
     )
 

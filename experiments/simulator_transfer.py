@@ -240,8 +240,9 @@ def page() -> str:
     records = list(read_records(TABLE).values())
     parts = [
         f"# From {MODEL} to other specifications\n\nMacro AUC of a small ResNet (370,000 weights) "
-        f"with {LABELS} labels a class, after a training on {MODEL}; 95% intervals over trainings, "
-        "draws of the labels and test images. A gain is bold if it is significant after Holm's "
+        f"with {LABELS} labels a class, or none where a row says so, after a training on "
+        f"{MODEL}; 95% intervals over trainings, draws of the labels and test images. A gain is "
+        "bold if it is significant after Holm's "
         "correction over its table, and three trainings stand behind it. A route marked "
         "[simulator] uses what the simulator knows and a telescope does not tell. By `python "
         "experiments/simulator_transfer.py`."
