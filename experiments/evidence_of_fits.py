@@ -5,11 +5,11 @@
     python experiments/evidence_of_fits.py --report    # experiments/results/evidence_of_fits.md
 
 DIR is an archive, of a model that draws redshifts and widths of the PSF, that `lenssim fit` has
-fitted with multipoles. The classifier has never seen a label. Of each test
-image it knows what a telescope tells: the residual, the lens and source that were fitted, the width
-of the PSF and the two redshifts. Around that lens it draws substructure of each class by the priors
-of the specification, and compares the residual with these templates as evidence_ratio.py does;
-there the true lens is known, here it is not. EVALUATION is of a network tested on the same archive.
+fitted with multipoles. The classifier needs no labelled images. Of each test image it knows what is
+observed: the residual, the lens and source at the best fit, the width of the PSF and the two
+redshifts. Around that lens it draws substructure of each class by the priors of the specification,
+and compares the residual with these templates as evidence_ratio.py does; there the true lens is
+known, here it is not. EVALUATION is of a network tested on the same archive.
 An image in the table is skipped.
 
 Columns of experiments/results/evidence_of_fits.parquet, one row an image:
@@ -41,11 +41,11 @@ from evidence_ratio import (
     LIMITS,
     SIGNALS,
     SmoothImage,
-    Templates,
+    by_templates,
     draw_signals,
 )
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import log_softmax, softmax
 
 from lensmodels.evaluation.summary import RESOLVED
 from lensmodels.reporting.measurements import add_record, environment, read_records
@@ -65,10 +65,10 @@ FITTED = (
     *(f"lens_m{order}_{part}" for order in (3, 4) for part in ("amplitude", "angle")),
     "psf_fwhm",
 )
-"""Fields of a system that no substructure changes."""
+"""Fields of `LensSystem` that substructure leaves as they are."""
 
 KNOWN = ("lens_redshift", "source_redshift", "psf_fwhm")
-"""Columns of an image that a telescope tells."""
+"""Columns of what is observed of a lens beside its image: the redshifts by spectroscopy."""
 
 COUNTS = (50, 100, 200)
 """Templates of each class."""
@@ -76,15 +76,15 @@ COUNTS = (50, 100, 200)
 FloatArray = NDArray[np.float64]
 
 
-def fitted_lens(values: FloatArray, row: Mapping[str, Any], spec: Specification) -> SmoothLens:
-    """The lens and source of a fit, as the substructure is drawn for.
+def fitted_lens(values: FloatArray, row: Mapping[str, float], spec: Specification) -> SmoothLens:
+    """Lens and source at the best fit, to draw substructure for.
 
     Args:
         values: fitted parameters in the order of `lens_fit.parameters.ALL_NAMES`, (19,).
         row: the columns `KNOWN` of the image.
         spec: of the image.
     """
-    system = to_system(vector_of(values), row.get("psf_fwhm", math.nan))
+    system = to_system(vector_of(values), row["psf_fwhm"])
     geometry = lensing_geometry(spec, row["lens_redshift"], row["source_redshift"])
     mass = float(einstein_mass(system.lens_theta_e / geometry.deflection_scale, geometry))
     fields = {name: getattr(system, name) for name in FITTED}
@@ -113,17 +113,17 @@ def observed(
     archive: Archive, name: SubstructureClass, wanted: NDArray[np.integer]
 ) -> list[Observed]:
     """The test images `wanted` of a class, as the classifier sees them."""
-    images = archive.dataset("test", name)[list(KNOWN)].load()
-    fits = archive.fits("test", name)[["residual", "value"]].load()
+    images = archive.dataset("test", name)[list(KNOWN)].isel(sample=wanted).load()
+    fits = archive.fits("test", name)[["residual", "value"]].isel(sample=wanted).load()
     return [
         Observed(
             # another stream than that of the image's own substructure
-            (99, CLASSES.index(name), int(index)),
-            fits["residual"].values[index].astype(float).ravel(),
-            fits["value"].values[index].astype(float),
-            {column: float(images[column].values[index]) for column in KNOWN},
+            (99, CLASSES.index(name), index),
+            fits["residual"].values[place].astype(float).ravel(),
+            fits["value"].values[place].astype(float),
+            {column: float(images[column].values[place]) for column in KNOWN},
         )
-        for index in wanted
+        for place, index in enumerate(wanted.tolist())
     ]
 
 
@@ -139,19 +139,16 @@ def log_evidences(
     Args:
         image: that is classified.
         spec: its specification.
-        templates: signals of each class; all numbers begin with the same ones.
+        templates: signals of each class: in one call, all numbers begin with the same ones.
         signals: the classes.
     """
     lens = fitted_lens(image.values, image.row, spec)
     around = SmoothImage(lens.system(), spec)
     data = around.left(image.residual[np.newaxis])
     generator = np.random.default_rng(image.seed)
-    found: dict[int, list[float]] = {count: [] for count in templates}
-    for each in signals:
-        drawn = draw_signals(lens, spec, each, max(templates), generator, around)
-        for count in templates:
-            found[count].append(float(Templates(drawn[:count]).log_evidence(data)[0]))
-    return found
+    drawn = [draw_signals(lens, spec, each, max(templates), generator, around) for each in signals]
+    found = by_templates(drawn, data, templates)
+    return {count: ratios[0].tolist() for count, ratios in found.items()}
 
 
 def measure(given: argparse.Namespace) -> None:
@@ -200,13 +197,10 @@ def log_posteriors(records: Sequence[Mapping[str, Any]]) -> dict[str, FloatArray
     for count in COUNTS:
         ratios = np.array([record["by_templates"][str(count)] for record in records])
         logs = np.column_stack([ratios, np.zeros(len(ratios))])
-        found[f"evidence, {count} templates"] = logs - logsumexp(logs, axis=1, keepdims=True)
+        found[f"evidence, {count} templates"] = log_softmax(logs, axis=1)
     network = np.log([[max(record[f"p_{name}"], 1e-30) for name in CLASSES] for record in records])
     mean = (network + found[f"evidence, {max(COUNTS)} templates"]) / 2
-    return found | {
-        "network": network,
-        "both": mean - logsumexp(mean, axis=1, keepdims=True),
-    }
+    return found | {"network": network, "both": log_softmax(mean, axis=1)}
 
 
 def page(table: Mapping[str, Mapping[str, Any]]) -> str:
@@ -220,8 +214,7 @@ def page(table: Mapping[str, Mapping[str, Any]]) -> str:
 
     def auc(logs: FloatArray, chosen: NDArray[np.bool_], columns: list[int]) -> str:
         """Macro AUC of some images and classes, with its interval over them."""
-        logs = logs[chosen][:, columns]
-        shares = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+        shares = softmax(logs[chosen][:, columns], axis=1)
         members = np.searchsorted(columns, labels[chosen])
         statistic = weighted_macro_auc(members, shares)
         value = float(statistic(np.ones((1, len(members))))[0])

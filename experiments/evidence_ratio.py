@@ -24,14 +24,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from lensmodels.evaluation.evidence import TABLE
 from lensmodels.evaluation.summary import RESOLVED
@@ -183,6 +183,26 @@ def draw_signals(
     return np.array(signals)
 
 
+def by_templates(
+    signals: Iterable[FloatArray], data: FloatArray, counts: Sequence[int]
+) -> dict[int, FloatArray]:
+    """Log evidence ratios to no substructure, by how many templates of each class are used.
+
+    Args:
+        signals: of each class, (template, pixel); the first so many of them are the templates.
+        data: in units of the noise, without what the smooth lens can imitate, (noise, pixel).
+        counts: templates of each class.
+
+    Returns:
+        (noise, class) for each count.
+    """
+    classes = list(signals)
+    return {
+        count: np.stack([Templates(each[:count]).log_evidence(data) for each in classes], axis=1)
+        for count in counts
+    }
+
+
 def measure(
     job: tuple[SubstructureClass, int],
     *,
@@ -222,12 +242,7 @@ def measure(
         float(np.linalg.norm(own)),
         float(system.axion_mass) if name == "axion" else np.nan,
         np.stack(known, axis=1),
-        {
-            count: np.stack(
-                [Templates(drawn[each][:count]).log_evidence(data) for each in SIGNALS], axis=1
-            )
-            for count in templates
-        },
+        by_templates(drawn.values(), data, templates),
     )
 
 
@@ -247,10 +262,10 @@ def scores(images: Sequence[Image], of: Ratios) -> dict[str, float]:
     def score(chosen: NDArray[np.bool_], columns: list[int]) -> float:
         """Macro AUC, of classes with equal priors."""
         logs = np.concatenate([ratios[..., columns], np.zeros_like(ratios[..., :1])], axis=2)
-        logs = logs[chosen] - logsumexp(logs[chosen], axis=2, keepdims=True)
+        posteriors = softmax(logs[chosen], axis=2)
         present = [*columns, CLASSES.index("no_sub")]
         relabelled = np.searchsorted(present, np.repeat(labels[chosen], NOISES))
-        value = macro_auc(relabelled, np.exp(logs).reshape(-1, len(present)))
+        value = macro_auc(relabelled, posteriors.reshape(-1, len(present)))
         return float("nan") if value is None else value
 
     for limit in LIMITS:

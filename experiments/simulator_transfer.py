@@ -32,6 +32,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,10 @@ class Route:
         """Part of a file name."""
         name = f"{self.target}_{self.name}".replace(SIMULATOR, "").replace(",", "")
         return name.replace(" ", "-")
+
+    def key(self, training_seed: int, seed: int) -> str:
+        """Name of a row."""
+        return f"{self.folder}-{training_seed}-{seed}"
 
 
 _BOTH = {"input": "both"}
@@ -163,7 +168,7 @@ def measure(route: Route, url: str, start: Path | None, out: Path, seeds: tuple[
         out: folder of the runs.
         seeds: of the run on B-wide and of the labels.
     """
-    key = f"{route.folder}-{seeds[0]}-{seeds[1]}"
+    key = route.key(*seeds)
     if key in read_records(TABLE):
         return
     options: dict[str, Any] = {
@@ -185,7 +190,7 @@ def measure(route: Route, url: str, start: Path | None, out: Path, seeds: tuple[
     run = out / f"finetuned-{key}"
     training.train(config, run, resume=run.exists())
     tested, metrics = score(run, url)
-    _add(route, key, config, tested.table, metrics, seeds)
+    _add(route, config, tested.table, metrics, seeds)
 
 
 def measure_as_it_is(url: str, start: Path, training_seed: int, seeds: Sequence[int]) -> None:
@@ -194,17 +199,41 @@ def measure_as_it_is(url: str, start: Path, training_seed: int, seeds: Sequence[
     It sees no labels of the target. There is a row for each draw of them all the same, so that
     draws are compared in pairs.
     """
-    keys = [f"{AS_IT_IS.folder}-{training_seed}-{seed}" for seed in seeds]
-    if set(keys) <= set(read_records(TABLE)):
-        return
     tested, metrics = score(start, url)
-    for key, seed in zip(keys, seeds, strict=True):
-        _add(AS_IT_IS, key, read_config(start), tested.table, metrics, (training_seed, seed))
+    for seed in seeds:
+        _add(AS_IT_IS, read_config(start), tested.table, metrics, (training_seed, seed))
+
+
+def begin_and_measure(
+    route: Route, url: str, given: argparse.Namespace, training_seed: int
+) -> None:
+    """Adds the rows of a route that the table lacks, and trains on B-wide only for these.
+
+    Args:
+        route: of the rows.
+        url: archive of its target.
+        given: command-line options.
+        training_seed: of the training on B-wide; random weights have none, and are measured once.
+    """
+    if route.method is None:
+        training_seed = 0
+    keys = {route.key(training_seed, seed) for seed in given.seeds}
+    if keys <= set(read_records(TABLE)):
+        return
+    start = None
+    if route.method is not None:
+        begun = CLASSES if route is AS_IT_IS else route
+        start = trained(begun, given.b_wide, given.out, training_seed)
+    if route is AS_IT_IS:
+        assert start is not None
+        measure_as_it_is(url, start, training_seed, given.seeds)
+        return
+    for seed in given.seeds:
+        measure(route, url, start, given.out, (training_seed, seed))
 
 
 def _add(
     route: Route,
-    key: str,
     config: RunConfig,
     table: pd.DataFrame,
     metrics: dict[str, Any],
@@ -227,7 +256,7 @@ def _add(
         "resamples": resampled_auc(table),
         "environment": environment(PACKAGES),
     }
-    add_record(TABLE, key, columns, columns | record)
+    add_record(TABLE, route.key(*seeds), columns, columns | record)
 
 
 def _images_of(url: str) -> int:
@@ -310,21 +339,8 @@ def main() -> None:
             parser.error("--a-wide needs --b-wide, to learn from")
         targets = {"B": given.b, "A-wide": given.a_wide}
         routes = [route for route in ROUTES if targets[route.target] is not None]
-        for training_seed in given.trainings:
-            for route in routes:
-                if route.method is None and training_seed != 0:
-                    continue
-                start = None
-                if route.method is not None:
-                    begun = CLASSES if route is AS_IT_IS else route
-                    start = trained(begun, given.b_wide, given.out, training_seed)
-                url = targets[route.target]
-                if route is AS_IT_IS:
-                    assert start is not None
-                    measure_as_it_is(url, start, training_seed, given.seeds)
-                    continue
-                for seed in given.seeds:
-                    measure(route, url, start, given.out, (training_seed, seed))
+        for training_seed, route in product(given.trainings, routes):
+            begin_and_measure(route, targets[route.target], given, training_seed)
     TABLE.with_suffix(".md").write_text(page())
 
 
