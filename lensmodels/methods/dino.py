@@ -3,7 +3,7 @@
 Caron et al. 2021, arXiv:2104.14294. Departures from the paper: views without crops that are
 resized, which would change the Einstein radius (views.yaml), and two local ones for eight; fewer
 prototypes; a constant weight decay, no clipping of gradients, and no first epoch with a frozen last
-layer.
+layer; batch norms in the heads of encoders that have none themselves (`head_norms`).
 """
 
 from __future__ import annotations
@@ -48,9 +48,14 @@ class DINO(Averaging):
     def head(self, features: int) -> nn.Module:
         """A head from features to prototypes: 2048 hidden units for as many features."""
         hidden = self.stage.width(features, per_feature=1, at_least=512)
+        norms = self.stage.head_norms
+        if norms is None:
+            norms = not any(isinstance(part, nn.BatchNorm2d) for part in self.encoder.modules())
         with warnings.catch_warnings():  # of how lightly norms the weights of the last layer
             warnings.simplefilter("ignore", FutureWarning)
-            return DINOProjectionHead(features, hidden, 256, self.stage.prototypes)
+            return DINOProjectionHead(
+                features, hidden, 256, self.stage.prototypes, batch_norm=norms
+            )
 
     @property
     def trained_encoder(self) -> Encoder:

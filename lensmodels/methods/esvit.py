@@ -49,7 +49,8 @@ class EsViT(DINO):
     def _outputs(self, name: str, view: Tensor) -> tuple[Tensor, Regions]:
         encoder, head = getattr(self, name)
         pooled, regions = encoder.pooled_and_regions(view)
-        return head(pooled), (regions, getattr(self, f"{name}_region_head")(regions))
+        outputs = getattr(self, f"{name}_region_head")(regions.flatten(0, 1))
+        return head(pooled), (regions, outputs.unflatten(0, regions.shape[:2]))
 
     def region_loss(self, teacher: Regions, student: Regions) -> Tensor:
         """Cross-entropy of each of the student's regions with its match, equation 2 there.

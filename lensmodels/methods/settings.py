@@ -116,6 +116,10 @@ class DINOSettings(AveragingSettings):
     prototypes: int = Field(1024, ge=2)
     """That images are assigned to; 1024 in place of 65,536, as there are not more kinds of lens in
     ten thousand images."""
+    head_norms: bool | None = None
+    """Whether the hidden layers of the heads have batch norms; if not given, where the encoder has
+    none. Without any, as in the paper, features that begin nearly the same for all images end at
+    assignments that are the same for all."""
 
 
 class VICRegSettings(HeadSettings, PairSettings):

@@ -1,6 +1,7 @@
-"""Widths of heads follow the number of features, and can be set."""
+"""Widths of heads follow the number of features, and can be set; norms of DINO's heads."""
 
 import pytest
+import torch
 
 LARGE = {"encoder": "test_vit", "arguments": {"embed_dim": 2048, "depth": 0}}
 
@@ -43,3 +44,24 @@ def test_heads_are_as_wide_as_their_methods_say_for_2048_features(make, name, la
 @pytest.mark.parametrize("name", ["byol", "simsiam", "dino", "vicreg", "esvit"])
 def test_the_width_can_be_set(make, views, name):
     assert widths(make(name, hidden_units=48))[0] == 48
+
+
+@pytest.mark.parametrize(
+    ("encoder", "settings", "are_told_apart"),
+    [
+        ("test_vit", {}, True),  # has no batch norms of its own
+        ("test_vit", {"head_norms": False}, False),
+        ("test_resnet", {}, False),
+        ("test_resnet", {"head_norms": True}, True),
+    ],
+)
+@pytest.mark.parametrize("name", ["dino", "esvit"])
+def test_heads_with_norms_tell_features_apart_that_are_nearly_the_same(
+    make, name, encoder, settings, are_told_apart
+):
+    head = make(name, encoder, **settings).student[1]
+    size = head.layers[0].in_features
+    nearly_the_same = 1 + 1e-3 * torch.randn(32, size, generator=torch.manual_seed(0))
+    outputs = head(nearly_the_same)
+    spread = (outputs.std(0).mean() / outputs.std()).item()
+    assert spread > 0.5 if are_told_apart else spread < 0.1
