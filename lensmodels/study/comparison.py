@@ -141,17 +141,22 @@ def score_of(cells: Sequence[CellResult], by: str) -> Score:
     )
 
 
-def difference_of(first: Sequence[CellResult], second: Sequence[CellResult], by: str) -> Difference:
+def difference_of(
+    first: Sequence[CellResult], second: Sequence[CellResult], by: str, *, same_images: bool = True
+) -> Difference:
     """First less second, over the seeds that both have if they share any.
 
     Args:
         first, second: cells of one kind each, as `select` gives them.
         by: name of the score.
+        same_images: whether both must have been tested on the same images. Where images differ on
+            purpose, so do those that a resample takes, and the variances of both sides add.
 
     Raises:
         LensmodelsError: if they were not tested on the same images.
     """
-    _check_images([*first, *second])
+    for cells in [[*first, *second]] if same_images else [first, second]:
+        _check_images(cells)
     return difference(_trainings(first, by), _trainings(second, by))
 
 

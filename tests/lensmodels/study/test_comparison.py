@@ -214,6 +214,18 @@ def test_other_images_are_not_compared():
         )
 
 
+def test_images_that_differ_on_purpose_are_compared_if_each_side_has_its_own():
+    first, other = weighed(0.1), weighed(0.3, images=1)
+    found = difference_of([first], [other], "rmse", same_images=False)
+    alone = [score_of([result], "rmse") for result in (first, other)]
+    assert found.mean == alone[0].mean - alone[1].mean
+    half = [np.ptp(each.interval.as_list()) / 2 for each in alone]
+    # nothing is shared: the difference is about as uncertain as both together
+    assert np.ptp(found.interval.as_list()) / 2 == pytest.approx(np.hypot(*half), rel=0.2)
+    with pytest.raises(LensmodelsError, match="different images"):
+        difference_of([first, other], [other], "rmse", same_images=False)
+
+
 def test_the_error_around_a_mass_counts_only_images_there():
     result = weighed(0.2)
     near = (result.truth >= -23.25) & (result.truth < -22.75)
