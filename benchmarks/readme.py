@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmodels.methods.supervision import method_title
-from lensmodels.reporting.measurements import describe_augmentation, read_records
+from lensmodels.reporting.measurements import read_records
 from lensmodels.reporting.tables import format_difference, format_interval, markdown_table
 from lensmodels.statistics.paired import Difference
 from lensmodels.study import Grid, load_grid
@@ -101,21 +101,16 @@ def learning() -> str:
             f"{min(steps):.1f}x to {max(steps):.1f}x",
         ],
     ]
-    records = read_records(EXPERIMENTS / "learning.parquet")
-    figures_of = {name: record["figures"] for name, record in records.items()}
-    for name, run in figures_of.items():
-        metrics = run.get("metrics", {})
-        how = f"{metrics.get('encoder')}, {run['epochs']} epochs"
-        if name.startswith("supervised") and "f-sub" not in name:
-            score = (
-                f"{metrics['macro_auc']:.3f} ({format_interval(metrics['ci95']['macro_auc'], 3)})"
-            )
-            rows.append([f"macro AUC, 12,000 labelled images, {how}", score])
-        if name.startswith("regression"):
-            score = f"{metrics['rmse_dex']:.3f} ({format_interval(metrics['ci95']['rmse_dex'], 3)})"
-            augmented = describe_augmentation(run)
-            what = f"RMSE of the axion mass in dex, 10,000 images, {how}, {augmented}"
-            rows.append([what, score])
+    for record in read_records(EXPERIMENTS / "axion_mass.parquet").values():
+        run = record["figures"]
+        metrics = run["metrics"]
+        rows.append(
+            [
+                "RMSE of the axion mass in dex, 10,000 images, a small ResNet, "
+                f"{run['epochs']} epochs, {run['about']}",
+                f"{metrics['rmse_dex']:.3f} ({format_interval(metrics['ci95']['rmse_dex'], 3)})",
+            ]
+        )
     probed = [
         record["figures"]
         for record in read_records(EXPERIMENTS / "methods.parquet").values()

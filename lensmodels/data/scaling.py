@@ -67,7 +67,7 @@ SOFTENING: dict[ScalingKind, float] = {"whitened": 50.0, "asinh": 5.0, "min-max"
 Whitening wants the same noise in every pixel: photon noise and the sky's are about alike after a
 stretch that turns at 50. Without it, one that turns early is learned from faster at first: it makes
 the share by which substructure changes an arc's brightness the same in bright arcs and faint ones
-(docs/findings.md).
+(docs/explanation/findings.md).
 """
 
 _MIN_SOFTENING = 1e-3

@@ -25,7 +25,7 @@ ScalingImages = Literal["labelled", "unlabelled", "all"]
 
 COMPONENTS = 256
 """Components that whitening keeps: for model B 64 are too few, and 1024 no better
-(docs/findings.md)."""
+(docs/explanation/findings.md)."""
 
 LABELS: dict[str, int] = {
     **{name: label for label, name in enumerate(CLASSES)},

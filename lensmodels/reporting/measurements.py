@@ -41,13 +41,6 @@ def environment(packages: Sequence[str]) -> dict[str, str]:
     return machine | {name: version(name) for name in packages}
 
 
-def describe_augmentation(measured: Mapping[str, Any]) -> str:
-    """How the images of a run of experiments/learning.py were augmented."""
-    angles = [view["angle"] for view in measured.get("views", [])]
-    turned = "turned by any angle" if any(angles) else "turned by right angles"
-    return f"{turned}, quadrupole as a second target" if measured.get("quadrupole") else turned
-
-
 def read_records(file: Path) -> dict[str, dict[str, Any]]:
     """Records of a table that `add_record` wrote, by name in their order; none without a file."""
     if not file.exists():
