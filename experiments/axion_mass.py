@@ -79,7 +79,7 @@ def measured(name: str, work: Path, quick: bool) -> dict[str, Any]:
         "overrides": ["data.validation_fraction=0.02", *RUNS[name][1]],
     }
     config = config_from_options(options)
-    run = work / "runs" / name
+    run = work / "runs" / (f"{name}-quick" if quick else name)
     begun = time.perf_counter()
     training.train(config, run, resume=True)
     minutes = (time.perf_counter() - begun) / 60
@@ -134,7 +134,7 @@ def page(records: dict[str, dict[str, Any]]) -> str:
         )
     if limit:
         best = [f"{limit.rms_limit(low, end):.3f}" for end in (high, -23.0)]
-        rows.append(["best possible", *best, *best])
+        rows.append(["posterior mean over the whole prior", *best, *best])
     by_mass = []
     for number, interval in enumerate(first["by_mass"]):
         ends = interval["low"], interval["high"]
@@ -161,7 +161,7 @@ def page(records: dict[str, dict[str, Any]]) -> str:
             [
                 "log10(m / eV)",
                 *(run["about"] for run in runs),
-                *(["best possible"] if limit else []),
+                *(["posterior mean over the whole prior"] if limit else []),
             ],
             by_mass,
         ),

@@ -65,9 +65,9 @@ SOFTENING: dict[ScalingKind, float] = {"whitened": 50.0, "asinh": 5.0, "min-max"
 """Where the asinh stretch turns from linear to logarithmic, in units of the sky noise.
 
 Whitening wants the same noise in every pixel: photon noise and the sky's are about alike after a
-stretch that turns at 50. Without it, one that turns early is learned from faster at first: it makes
-the share by which substructure changes an arc's brightness the same in bright arcs and faint ones
-(docs/explanation/findings.md).
+stretch that turns at 50. Without it, one that turns early makes the share by which substructure
+changes an arc's brightness the same in bright arcs and faint ones; on model B one that turns at 50
+is better by 0.01 macro AUC after four epochs (docs/explanation/findings.md).
 """
 
 _MIN_SOFTENING = 1e-3

@@ -16,6 +16,7 @@ import torch
 from lightly.loss import DINOLoss
 from lightly.models.modules import DINOProjectionHead
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lensmodels.encoders import Encoder
 from lensmodels.methods.average import Averaging
@@ -50,7 +51,7 @@ class DINO(Averaging):
         hidden = self.stage.width(features, per_feature=1, at_least=512)
         norms = self.stage.head_norms
         if norms is None:
-            norms = not any(isinstance(part, nn.BatchNorm2d) for part in self.encoder.modules())
+            norms = not any(isinstance(part, _BatchNorm) for part in self.encoder.modules())
         with warnings.catch_warnings():  # of how lightly norms the weights of the last layer
             warnings.simplefilter("ignore", FutureWarning)
             return DINOProjectionHead(

@@ -150,7 +150,7 @@ def difference_of(
         first, second: cells of one kind each, as `select` gives them.
         by: name of the score.
         same_images: whether both must have been tested on the same images. Where images differ on
-            purpose, so do those that a resample takes, and the variances of both sides add.
+            purpose they are paired by their place: both archives must have the same seed and sizes.
 
     Raises:
         LensmodelsError: if they were not tested on the same images.

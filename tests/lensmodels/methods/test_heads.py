@@ -52,6 +52,7 @@ def test_the_width_can_be_set(make, views, name):
         ("test_vit", {}, True),  # has no batch norms of its own
         ("test_vit", {"head_norms": False}, False),
         ("test_resnet", {}, False),
+        ("equivariant_tiny", {}, False),
         ("test_resnet", {"head_norms": True}, True),
     ],
 )
