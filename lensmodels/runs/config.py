@@ -160,6 +160,8 @@ def _of_now(values: Any) -> Any:
         width = _FIXED_WIDTHS.get(values.get("method", ""))
         if width is not None:
             values["pretrain"].setdefault("hidden_units", width)
+        if values.get("method") in ("dino", "esvit"):  # none had norms in its heads
+            values["pretrain"].setdefault("head_norms", False)
     return values
 
 

@@ -129,7 +129,8 @@ def first_difference(
     for key, ours, theirs in differences(held, asked):
         if key in {*_INDIFFERENT, *besides} or key.startswith("measured"):
             continue
-        if key == "pretrain.hidden_units" and theirs is None:  # what the run began with
+        # what the run began with
+        if key in ("pretrain.hidden_units", "pretrain.head_norms") and theirs is None:
             continue
         return key, ours, theirs
     return None

@@ -217,3 +217,15 @@ def test_a_run_of_before_keeps_the_width_of_its_heads(tmp_path, method, width):
     stage = wanted.pretrain.model_copy(update={"hidden_units": 7})
     other = wanted.model_copy(update={"pretrain": stage})
     assert first_difference(stored, other) == ("pretrain.hidden_units", width, 7)
+
+
+@pytest.mark.parametrize("method", ["dino", "esvit"])
+def test_a_run_from_before_heads_had_norms_is_resumed_without(tmp_path, method):
+    written = config().model_dump(mode="json") | {"method": method}
+    written["pretrain"] = PRETRAINING_DEFAULTS[method].model_dump(mode="json")
+    wanted = RunConfig.model_validate(written)
+    del written["pretrain"]["head_norms"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(written))
+    stored = read_config(tmp_path)
+    assert stored.pretrain.head_norms is False
+    assert first_difference(stored, wanted) is None
