@@ -90,7 +90,6 @@ def measured(name: str, work: Path, quick: bool) -> dict[str, Any]:
         ]
     for metrics in scores:
         del metrics["data"]["url"]  # a folder of this machine
-    shutil.rmtree(run)
     return {
         "about": RUNS[name][0],
         "epochs": config.finetune.epochs,
@@ -199,6 +198,7 @@ def main() -> None:
                 print(page({name: record}))
                 continue
             add_record(TABLE, name, columns(figures), record)
+            shutil.rmtree(work / "runs" / name)
             records = read_records(TABLE)
             draw(records)
             with replacing(PAGE) as path:

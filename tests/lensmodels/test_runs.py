@@ -204,14 +204,20 @@ def test_an_encoder_of_version_0_1_0_is_loaded(tmp_path):
     assert all(torch.equal(values, held[name]) for name, values in encoder.state_dict().items())
 
 
-@pytest.mark.parametrize(("method", "width"), [("byol", 1024), ("simsiam", 512), ("dino", 512)])
-def test_a_run_of_before_keeps_the_width_of_its_heads(tmp_path, method, width):
+def begun_without(key, method, run):
+    """Settings of a run whose config.yaml does not name a setting of its pretraining, as they are
+    read, and those of now."""
     written = config().model_dump(mode="json") | {"method": method}
     written["pretrain"] = PRETRAINING_DEFAULTS[method].model_dump(mode="json")
     wanted = RunConfig.model_validate(written)
-    del written["pretrain"]["hidden_units"]
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(written))
-    stored = read_config(tmp_path)
+    del written["pretrain"][key]
+    (run / "config.yaml").write_text(yaml.safe_dump(written))
+    return read_config(run), wanted
+
+
+@pytest.mark.parametrize(("method", "width"), [("byol", 1024), ("simsiam", 512), ("dino", 512)])
+def test_a_run_of_before_keeps_the_width_of_its_heads(tmp_path, method, width):
+    stored, wanted = begun_without("hidden_units", method, tmp_path)
     assert stored.pretrain.hidden_units == width
     assert first_difference(stored, wanted) is None  # resumed, as it began
     stage = wanted.pretrain.model_copy(update={"hidden_units": 7})
@@ -221,11 +227,6 @@ def test_a_run_of_before_keeps_the_width_of_its_heads(tmp_path, method, width):
 
 @pytest.mark.parametrize("method", ["dino", "esvit"])
 def test_a_run_from_before_heads_had_norms_is_resumed_without(tmp_path, method):
-    written = config().model_dump(mode="json") | {"method": method}
-    written["pretrain"] = PRETRAINING_DEFAULTS[method].model_dump(mode="json")
-    wanted = RunConfig.model_validate(written)
-    del written["pretrain"]["head_norms"]
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(written))
-    stored = read_config(tmp_path)
+    stored, wanted = begun_without("head_norms", method, tmp_path)
     assert stored.pretrain.head_norms is False
     assert first_difference(stored, wanted) is None
