@@ -150,13 +150,16 @@ def difference_of(
         first, second: cells of one kind each, as `select` gives them.
         by: name of the score.
         same_images: whether both must have been tested on the same images. Where images differ on
-            purpose they are paired by their place: both archives must have the same seed and sizes.
+            purpose, in their specification, they are paired by their place.
 
     Raises:
-        LensmodelsError: if they were not tested on the same images.
+        LensmodelsError: if they were not tested on the same images, or, where these may differ, if
+            the archives do not have the same seed and the same classes or masses in every place.
     """
-    for cells in [[*first, *second]] if same_images else [first, second]:
-        _check_images(cells)
+    if same_images:
+        _check_images([*first, *second])
+    else:
+        _check_places(first, second)
     return difference(_trainings(first, by), _trainings(second, by))
 
 
@@ -170,7 +173,12 @@ def change_of_gain(
     Args:
         varied, reference: cells of a pretraining and of its baseline, with the change and without.
         by: name of the score.
+
+    Raises:
+        LensmodelsError: if a pretraining and its baseline were not tested on the same images, or
+            if what was varied has other seeds, classes or masses in the places of its images.
     """
+    _check_places([*varied[0], *varied[1]], [*reference[0], *reference[1]])
     sides = [
         (weight * sign, _trainings(cells, by))
         for weight, pair in ((1.0, varied), (-1.0, reference))
@@ -223,6 +231,17 @@ def _check_images(cells: Sequence[CellResult]) -> None:
                 f"{cells[0].cell.name} and {cell.cell.name} were tested on different images and "
                 "cannot be compared; give each archive a folder of its own."
             )
+
+
+def _check_places(first: Sequence[CellResult], second: Sequence[CellResult]) -> None:
+    """Refuse to pair images of two archives by their place where seed or truth are not the same."""
+    _check_images(first)
+    _check_images(second)
+    if first and second and first[0].places != second[0].places:
+        raise LensmodelsError(
+            f"{first[0].cell.name} and {second[0].cell.name} were tested on archives of other "
+            "seeds or sizes and cannot be compared image by image; make both of one seed and size."
+        )
 
 
 def is_better(gain: Difference, task: TaskName) -> bool:

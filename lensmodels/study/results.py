@@ -89,6 +89,11 @@ class CellResult:
         return self.record["made_from"]["archive"], self._truth_sha256
 
     @property
+    def places(self) -> Any:
+        """What images of two specifications share if each has its counterpart in its place."""
+        return self.record["made_from"]["archive"]["seed"], self._truth_sha256
+
+    @property
     def spec_sha256(self) -> str:
         """Hash of the specification of its images."""
         return str(self.metrics["data"]["spec_sha256"])

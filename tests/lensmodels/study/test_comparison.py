@@ -24,6 +24,11 @@ from lensmodels.study.tables import baseline_table, with_pooled_gain
 LABELS = np.repeat([0.0, 1.0, 2.0], 150)
 
 
+def made_from(specification: str, seed: int = 0) -> dict[str, str | int]:
+    """What identifies an archive."""
+    return {"spec_sha256": specification, "seed": seed}
+
+
 def classified(
     method: str, signal: float, seed: int = 0, archive: str = "B", pretrain_seed: int = 0
 ) -> CellResult:
@@ -32,7 +37,10 @@ def classified(
     logits = noise + signal * np.eye(3)[LABELS.astype(int)]
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     cell = Cell("B", method, "r", "classification", 1.0, seed, pretrain_seed)
-    record = {"minutes": {"pretrain": 2.0, "finetune": 1.0}, "made_from": {"archive": archive}}
+    record = {
+        "minutes": {"pretrain": 2.0, "finetune": 1.0},
+        "made_from": {"archive": made_from(archive)},
+    }
     return CellResult(cell, record, LABELS, log_probabilities)
 
 
@@ -41,7 +49,10 @@ def weighed(scatter: float, seed: int = 0, offset: float = 0.0, images: int = 0)
     generator = np.random.default_rng(images)
     truth = generator.uniform(-24, -22, 500)
     cell = Cell("B", "byol", "r", "axion-mass", 1.0, seed)
-    record = {"minutes": {"pretrain": None, "finetune": 1.0}, "made_from": {"archive": "B"}}
+    record = {
+        "minutes": {"pretrain": None, "finetune": 1.0},
+        "made_from": {"archive": made_from("B")},
+    }
     return CellResult(cell, record, truth, truth + offset + scatter * generator.normal(size=500))
 
 
@@ -214,16 +225,38 @@ def test_other_images_are_not_compared():
         )
 
 
-def test_images_that_differ_on_purpose_are_compared_if_each_side_has_its_own():
-    first, other = weighed(0.1), weighed(0.3, images=1)
-    found = difference_of([first], [other], "rmse", same_images=False)
-    alone = [score_of([result], "rmse") for result in (first, other)]
-    assert found.mean == alone[0].mean - alone[1].mean
-    half = [np.ptp(each.interval.as_list()) / 2 for each in alone]
-    # nothing is shared: the difference is about as uncertain as both together
-    assert np.ptp(found.interval.as_list()) / 2 == pytest.approx(np.hypot(*half), rel=0.2)
+def test_images_that_differ_on_purpose_are_paired_by_their_place():
+    first = classified("byol", 2.0)
+    alike, unlike = (
+        classified("byol", 1.0, archive="other", pretrain_seed=pretraining)
+        for pretraining in (0, 1)
+    )
+    for other in (alike, unlike):
+        found = difference_of([first], [other], "macro_auc", same_images=False)
+        alone = [score_of([result], "macro_auc") for result in (first, other)]
+        assert found.mean == alone[0].mean - alone[1].mean
+        half = [np.ptp(each.interval.as_list()) / 2 for each in alone]
+        length = np.ptp(found.interval.as_list()) / 2 / np.hypot(*half)
+        if other is unlike:  # nothing is shared: about as uncertain as both together
+            assert length == pytest.approx(1, rel=0.2)
+        else:  # the noise of each image is the same
+            assert length < 0.8
     with pytest.raises(LensmodelsError, match="different images"):
-        difference_of([first, other], [other], "rmse", same_images=False)
+        difference_of([first, alike], [alike], "macro_auc", same_images=False)
+
+
+def test_archives_of_other_seeds_or_masses_are_not_paired():
+    one, other = [weighed(0.1)], [weighed(0.1, images=1)]
+    with pytest.raises(LensmodelsError, match="other seeds or sizes"):
+        difference_of(one, other, "rmse", same_images=False)
+    pair = [classified("byol", 2.0)], [classified("supervised", 1.0)]
+    elsewhere = [classified("byol", 2.0)], [classified("supervised", 1.0)]
+    for cells in elsewhere:
+        cells[0].record["made_from"] = {"archive": made_from("B", seed=1)}
+    with pytest.raises(LensmodelsError, match="other seeds or sizes"):
+        change_of_gain(pair, elsewhere, "macro_auc")
+    with pytest.raises(LensmodelsError, match="different images"):
+        change_of_gain((pair[0], elsewhere[1]), pair, "macro_auc")
 
 
 def test_the_error_around_a_mass_counts_only_images_there():
