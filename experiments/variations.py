@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import pyarrow as pa
@@ -64,14 +64,26 @@ class Variation(BaseModel):
     about: str
     set: Mapping[str, Any] = {}
     specification: Mapping[str, Any] = {}
+    steps: Mapping[Literal["pretrain_steps", "finetune_steps"], int] = {}
 
-    def of(self, grid: Grid) -> Grid:
-        """A grid with this change, and no cells but those that show it."""
+    @property
+    def leaves_the_baseline(self) -> bool:
+        """Whether networks from random weights know nothing of it."""
+        return list(self.steps) == ["pretrain_steps"] and not (self.set or self.specification)
+
+    def of(self, grid: Grid, replicates: int = len(SEEDS)) -> Grid:
+        """A grid with this change, and no cells but those that show it.
+
+        Args:
+            grid: without the change.
+            replicates: pretrainings, and seeds of the finetuning.
+        """
+        seeds = SEEDS[:replicates]
         block = CellBlock(
-            models=(MODEL,), seeds=SEEDS, pretrain_seeds=SEEDS, baselines=(BASELINE,),
-            rows=(f"{METHOD} {ENCODER}",),
+            models=(MODEL,), seeds=seeds, pretrain_seeds=seeds, rows=(f"{METHOD} {ENCODER}",),
+            baselines=() if self.leaves_the_baseline else (BASELINE,),
         )  # fmt: skip
-        values = grid.model_dump(exclude_unset=True)
+        values = grid.model_dump(exclude_unset=True) | self.steps
         values |= {"set": {**grid.set, **self.set}, "cells": [block.model_dump()]}
         return Grid.model_validate(values)
 
@@ -104,12 +116,19 @@ def main() -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
 @click.option("--name", "names", multiple=True, type=click.Choice([*variations()]))
 @click.option("--supervised", is_flag=True, help="Networks from random weights alone.")
-def run(out: Path, names: Sequence[str], supervised: bool) -> None:
+@click.option(
+    "--replicates",
+    type=click.IntRange(1, len(SEEDS)),
+    default=len(SEEDS),
+    show_default=True,
+    help="Pretrainings, and seeds of the finetuning.",
+)
+def run(out: Path, names: Sequence[str], supervised: bool, replicates: int) -> None:
     """Runs the variations, all if none is named."""
     known = variations()
     failed = []
     for name in names or known:
-        grid = known[name].of(load_grid(GRID))
+        grid = known[name].of(load_grid(GRID), replicates)
         archive = known[name].archive(grid, name, out / "archives")
         try:
             cells = [cell for cell in grid.all_cells() if cell.is_baseline or not supervised]
@@ -154,6 +173,8 @@ def page() -> str:
             select(results, model=MODEL, method=method, encoder=ENCODER, task="classification")
             for method in (BASELINE, METHOD)
         )
+        if variation.leaves_the_baseline and pretrained and UNCHANGED in sides:
+            baseline = sides[UNCHANGED][0]
         if baseline:
             sides[name] = (baseline, pretrained)
     differences: dict[tuple[str, str], Difference] = {}
@@ -163,12 +184,13 @@ def page() -> str:
             differences[name, "gain"] = difference_of(pretrained, baseline, "macro_auc")
         if unchanged is None or name == UNCHANGED:
             continue
-        differences[name, "change"] = difference_of(
-            baseline,
-            unchanged[0],
-            "macro_auc",
-            same_images=not variations()[name].specification,
-        )
+        if not variations()[name].leaves_the_baseline:
+            differences[name, "change"] = difference_of(
+                baseline,
+                unchanged[0],
+                "macro_auc",
+                same_images=not variations()[name].specification,
+            )
         if pretrained and unchanged[1]:
             differences[name, "change of gain"] = change_of_gain(
                 (pretrained, baseline), (unchanged[1], unchanged[0]), "macro_auc"
@@ -208,7 +230,8 @@ def page() -> str:
             "significant after Holm's correction over this table.",
             markdown_table([*headings, "gain", "change of gain"], rows),
             "Commands: `python experiments/variations.py run --out DIR`, with `--supervised` for "
-            "the networks from random weights alone, and `report`.\n",
+            "the networks from random weights alone and `--replicates 1` for one training of each "
+            "kind, and `report`.\n",
         ]
     )
 

@@ -63,10 +63,20 @@ def test_a_variation_changes_one_thing_of_the_published_grid(load):
         changed = variation.of(grid)
         replicates = {(cell.pretrain_seed, cell.seed) for cell in changed.all_cells()}
         assert replicates == set(itertools.product(range(3), repeat=2))
+        assert len(variation.of(grid, 1).all_cells()) == (1 if variation.leaves_the_baseline else 2)
         [cell] = [
             cell for cell in changed.all_cells() if cell.name.endswith("pretraining-1_seed-2")
         ]
         before, after = grid.settings_of(cell), changed.settings_of(cell)
         differing = {key for key in before | after if before.get(key) != after.get(key)}
         assert differing == set(variation.set)
-        assert bool(variation.set or variation.specification) == (name != "none")
+        steps = {
+            key
+            for key in ("pretrain_steps", "finetune_steps")
+            if getattr(changed, key) != getattr(grid, key)
+        }
+        assert steps == set(variation.steps)
+        kinds = [variation.set, variation.specification, variation.steps]
+        assert sum(map(bool, kinds)) == (name != "none")
+        has_baseline = any(cell.is_baseline for cell in changed.all_cells())
+        assert has_baseline == (name != "longer pretraining")
