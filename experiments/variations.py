@@ -227,7 +227,8 @@ def page() -> str:
             f"{3 * grid.train:,} train images: from random weights and after a pretraining "
             f"({method_title(METHOD)}), with one thing changed at a time. 95% intervals over test "
             "images, pretrainings and seeds of the finetuning; a difference is bold if it is "
-            "significant after Holm's correction over this table.",
+            "significant after Holm's correction over this table. Differences are over the seeds "
+            "that both sides have; of one seed, the interval is over test images alone.",
             markdown_table([*headings, "gain", "change of gain"], rows),
             "Commands: `python experiments/variations.py run --out DIR`, with `--supervised` for "
             "the networks from random weights alone and `--replicates 1` for one training of each "
