@@ -127,6 +127,8 @@ class Grid(_Strict):
         about: what it is for, in a sentence.
         train, test: images of each class, the first ones of an archive's splits.
         encoders: by the name that rows use.
+        reference_encoder: the one that the others are compared with, baseline by baseline; none
+            if not given.
         rows: of the table.
         set: settings of every run, by dotted key, as in `lensmodels train --set`.
         set_method: settings of the runs of a method, by dotted key.
@@ -140,6 +142,7 @@ class Grid(_Strict):
     train: int = Field(ge=1)
     test: int = Field(ge=1)
     encoders: dict[str, GridEncoder]
+    reference_encoder: str | None = None
     rows: tuple[Row, ...]
     set: dict[str, Any] = {}
     set_method: dict[str, dict[str, Any]] = {}
@@ -156,6 +159,8 @@ class Grid(_Strict):
             if row.method not in PRETRAINING_DEFAULTS:
                 methods = ", ".join(PRETRAINING_DEFAULTS)
                 raise ValueError(f"{row.method!r} is none of {methods}")
+        if self.reference_encoder not in (None, *self.encoders):
+            raise ValueError(f"there is no encoder {self.reference_encoder!r} among encoders")
         known = {_row_name(row) for row in self.rows}
         for block in self.cells:
             for name in block.rows or ():

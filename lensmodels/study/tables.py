@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,12 +17,13 @@ from lensmodels.reporting.tables import (
     format_value,
     text_cells,
 )
-from lensmodels.statistics.multiple_testing import MIN_TRAININGS
+from lensmodels.statistics.multiple_testing import MIN_TRAININGS, significant
 from lensmodels.statistics.paired import Difference
 from lensmodels.study.comparison import (
     STUDY_IMAGES,
     ComparedRow,
     Score,
+    difference_of,
     pooled_gain,
     score_name,
     score_of,
@@ -194,7 +195,7 @@ def baselines_table(
     """Scores of the baselines of every encoder; no table if all stand beside rows already.
 
     Args:
-        grid: that was run.
+        grid: that was run; where it has a reference encoder, the others are compared with it.
         results: of its cells.
         model: whose images the cells were trained on.
         task, labels: of the cells.
@@ -205,20 +206,48 @@ def baselines_table(
         if (cell.cell.model, cell.cell.task, cell.cell.labels) == (model, task, labels)
     }
     of_rows = {(BASELINE, row.encoder) for row in grid.rows if (row.method, row.encoder) in trained}
-    scores = {
-        (name, encoder): score_of(cells[name], score_name(task))
+    of_baselines: dict[tuple[str, str], list[CellResult]] = {
+        (name, encoder): cells[name]
         for encoder in grid.encoders
         for cells in [cells_by_method(grid, results, model, encoder, task, labels)]
         for name in BASELINES
         if name in cells
     }
-    if scores.keys() - of_rows:
-        rows = [
-            [*text_cells([NAMES[name], encoder]), _score(score, _DIGITS[task])]
-            for (name, encoder), score in scores.items()
+    differences = _from_reference(of_baselines, grid.reference_encoder, score_name(task))
+    if not of_baselines.keys() - of_rows and not differences:
+        return
+    flags = dict(zip(differences, significant(list(differences.values())), strict=True))
+    rows = [
+        [
+            *text_cells([NAMES[name], encoder]),
+            _score(score_of(cells, score_name(task)), _DIGITS[task]),
         ]
-        title = f"Baselines, {SCORE_NAMES[task]}{_with(labels)}, model {model}"
-        yield Table(["baseline", "encoder", SCORE_NAMES[task]], rows, title, "")
+        for (name, encoder), cells in of_baselines.items()
+    ]
+    headings, title = ["baseline", "encoder", SCORE_NAMES[task]], "Baselines"
+    title += f", {SCORE_NAMES[task]}{_with(labels)}, model {model}"
+    sentence = ""
+    if differences:
+        headings.append(f"minus {grid.reference_encoder}")
+        for row, key in zip(rows, of_baselines, strict=True):
+            row.append(_difference(differences.get(key), _DIGITS[task], flags.get(key, False)))
+        title += f" ({_BOLD})"
+        sentence = (
+            f"{sum(flags.values())} of {len(flags)} differences from {grid.reference_encoder} are "
+            "significant."
+        )
+    yield Table(headings, rows, title, sentence)
+
+
+def _from_reference(
+    of_baselines: Mapping[tuple[str, str], Sequence[CellResult]], reference: str | None, by: str
+) -> dict[tuple[str, str], Difference]:
+    """Each baseline of another encoder less the same one of the reference, by name and encoder."""
+    return {
+        (name, encoder): difference_of(cells, of_baselines[name, reference], by)
+        for (name, encoder), cells in of_baselines.items()
+        if encoder != reference and reference and (name, reference) in of_baselines
+    }
 
 
 _STRONG: tuple[tuple[float, str], ...] = ((5.0, "all"), (10.0, "cdm"), (10.0, "axion"))

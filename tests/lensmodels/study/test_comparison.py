@@ -17,9 +17,9 @@ from lensmodels.study.comparison import (
     score_of,
     significant_gains,
 )
-from lensmodels.study.grid import BASELINE, PCA_BASELINE, Cell
+from lensmodels.study.grid import BASELINE, PCA_BASELINE, Cell, load_grid
 from lensmodels.study.results import CellResult
-from lensmodels.study.tables import baseline_table, with_pooled_gain
+from lensmodels.study.tables import baseline_table, baselines_table, with_pooled_gain
 
 LABELS = np.repeat([0.0, 1.0, 2.0], 150)
 
@@ -30,13 +30,18 @@ def made_from(specification: str, seed: int = 0) -> dict[str, str | int]:
 
 
 def classified(
-    method: str, signal: float, seed: int = 0, archive: str = "B", pretrain_seed: int = 0
+    method: str,
+    signal: float,
+    seed: int = 0,
+    archive: str = "B",
+    pretrain_seed: int = 0,
+    encoder: str = "r",
 ) -> CellResult:
     """A cell that knows the class with some signal over noise of its own."""
     noise = np.random.default_rng([seed, 7, pretrain_seed]).normal(size=(len(LABELS), 3))
     logits = noise + signal * np.eye(3)[LABELS.astype(int)]
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    cell = Cell("B", method, "r", "classification", 1.0, seed, pretrain_seed)
+    cell = Cell("B", method, encoder, "classification", 1.0, seed, pretrain_seed)
     record = {
         "minutes": {"pretrain": 2.0, "finetune": 1.0},
         "made_from": {"archive": made_from(archive)},
@@ -295,3 +300,22 @@ def test_a_row_has_what_was_run():
         task="classification", labels=0.1,
     )  # fmt: skip
     assert few.ours is None and few.baseline is None
+
+
+def test_encoders_are_compared_with_the_one_of_reference():
+    grid = load_grid("architectures")
+    assert grid.reference_encoder == "resnet"
+    signals = {"resnet": 1.0, "vit": 2.0, "swin": 1.0}
+    results = [
+        classified("supervised", signal, seed, encoder=encoder, pretrain_seed=noise)
+        for noise, (encoder, signal) in enumerate(signals.items())
+        for seed in range(3)
+    ]
+    [table] = baselines_table(grid, results, "B", "classification")
+    assert table.headings[-1] == "minus resnet" and "1 of 2" in table.sentence
+    last = {row[1].value: row[-1] for row in table.rows}
+    assert not last["resnet"].value and not last["swin"].is_marked
+    assert last["vit"].is_marked and last["vit"].value.startswith("+")
+    alone = grid.model_copy(update={"reference_encoder": None})
+    [table] = baselines_table(alone, results, "B", "classification")
+    assert table.headings[-1] == "macro AUC" and not table.sentence
