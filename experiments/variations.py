@@ -3,7 +3,7 @@
     python experiments/variations.py run --out DIR     # of variations.yaml
     python experiments/variations.py report            # results/variations.md
 
-Each variation is the grid `published` with one change: model B-deeplense, its ResNet, all labels,
+Each variation is the grid `published` with one change: model B-deeplense, one encoder, all labels,
 supervised and after a contrastive pretraining by rotation; three pretrainings by three seeds of the
 finetuning. Where the images change, an archive of its own is made in DIR/archives. Finished cells
 are skipped, as by `lensmodels study`. Results are kept in results/variations.parquet, whose columns
@@ -50,10 +50,8 @@ from lenssim.configuration.yaml_reading import read_yaml
 RESULTS = Path(__file__).with_name("results")
 TABLE = RESULTS / "variations.parquet"
 GRID = "published"
-MODEL, ENCODER, METHOD = "B-deeplense", "resnet", "contrastive-rotation"
+MODEL, METHOD = "B-deeplense", "contrastive-rotation"
 SEEDS = (0, 1, 2)
-UNCHANGED = "none"
-"""The variation without a change, which is the first."""
 
 
 class Variation(BaseModel):
@@ -62,9 +60,15 @@ class Variation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     about: str
+    encoder: str = "resnet"
     set: Mapping[str, Any] = {}
     specification: Mapping[str, Any] = {}
     steps: Mapping[Literal["pretrain_steps", "finetune_steps"], int] = {}
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is changed; its encoder's others are compared with one that is not."""
+        return bool(self.set or self.specification or self.steps)
 
     @property
     def leaves_the_baseline(self) -> bool:
@@ -80,7 +84,7 @@ class Variation(BaseModel):
         """
         seeds = SEEDS[:replicates]
         block = CellBlock(
-            models=(MODEL,), seeds=seeds, pretrain_seeds=seeds, rows=(f"{METHOD} {ENCODER}",),
+            models=(MODEL,), seeds=seeds, pretrain_seeds=seeds, rows=(f"{METHOD} {self.encoder}",),
             baselines=() if self.leaves_the_baseline else (BASELINE,),
         )  # fmt: skip
         values = grid.model_dump(exclude_unset=True) | self.steps
@@ -163,55 +167,61 @@ def report() -> None:
 
 def page() -> str:
     """The page of all variations, Markdown."""
-    grid = load_grid(GRID)
-    study = published(MODEL, METHOD, grid.encoders[ENCODER].study_encoder)
-    assert study is not None  # it is one of the study's rows
+    grid, known = load_grid(GRID), variations()
     sides: dict[str, tuple[list[CellResult], list[CellResult]]] = {}
-    for name, variation in variations().items():
+    unchanged: dict[str, tuple[list[CellResult], list[CellResult]]] = {}
+    differences: dict[tuple[str, str], Difference] = {}
+    for name, variation in known.items():
         results = _read(name, variation.of(grid))
         baseline, pretrained = (
-            select(results, model=MODEL, method=method, encoder=ENCODER, task="classification")
+            select(
+                results, model=MODEL, method=method, encoder=variation.encoder,
+                task="classification",
+            )
             for method in (BASELINE, METHOD)
-        )
-        if variation.leaves_the_baseline and pretrained and UNCHANGED in sides:
-            baseline = sides[UNCHANGED][0]
-        if baseline:
-            sides[name] = (baseline, pretrained)
-    differences: dict[tuple[str, str], Difference] = {}
-    unchanged = sides.get(UNCHANGED)
-    for name, (baseline, pretrained) in sides.items():
+        )  # fmt: skip
+        reference = unchanged.get(variation.encoder)
+        if variation.leaves_the_baseline and pretrained and reference:
+            baseline = reference[0]
+        if not baseline:
+            continue
+        sides[name] = (baseline, pretrained)
+        if not variation.changes:
+            unchanged[variation.encoder] = sides[name]
         if pretrained:
             differences[name, "gain"] = difference_of(pretrained, baseline, "macro_auc")
-        if unchanged is None or name == UNCHANGED:
+        if not variation.changes or reference is None:
             continue
-        if not variations()[name].leaves_the_baseline:
+        if not variation.leaves_the_baseline:
             differences[name, "change"] = difference_of(
-                baseline,
-                unchanged[0],
-                "macro_auc",
-                same_images=not variations()[name].specification,
+                baseline, reference[0], "macro_auc", same_images=not variation.specification
             )
-        if pretrained and unchanged[1]:
+        if pretrained and reference[1]:
             differences[name, "change of gain"] = change_of_gain(
-                (pretrained, baseline), (unchanged[1], unchanged[0]), "macro_auc"
+                (pretrained, baseline), (reference[1], reference[0]), "macro_auc"
             )
     marks = significant(list(differences.values()))
     shown = {
         key: _shown(each, mark)
         for (key, each), mark in zip(differences.items(), marks, strict=True)
     }
-    rows = [
-        ["the study", f"{study.supervised:.3f}", "", f"{study.finetuned:.3f}",
-         f"{study.finetuned - study.supervised:+.3f}", ""]
-    ]  # fmt: skip
+    rows = []
     for name, of_name in sides.items():
+        variation = known[name]
+        if not variation.changes:
+            study = published(MODEL, METHOD, grid.encoders[variation.encoder].study_encoder)
+            assert study is not None  # it is one of the study's rows
+            gain = f"{study.finetuned - study.supervised:+.3f}"
+            scores_of_study = [f"{study.supervised:.3f}", "", f"{study.finetuned:.3f}", gain, ""]
+            rows.append(["the study", variation.encoder, *scores_of_study])
         scores = [score_of(cells, "macro_auc") if cells else None for cells in of_name]
         supervised, finetuned = (
             f"{score.mean:.4f} ({score.replicates})" if score else "" for score in scores
         )
         rows.append(
             [
-                variations()[name].about,
+                variation.about,
+                variation.encoder,
                 supervised,
                 shown.get((name, "change"), ""),
                 finetuned,
@@ -219,11 +229,12 @@ def page() -> str:
                 shown.get((name, "change of gain"), ""),
             ]
         )
-    headings = ["what is changed (from)", "supervised", "less nothing changed", "pretrained"]
+    headings = ["what is changed (from)", "encoder"]
+    headings += ["supervised", "less nothing changed", "pretrained"]
     return "\n\n".join(
         [
             "# variations",
-            f"Macro AUC with all labels, model {MODEL}, the ResNet of the grid `{GRID}`, "
+            f"Macro AUC with all labels, model {MODEL}, encoders of the grid `{GRID}`, "
             f"{3 * grid.train:,} train images: from random weights and after a pretraining "
             f"({method_title(METHOD)}), with one thing changed at a time. 95% intervals over test "
             "images, pretrainings and seeds of the finetuning; a difference is bold if it is "
