@@ -4,11 +4,13 @@
     python experiments/variations.py report            # results/variations.md
 
 Each variation is the grid `published` with one change: model B-deeplense, one encoder, all labels,
-supervised and after a contrastive pretraining by rotation; three pretrainings by three seeds of the
-finetuning. Where the images change, an archive of its own is made in DIR/archives. Finished cells
-are skipped, as by `lensmodels study`. Results are kept in results/variations.parquet, whose columns
-are those of a study's table of cells (lensmodels/study/results.py) and "variation", the name of the
-change.
+from random weights and after a contrastive pretraining by rotation. There are three pretrainings by
+three seeds of the finetuning, fewer where --replicates asks for fewer. A change of the pretraining
+alone leaves the networks from random weights as they are. Where the images change, an archive of
+its own is made in DIR/archives. Finished cells are skipped, as by `lensmodels study`. Results are
+kept in results/variations.parquet, whose columns are those of a study's table of cells
+(lensmodels/study/results.py) and "variation", the name of the change; a cell that was run again is
+replaced.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any, Literal
 
 import click
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
@@ -64,11 +67,12 @@ class Variation(BaseModel):
     set: Mapping[str, Any] = {}
     specification: Mapping[str, Any] = {}
     steps: Mapping[Literal["pretrain_steps", "finetune_steps"], int] = {}
+    again: bool = False
 
     @property
     def changes(self) -> bool:
         """Whether anything is changed; its encoder's others are compared with one that is not."""
-        return bool(self.set or self.specification or self.steps)
+        return bool(self.set or self.specification or self.steps or self.again)
 
     @property
     def leaves_the_baseline(self) -> bool:
@@ -148,11 +152,17 @@ def run(out: Path, names: Sequence[str], supervised: bool, replicates: int) -> N
 
 
 def keep(name: str, results: Sequence[CellResult]) -> None:
-    """Puts the results of a variation into the table, in place of its earlier ones."""
+    """Puts the results of a variation into the table, in place of those of the same cells."""
+    if not results:
+        return
     added = table_of(results)
     added = added.append_column("variation", pa.array([name] * len(added), pa.string()))
     if TABLE.exists():
-        others = pq.read_table(TABLE, filters=[("variation", "!=", name)])
+        table = pq.read_table(TABLE)
+        replaced = pc.and_(
+            pc.equal(table["variation"], name), pc.is_in(table["name"], added["name"])
+        )
+        others = table.filter(pc.invert(replaced))
         added = pa.concat_tables([others, added.cast(others.schema)])
     write_table(added.sort_by([("variation", "ascending"), ("name", "ascending")]), TABLE)
 
@@ -182,7 +192,8 @@ def page() -> str:
         )  # fmt: skip
         reference = unchanged.get(variation.encoder)
         if variation.leaves_the_baseline and pretrained and reference:
-            baseline = reference[0]
+            finetuned = {cell.cell.seed for cell in pretrained}
+            baseline = [cell for cell in reference[0] if cell.cell.seed in finetuned]
         if not baseline:
             continue
         sides[name] = (baseline, pretrained)
@@ -212,7 +223,14 @@ def page() -> str:
             study = published(MODEL, METHOD, grid.encoders[variation.encoder].study_encoder)
             assert study is not None  # it is one of the study's rows
             gain = f"{study.finetuned - study.supervised:+.3f}"
-            scores_of_study = [f"{study.supervised:.3f}", "", f"{study.finetuned:.3f}", gain, ""]
+            scores_of_study = [
+                f"{study.supervised:.3f}",
+                "",
+                f"{study.finetuned:.3f}",
+                gain,
+                "",
+                "",
+            ]
             rows.append(["the study", variation.encoder, *scores_of_study])
         scores = [score_of(cells, "macro_auc") if cells else None for cells in of_name]
         supervised, finetuned = (
@@ -227,6 +245,7 @@ def page() -> str:
                 finetuned,
                 shown.get((name, "gain"), ""),
                 shown.get((name, "change of gain"), ""),
+                _processors(of_name),
             ]
         )
     headings = ["what is changed (from)", "encoder"]
@@ -238,9 +257,10 @@ def page() -> str:
             f"{3 * grid.train:,} train images: from random weights and after a pretraining "
             f"({method_title(METHOD)}), with one thing changed at a time. 95% intervals over test "
             "images, pretrainings and seeds of the finetuning; a difference is bold if it is "
-            "significant after Holm's correction over this table. Differences are over the seeds "
-            "that both sides have; of one seed, the interval is over test images alone.",
-            markdown_table([*headings, "gain", "change of gain"], rows),
+            "significant after Holm's correction over this table. Differences are over the "
+            "pretrainings and seeds that both sides have; of one seed, the interval is over test "
+            "images alone. Where processors differ, so does rounding in mixed precision.",
+            markdown_table([*headings, "gain", "change of gain", "processors"], rows),
             "Commands: `python experiments/variations.py run --out DIR`, with `--supervised` for "
             "the networks from random weights alone and `--replicates 1` for one training of each "
             "kind, and `report`.\n",
@@ -252,6 +272,12 @@ def _shown(difference: Difference, is_significant: bool) -> str:
     mean = format_difference(difference.mean, 4)
     interval = format_interval(difference.interval.as_list(), 4)
     return f"{f'**{mean}**' if is_significant else mean} ({interval})"
+
+
+def _processors(sides: Sequence[Sequence[CellResult]]) -> str:
+    """What the cells were run on, without the trimmings of a maker's name."""
+    names = {cell.record["hardware"]["device"] for cells in sides for cell in cells}
+    return ", ".join(sorted({" ".join(name.split("(")[0].split()[:2]) for name in names}))
 
 
 def _read(name: str, grid: Grid) -> list[CellResult]:

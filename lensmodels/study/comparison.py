@@ -170,6 +170,8 @@ def change_of_gain(
 ) -> Difference:
     """By how much a change of the images or the recipe changes what pretraining gains.
 
+    Of the pretrainings, those count whose seeds both have, if they share any.
+
     Args:
         varied, reference: cells of a pretraining and of its baseline, with the change and without.
         by: name of the score.
@@ -179,11 +181,12 @@ def change_of_gain(
             if what was varied has other seeds, classes or masses in the places of its images.
     """
     _check_places([*varied[0], *varied[1]], [*reference[0], *reference[1]])
-    sides = [
-        (weight * sign, _trainings(cells, by))
-        for weight, pair in ((1.0, varied), (-1.0, reference))
-        for sign, cells in zip((1.0, -1.0), pair, strict=True)
-    ]
+    seeds = [{cell.cell.pretrain_seed for cell in pair[0]} for pair in (varied, reference)]
+    shared = seeds[0] & seeds[1] or seeds[0] | seeds[1]
+    sides = []
+    for weight, (pretrained, baseline) in ((1.0, varied), (-1.0, reference)):
+        kept = [cell for cell in pretrained if cell.cell.pretrain_seed in shared]
+        sides += [(weight, _trainings(kept, by)), (-weight, _trainings(baseline, by))]
     return contrast(sides)
 
 
@@ -239,8 +242,8 @@ def _check_places(first: Sequence[CellResult], second: Sequence[CellResult]) -> 
     _check_images(second)
     if first and second and first[0].places != second[0].places:
         raise LensmodelsError(
-            f"{first[0].cell.name} and {second[0].cell.name} were tested on archives of other "
-            "seeds or sizes and cannot be compared image by image; make both of one seed and size."
+            f"{first[0].cell.name} and {second[0].cell.name} were tested on archives of different "
+            "seeds, or with different classes or masses, and cannot be compared image by image."
         )
 
 

@@ -192,10 +192,12 @@ def baselines_table(
     task: TaskName,
     labels: float = 1.0,
 ) -> Iterator[Table]:
-    """Scores of the baselines of every encoder; no table if all stand beside rows already.
+    """Scores of the baselines of every encoder, and their differences from the reference encoder.
+
+    No table if all stand beside rows already and the grid names no reference encoder.
 
     Args:
-        grid: that was run; where it has a reference encoder, the others are compared with it.
+        grid: that was run.
         results: of its cells.
         model: whose images the cells were trained on.
         task, labels: of the cells.

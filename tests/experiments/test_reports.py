@@ -76,7 +76,7 @@ def test_a_variation_changes_one_thing_of_the_published_grid(load):
             if getattr(changed, key) != getattr(grid, key)
         }
         assert steps == set(variation.steps)
-        kinds = [variation.set, variation.specification, variation.steps]
+        kinds = [variation.set, variation.specification, variation.steps, variation.again]
         assert sum(map(bool, kinds)) == (not name.startswith("none"))
         has_baseline = any(cell.is_baseline for cell in changed.all_cells())
         assert has_baseline == (name != "longer pretraining")
