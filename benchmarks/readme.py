@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lensmodels.methods.supervision import method_title
+from lensmodels.methods.supervision import method_title, supervision_of
 from lensmodels.reporting.measurements import read_records
 from lensmodels.reporting.tables import format_difference, format_interval, markdown_table
 from lensmodels.statistics.paired import Difference
@@ -115,6 +115,7 @@ def learning() -> str:
         record["figures"]
         for record in read_records(EXPERIMENTS / "methods.parquet").values()
         if "probes" in record["figures"]
+        and supervision_of(record["figures"]["method"]) == "images"  # and not by the simulator
     ]
     for family in dict.fromkeys(run["family"] for run in probed):
         linear = [run["probes"]["linear"] for run in probed if run["family"] == family]
@@ -122,7 +123,7 @@ def learning() -> str:
         chance = [run["random_macro_auc"] for run in linear]
         rows.append(
             [
-                f"linear probe of a small {family}, pretrained on 6,000 images of B 2.0.0 without "
+                f"linear probe of a small {family}, pretrained on 5,700 images of B 2.0.0 without "
                 f"labels, {len(linear)} methods (at random weights)",
                 f"{min(scores):.3f} to {max(scores):.3f} ({max(chance):.3f})",
             ]
