@@ -13,10 +13,19 @@ from typing import Any
 from lensmodels.methods.supervision import method_title, supervision_of
 from lensmodels.reporting.measurements import read_records
 from lensmodels.reporting.tables import format_difference, format_interval, markdown_table
+from lensmodels.statistics.multiple_testing import significant
 from lensmodels.statistics.paired import Difference
 from lensmodels.study import Grid, load_grid
-from lensmodels.study.comparison import ComparedRow, Score, compare_rows, significant_gains
-from lensmodels.study.grid import BASELINE_NAMES, COMPARED
+from lensmodels.study.comparison import (
+    ComparedRow,
+    Score,
+    compare_rows,
+    difference_of,
+    score_of,
+    select,
+    significant_gains,
+)
+from lensmodels.study.grid import BASELINE, BASELINE_NAMES, COMPARED, PCA_BASELINE
 from lensmodels.study.results import CellResult, read_results
 
 ROOT = Path(__file__).parent.parent
@@ -180,6 +189,45 @@ def few_labels() -> str:
     return _table(0.01)
 
 
+def encoders() -> str:
+    """Encoders beside the first, with all labels, and each beside its own baselines with few."""
+    grid, results = load_grid("architectures"), read_results(EXPERIMENTS / "architectures")
+
+    def cells(method: str, encoder: str, labels: float) -> list[CellResult]:
+        return select(
+            results, model="B", method=method, encoder=encoder, task="classification", labels=labels
+        )
+
+    def less(first: list[CellResult], second: list[CellResult]) -> Difference | None:
+        return difference_of(first, second, "macro_auc") if first and second else None
+
+    def mean(of: list[CellResult]) -> str:
+        return _score(score_of(of, "macro_auc") if of else None)
+
+    reference = grid.reference_encoder
+    assert reference is not None
+    first = cells(BASELINE, reference, 1.0)
+    rows, differences = [], []
+    for encoder in grid.encoders:
+        whole = cells(BASELINE, encoder, 1.0)
+        few = [cells(name, encoder, 0.01) for name in (BASELINE, PCA_BASELINE, "vicreg")]
+        if not whole:
+            continue
+        differences += [
+            less(whole, first) if encoder != reference else None, less(few[2], few[1])
+        ]  # fmt: skip
+        rows.append([encoder, mean(whole), *map(mean, few)])
+    marks = significant(differences)
+    gains = [_gain(each, mark) for each, mark in zip(differences, marks, strict=True)]
+    body = [
+        [row[0], row[1], gains[2 * place], *row[2:], gains[2 * place + 1]]
+        for place, row in enumerate(rows)
+    ]
+    headings = ["encoder", "all labels", f"less {reference}", "1% of the labels"]
+    headings += ["and PCA of all images", "VICReg", "VICReg less PCA of all images"]
+    return markdown_table(headings, body)
+
+
 def _score(score: Score | None) -> str:
     return f"{score.mean:.{DIGITS}f}" if score else ""
 
@@ -199,6 +247,7 @@ PAGES = {
         "archives": archives,
         "learning": learning,
         "few labels": few_labels,
+        "encoders": encoders,
     },
 }
 
