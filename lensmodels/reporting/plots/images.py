@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
 
 from lensmodels.data import CLASSES
 from lensmodels.evaluation.summary import classes_of, labels_of, true_log_mass
@@ -54,10 +55,19 @@ def map_embeddings(embeddings: NDArray[np.floating], *, seed: int = 0) -> Embedd
     if find_spec("umap"):
         from umap import UMAP
 
+        neighbours = min(NEIGHBOURS, len(reduced) - 1)
+        # exact ones by a tree: UMAP's own for few points call Python for every pair
+        distances, indices = (
+            NearestNeighbors(n_neighbors=neighbours).fit(reduced).kneighbors(reduced)
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of one thread, which is what makes it repeatable
             reducer = UMAP(
-                n_neighbors=min(NEIGHBOURS, len(reduced) - 1), random_state=seed, n_jobs=1
+                n_neighbors=neighbours,
+                random_state=seed,
+                n_jobs=1,
+                precomputed_knn=(indices, distances.astype(np.float32)),
+                force_approximation_algorithm=True,  # or neighbours of few points are ignored
             )
             return EmbeddingMap(np.asarray(reducer.fit_transform(reduced)), "UMAP")
     perplexity = min(30.0, (len(reduced) - 1) / 3)
