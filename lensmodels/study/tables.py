@@ -295,15 +295,15 @@ def strong_table(
     ]
     about = (
         f"S/N {'after a refit' if kind == 'refit' else 'as it is'}; means over cells, and the "
-        "standard deviation between them."
+        "standard deviation between them"
     )
     if any(row[-1].value for row in rows):
         headings.append(f"long vortices against no_sub, S/N > {_STRONG_VORTEX:g}")
-        about += " Long vortices are of axions lighter than 1e-23 eV."
+        about += "; long vortices are of axions lighter than 1e-23 eV"
     else:
         rows = [row[:-1] for row in rows]
     title = f"Images with strong substructure{_with(labels)}, model {model}"
-    yield Table(headings, rows, title, about)
+    yield Table(headings, rows, title, f"{about}.")
 
 
 def _long_vortices(cells: Iterable[CellResult]) -> Iterator[float]:
