@@ -52,12 +52,15 @@ class KeepCheckpoint(Checkpoint):
     Attributes:
         interrupted: whether Ctrl-C was pressed.
         stopped: where the training is, as in "in epoch 3" or "after epoch 3".
+        logged: what is logged of the epoch that has just ended, with its "epoch" and "step". It is
+            part of the checkpoint, as the log is written after it, and a kill may come in between.
     """
 
     def __init__(self, file: Path, every: int = 1) -> None:
         self.file, self.every = file, every
         self.interrupted = False
         self.stopped = "before epoch 1"
+        self.logged: dict[str, float] = {}
         self._previous: Any = None
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -97,9 +100,18 @@ class KeepCheckpoint(Checkpoint):
             return
         done = trainer.current_epoch + 1
         if self.interrupted or done % self.every == 0 or done == trainer.max_epochs:
+            # every process asks for the values, as they are means over all
+            values = {name: float(value) for name, value in trainer.logged_metrics.items()}
+            place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
+            self.logged = values | place
             self.save(trainer)
+            self.logged = {}
         self.stopped = f"after epoch {done}"
         trainer.should_stop = self.interrupted
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is logged of the epoch that has just ended; nothing in the middle of one."""
+        return {"logged": self.logged}
 
     def save(self, trainer: lightning.Trainer) -> None:
         """Writes the checkpoint, whole or not at all."""

@@ -126,9 +126,20 @@ def _loggers(config: RunConfig, run: Path, stage: StageName, resumed: Path | Non
     folder = run / LOGS / stage
     rows: list[dict[str, Any]] = []
     if resumed is not None and rank_zero():
-        steps = _steps_done(resumed)
+        steps, logged = _progress(resumed)
         with suppress(OSError), (folder / "metrics.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if int(row["step"]) < steps]
+        # the log may have been cut off before the line of the checkpoint's epoch
+        there = {
+            name
+            for row in rows
+            if int(row["step"]) == logged.get("step")
+            for name in row
+            if row[name]
+        }
+        lacking = {name: value for name, value in logged.items() if name not in there}
+        if lacking:
+            rows.append(lacking | {key: logged[key] for key in ("epoch", "step")})
     text = CSVLogger(run / LOGS, name=stage, version="", flush_logs_every_n_steps=1)
     if rows:
         text.experiment.metrics = [
@@ -141,10 +152,12 @@ def _loggers(config: RunConfig, run: Path, stage: StageName, resumed: Path | Non
     return logs
 
 
-def _steps_done(checkpoint: Path) -> int:
+def _progress(checkpoint: Path) -> tuple[int, dict[str, Any]]:
+    """Steps that a checkpoint has done, and what is logged of its epoch, if it ends with one."""
     try:
         state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-        return int(state["global_step"])
+        kept = state["callbacks"].get(KeepCheckpoint.__qualname__, {})
+        return int(state["global_step"]), kept.get("logged", {})
     except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError):
         raise LensmodelsError(
             f"{checkpoint} is damaged or not a checkpoint of this software; delete it to begin "

@@ -173,6 +173,27 @@ def test_an_epoch_that_is_trained_again_is_logged_once(whole, lenses, tmp_path, 
     assert same(weights(whole), weights(tmp_path))
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_epoch_that_is_saved_is_logged_though_the_log_was_cut_off(
+    whole, lenses, tmp_path, monkeypatch, epoch
+):
+    original, calls = training.callbacks.KeepCheckpoint.save, []
+
+    def deadly(self, trainer):
+        original(self, trainer)
+        calls.append(1)
+        if len(calls) == epoch:  # the checkpoint is there, and the line of the epoch is not
+            raise KilledError
+
+    monkeypatch.setattr(training.callbacks.KeepCheckpoint, "save", deadly)
+    with pytest.raises(KilledError):
+        training.train(settings(lenses, method="byol"), tmp_path)
+    monkeypatch.undo()
+    training.train(settings(lenses, method="byol"), tmp_path, resume=True)
+    assert log_without_times(tmp_path, "pretrain") == log_without_times(whole, "pretrain")
+    assert all(row["images_per_second"] for row in log(tmp_path, "pretrain") if row["train_loss"])
+
+
 @pytest.mark.parametrize("step", [2, 5, 8])
 def test_ctrl_c_saves_in_the_middle_of_an_epoch(whole, lenses, tmp_path, monkeypatch, step):
     press_ctrl_c(monkeypatch, Pretraining, step)
