@@ -207,21 +207,20 @@ def encoders() -> str:
     reference = grid.reference_encoder
     assert reference is not None
     first = cells(BASELINE, reference, 1.0)
-    rows, differences = [], []
+    rows, from_reference, gains = [], [], []
     for encoder in grid.encoders:
         whole = cells(BASELINE, encoder, 1.0)
         few = [cells(name, encoder, 0.01) for name in (BASELINE, PCA_BASELINE, "vicreg")]
-        if not whole:
-            continue
-        differences += [
-            less(whole, first) if encoder != reference else None, less(few[2], few[1])
-        ]  # fmt: skip
-        rows.append([encoder, mean(whole), *map(mean, few)])
-    marks = significant(differences)
-    gains = [_gain(each, mark) for each, mark in zip(differences, marks, strict=True)]
+        if whole:
+            from_reference.append(less(whole, first) if encoder != reference else None)
+            gains.append(less(few[2], few[1]))
+            rows.append([encoder, mean(whole), *map(mean, few)])
+    columns = [  # each a table of the report, with a correction of its own
+        [_gain(each, mark) for each, mark in zip(column, significant(column), strict=True)]
+        for column in (from_reference, gains)
+    ]
     body = [
-        [row[0], row[1], gains[2 * place], *row[2:], gains[2 * place + 1]]
-        for place, row in enumerate(rows)
+        [*row[:2], columns[0][place], *row[2:], columns[1][place]] for place, row in enumerate(rows)
     ]
     headings = ["encoder", "all labels", f"less {reference}", "1% of the labels"]
     headings += ["and PCA of all images", "VICReg", "VICReg less PCA of all images"]
