@@ -101,13 +101,23 @@ class KeepCheckpoint(Checkpoint):
         done = trainer.current_epoch + 1
         if self.interrupted or done % self.every == 0 or done == trainer.max_epochs:
             # every process asks for the values, as they are means over all
-            values = {name: float(value) for name, value in trainer.logged_metrics.items()}
+            values = {
+                name: float(value)
+                for name, value in trainer.logged_metrics.items()
+                if name in self._names(trainer)  # others may be of an earlier validation
+            }
             place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
             self.logged = values | place
             self.save(trainer)
             self.logged = {}
         self.stopped = f"after epoch {done}"
         trainer.should_stop = self.interrupted
+
+    @staticmethod
+    def _names(trainer: lightning.Trainer) -> set[str]:
+        """What is logged at the end of an epoch of training, validation apart."""
+        of_means = [each.names for each in trainer.callbacks if isinstance(each, EpochMeans)]  # type: ignore[attr-defined]
+        return {"images_per_second"}.union(*of_means)
 
     def state_dict(self) -> dict[str, Any]:
         """What is logged of the epoch that has just ended; nothing in the middle of one."""
@@ -132,6 +142,7 @@ class EpochMeans(Callback):
     def __init__(self) -> None:
         self.sums: dict[str, torch.Tensor] = {}
         self.steps = 0
+        self.names: set[str] = set()  # of what was logged last
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any
@@ -155,6 +166,7 @@ class EpochMeans(Callback):
             return
         for name, mean in self.means().items():
             pl_module.log(name, mean, sync_dist=True)
+        self.names = set(self.sums)
         self.sums, self.steps = {}, 0
 
     def means(self) -> dict[str, torch.Tensor]:
