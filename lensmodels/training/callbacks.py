@@ -47,6 +47,7 @@ class KeepCheckpoint(Checkpoint):
 
     Args:
         file: to write.
+        means: callback of the same trainer, which logs before.
         every: how many epochs apart; after the last epoch in any case.
 
     Attributes:
@@ -56,8 +57,8 @@ class KeepCheckpoint(Checkpoint):
             part of the checkpoint, as the log is written after it, and a kill may come in between.
     """
 
-    def __init__(self, file: Path, every: int = 1) -> None:
-        self.file, self.every = file, every
+    def __init__(self, file: Path, means: EpochMeans, every: int = 1) -> None:
+        self.file, self.every, self._means = file, every, means
         self.interrupted = False
         self.stopped = "before epoch 1"
         self.logged: dict[str, float] = {}
@@ -100,11 +101,12 @@ class KeepCheckpoint(Checkpoint):
             return
         done = trainer.current_epoch + 1
         if self.interrupted or done % self.every == 0 or done == trainer.max_epochs:
+            logged_now = {*self._means.names, "images_per_second"}
             # every process asks for the values, as they are means over all
             values = {
                 name: float(value)
                 for name, value in trainer.logged_metrics.items()
-                if name in self._names(trainer)  # others may be of an earlier validation
+                if name in logged_now  # others may be of an earlier validation
             }
             place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
             self.logged = values | place
@@ -112,12 +114,6 @@ class KeepCheckpoint(Checkpoint):
             self.logged = {}
         self.stopped = f"after epoch {done}"
         trainer.should_stop = self.interrupted
-
-    @staticmethod
-    def _names(trainer: lightning.Trainer) -> set[str]:
-        """What is logged at the end of an epoch of training, validation apart."""
-        of_means = [each.names for each in trainer.callbacks if isinstance(each, EpochMeans)]  # type: ignore[attr-defined]
-        return {"images_per_second"}.union(*of_means)
 
     def state_dict(self) -> dict[str, Any]:
         """What is logged of the epoch that has just ended; nothing in the middle of one."""

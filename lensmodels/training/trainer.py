@@ -64,10 +64,10 @@ def fit_stage(
     """
     settings: Any = getattr(config, stage)
     every = max(1, settings.epochs // _LOOKS)
-    checkpoint = KeepCheckpoint(run / CHECKPOINTS / f"{stage}.ckpt", every)
+    means, throughput = EpochMeans(), Throughput()
+    checkpoint = KeepCheckpoint(run / CHECKPOINTS / f"{stage}.ckpt", means, every)
     has_validation = data.sizes["validation"] >= _MIN_VALIDATION
     resumed = checkpoint.file if checkpoint.file.exists() else None
-    means, throughput = EpochMeans(), Throughput()
     # in this order: what is logged comes before what shows it
     callbacks: list[Callback] = [means, throughput, EpochLines(every), checkpoint]
     best = KeepBestEpoch()

@@ -189,6 +189,9 @@ def test_an_epoch_that_is_saved_is_logged_though_the_log_was_cut_off(
     with pytest.raises(KilledError):
         training.train(settings(lenses, method="byol"), tmp_path)
     monkeypatch.undo()
+    state = torch.load(tmp_path / "checkpoints" / "pretrain.ckpt", weights_only=True)
+    logged = state["callbacks"]["KeepCheckpoint"]["logged"]  # without the validation's
+    assert logged.keys() == {"epoch", "step", "train_loss", "images_per_second"}
     training.train(settings(lenses, method="byol"), tmp_path, resume=True)
     assert log_without_times(tmp_path, "pretrain") == log_without_times(whole, "pretrain")
     assert all(row["images_per_second"] for row in log(tmp_path, "pretrain") if row["train_loss"])
