@@ -141,25 +141,22 @@ def learning() -> str:
 
 
 @cache
-def laptop() -> tuple[Grid, list[CellResult]]:
-    """The laptop grid and its results, read once: each keeps its bootstrap."""
-    return load_grid("laptop"), read_results(EXPERIMENTS / "laptop")
+def grid_and_results(name: str) -> tuple[Grid, list[CellResult]]:
+    """A grid and its results, read once: each keeps its bootstrap."""
+    return load_grid(name), read_results(EXPERIMENTS / name)
+
+
+def rows_of(name: str, model: str, labels: float = 1.0) -> list[ComparedRow]:
+    """Rows of a grid that were run."""
+    grid, results = grid_and_results(name)
+    rows = compare_rows(grid, results, model=model, task="classification", labels=labels)
+    return [row for row in rows if row.ours]
 
 
 @cache
 def grid_rows(labels: float) -> dict[str, list[ComparedRow]]:
     """Rows of the laptop grid that were run, by model."""
-    grid, results = laptop()
-    rows = {
-        model: [
-            row
-            for row in compare_rows(
-                grid, results, model=model, task="classification", labels=labels
-            )
-            if row.ours
-        ]
-        for model in MODELS
-    }
+    rows = {model: rows_of("laptop", model, labels) for model in MODELS}
     return {model: of_model for model, of_model in rows.items() if of_model}
 
 
@@ -191,7 +188,7 @@ def few_labels() -> str:
 
 def encoders() -> str:
     """Encoders beside the first, with all labels, and each beside its own baselines with few."""
-    grid, results = load_grid("architectures"), read_results(EXPERIMENTS / "architectures")
+    grid, results = grid_and_results("architectures")
 
     def cells(method: str, encoder: str, labels: float) -> list[CellResult]:
         return select(
@@ -227,6 +224,34 @@ def encoders() -> str:
     return markdown_table(headings, body)
 
 
+def published() -> str:
+    """The study's rows by its recipe and longer, each from random weights to pretrained."""
+    body = []
+    for model in ("A-deeplense", "B-deeplense"):
+        rows = rows_of("published", model)
+        longer = {(row.method, row.encoder): row for row in rows_of("published-long", model)}
+        for row, marks in zip(rows, significant_gains(rows), strict=True):
+            assert row.study is not None  # every row of the grid is one of the study's
+            long = longer.get((row.method, row.encoder))
+            body.append(
+                [
+                    model,
+                    method_title(row.method),
+                    row.encoder,
+                    f"{row.study.supervised:.3f} to {row.study.finetuned:.3f}",
+                    _pair(row),
+                    _gain(row.gains.get(BASELINE), marks.get(BASELINE)),
+                    _pair(long) if long else "",
+                ]
+            )
+    headings = ["model", "method", "encoder", "the study", "20 epochs of finetuning", "gain"]
+    return markdown_table([*headings, "100 epochs"], body)
+
+
+def _pair(row: ComparedRow) -> str:
+    return f"{_score(row.baseline)} to {_score(row.ours)}"
+
+
 def _score(score: Score | None) -> str:
     return f"{score.mean:.{DIGITS}f}" if score else ""
 
@@ -247,6 +272,7 @@ PAGES = {
         "learning": learning,
         "few labels": few_labels,
         "encoders": encoders,
+        "published": published,
     },
 }
 

@@ -87,7 +87,7 @@ def laptop(without_plots):
     return grid, results, list(sections.all_sections(grid, results))
 
 
-@pytest.mark.parametrize("name", ["wide", "published", "architectures"])
+@pytest.mark.parametrize("name", ["wide", "published", "published-long", "architectures"])
 def test_report_is_made_from_its_table(without_plots, name):
     grid, results = load_grid(name), read_results(RESULTS / name)
     text = report.report_text(grid, results, sections.all_sections(grid, results))
