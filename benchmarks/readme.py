@@ -195,29 +195,34 @@ def encoders() -> str:
             results, model="B", method=method, encoder=encoder, task="classification", labels=labels
         )
 
-    def less(first: list[CellResult], second: list[CellResult]) -> Difference | None:
-        return difference_of(first, second, "macro_auc") if first and second else None
-
     def mean(of: list[CellResult]) -> str:
         return _score(score_of(of, "macro_auc") if of else None)
 
     reference = grid.reference_encoder
     assert reference is not None
+    few = rows_of("architectures", "B", 0.01)
+    gains = {  # with the correction of the report, over both baselines
+        row.encoder: _gain(row.gains.get(PCA_BASELINE), marks.get(PCA_BASELINE))
+        for row, marks in zip(few, significant_gains(few), strict=True)
+    }
     first = cells(BASELINE, reference, 1.0)
-    rows, from_reference, gains = [], [], []
-    for encoder in grid.encoders:
-        whole = cells(BASELINE, encoder, 1.0)
-        few = [cells(name, encoder, 0.01) for name in (BASELINE, PCA_BASELINE, "vicreg")]
-        if whole:
-            from_reference.append(less(whole, first) if encoder != reference else None)
-            gains.append(less(few[2], few[1]))
-            rows.append([encoder, mean(whole), *map(mean, few)])
-    columns = [  # each a table of the report, with a correction of its own
-        [_gain(each, mark) for each, mark in zip(column, significant(column), strict=True)]
-        for column in (from_reference, gains)
+    whole = {encoder: cells(BASELINE, encoder, 1.0) for encoder in grid.encoders}
+    run = [encoder for encoder, of_encoder in whole.items() if of_encoder]
+    differences = [
+        difference_of(whole[encoder], first, "macro_auc") if encoder != reference else None
+        for encoder in run
     ]
     body = [
-        [*row[:2], columns[0][place], *row[2:], columns[1][place]] for place, row in enumerate(rows)
+        [
+            encoder,
+            mean(whole[encoder]),
+            _gain(difference, mark),
+            *(mean(cells(name, encoder, 0.01)) for name in (BASELINE, PCA_BASELINE, "vicreg")),
+            gains.get(encoder, ""),
+        ]
+        for encoder, difference, mark in zip(
+            run, differences, significant(differences), strict=True
+        )
     ]
     headings = ["encoder", "all labels", f"less {reference}", "1% of the labels"]
     headings += ["and PCA of all images", "VICReg", "VICReg less PCA of all images"]

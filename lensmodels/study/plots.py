@@ -58,7 +58,7 @@ def draw_label_efficiency(
     bound: float | None = None,
     evidence: tuple[float, float] | None = None,
 ) -> Figure:
-    """Score by number of labels, a line a method; baselines are black.
+    """Score by number of labels, a line a method; baselines are black beside others.
 
     Args:
         curves: of each line, scores by share of the labels.
@@ -70,9 +70,9 @@ def draw_label_efficiency(
     """
     figure = style.new_figure(6.4, 4.6)
     axes = figure.subplots()
-    marks = itertools.cycle("sD^v")
-    for place, (((name, is_baseline), scores), colour) in enumerate(
-        zip(curves.items(), _colours([is_baseline for _, is_baseline in curves]), strict=True)
+    looks = _looks([is_baseline for _, is_baseline in curves])
+    for place, (((name, is_baseline), scores), (colour, mark)) in enumerate(
+        zip(curves.items(), looks, strict=True)
     ):
         shares = sorted(scores)
         errorbar(
@@ -82,7 +82,7 @@ def draw_label_efficiency(
             [scores[share].interval.as_list() for share in shares],
             colour=colour,
             label=name,
-            fmt=f"{next(marks)}--" if is_baseline else "o-",
+            fmt=f"{mark}--" if is_baseline else f"{mark}-",
         )
     _draw_best(axes, bound, evidence)
     axes.set_xscale("log")
@@ -123,9 +123,8 @@ def draw_cost(
     """
     figure = style.new_figure(6.4, 4.4)
     axes = figure.subplots()
-    marks = itertools.cycle("sD^v")
-    colours = _colours([is_baseline for _, is_baseline, _ in points])
-    for (name, is_baseline, score), colour in zip(points, colours, strict=True):
+    looks = _looks([is_baseline for _, is_baseline, _ in points])
+    for (name, _, score), (colour, mark) in zip(points, looks, strict=True):
         errorbar(
             axes,
             [score.minutes],
@@ -133,7 +132,7 @@ def draw_cost(
             [score.interval.as_list()],
             colour=colour,
             label=name,
-            fmt=next(marks) if is_baseline else "o",
+            fmt=mark,
         )
     _draw_best(axes, bound, evidence)
     axes.set_xscale("log")
@@ -146,10 +145,14 @@ def draw_cost(
     return figure
 
 
-def _colours(are_baselines: Sequence[bool]) -> list[str]:
-    """Black for baselines, the colours of runs for the others."""
-    numbers = itertools.count()
+def _looks(are_baselines: Sequence[bool]) -> list[tuple[str, str]]:
+    """Colour and mark of each: baselines have marks of their own, and are black beside others."""
+    colours, marks = map(style.colour_of_run, itertools.count()), itertools.cycle("sD^vPX<>")
+    is_alone = all(are_baselines)
     return [
-        style.INK if is_baseline else style.colour_of_run(next(numbers))
+        (
+            style.INK if is_baseline and not is_alone else next(colours),
+            next(marks) if is_baseline else "o",
+        )
         for is_baseline in are_baselines
     ]

@@ -203,8 +203,8 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
             if len(scores) > 1 and method != LONG_BASELINE:
                 curves[NAMES[method], method in BASELINES] = scores
         together |= {(f"{name}, {encoder}", of): scores for (name, of), scores in curves.items()}
-        if curves:
-            of_encoders += 1
+        of_encoders += bool(curves)
+        if len(curves) > 1:  # one line is told by the tables
             section.add_plot(
                 f"labels_{model}_{encoder}",
                 f"Label efficiency, {encoder}",
@@ -215,7 +215,7 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
         section.add_plot(
             f"labels_{model}",
             "Label efficiency, all encoders",
-            "The same, together.",
+            "Macro AUC by the number of labels, of every encoder.",
             _label_efficiency(results, model, together, labels),
         )
     return section
