@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: checkpoints, Ctrl-C, logs, and progress on stderr.
+"""What happens beside the steps of a training: checkpoints, signals, logs, and progress on stderr.
 
 Progress is a bar on a terminal, and a line after epochs.
 """
@@ -42,8 +42,12 @@ def wait_for_all() -> None:
         torch.distributed.barrier()
 
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that end a training: Ctrl-C, and what batch systems send before they end a job."""
+
+
 class KeepCheckpoint(Checkpoint):
-    """Keeps the state after epochs, and at Ctrl-C, in one file that is always whole.
+    """Keeps the state after epochs, and when a signal asks to stop, in a file that is always whole.
 
     Args:
         file: to write.
@@ -51,7 +55,7 @@ class KeepCheckpoint(Checkpoint):
         every: how many epochs apart; after the last epoch in any case.
 
     Attributes:
-        interrupted: whether Ctrl-C was pressed.
+        interrupted: whether this process was asked to stop, or another that trains with it.
         stopped: where the training is, as in "in epoch 3" or "after epoch 3".
         logged: what is logged of the epoch that has just ended, with its "epoch" and "step". It is
             part of the checkpoint, as the log is written after it, and a kill may come in between.
@@ -62,23 +66,44 @@ class KeepCheckpoint(Checkpoint):
         self.interrupted = False
         self.stopped = "before epoch 1"
         self.logged: dict[str, float] = {}
-        self._previous: Any = None
+        # before Lightning has its own, which ends a training with exit code 0 and no word
+        self._previous = {number: signal.getsignal(number) for number in _STOPPING}
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Takes Ctrl-C over: the first asks to stop after the step, the second stops at once."""
+        """Takes the signals over: one asks to stop after the step, a second stops at once."""
+        self._take_over()
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Takes them over again, from Lightning, whose own come after the start of the fit."""
+        if not self.interrupted:
+            self._take_over()
+
+    def _take_over(self) -> None:
         def ask(*_: Any) -> None:
             self.interrupted = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._give_back()
 
         with suppress(ValueError):  # not the main thread
-            self._previous = signal.signal(signal.SIGINT, ask)
+            for number in _STOPPING:
+                signal.signal(number, ask)
 
     def teardown(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
-        """Gives Ctrl-C back."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        """Gives the signals back."""
+        self._give_back()
+
+    def _give_back(self) -> None:
+        with suppress(ValueError, TypeError):  # not the main thread; not a handler of Python's
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
+
+    def _is_asked_anywhere(self, trainer: lightning.Trainer) -> bool:
+        """Whether to stop now: of several processes, which save together, a signal may reach one.
+
+        Every process has to call it at the same place, and to act on its answer.
+        """
+        answer: bool = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+        self.interrupted |= answer
+        return answer
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any
@@ -88,7 +113,7 @@ class KeepCheckpoint(Checkpoint):
         Raises:
             LensmodelsError: if the loss is not finite: that state is not worth keeping.
         """
-        if self.interrupted and not trainer.is_last_batch:
+        if not trainer.is_last_batch and self._is_asked_anywhere(trainer):
             check_finite([outputs["loss"]], "loss", trainer.current_epoch)
             self.save(trainer)
             self.stopped = f"in epoch {trainer.current_epoch + 1}"
@@ -100,7 +125,8 @@ class KeepCheckpoint(Checkpoint):
         if trainer.should_stop:
             return
         done = trainer.current_epoch + 1
-        if self.interrupted or done % self.every == 0 or done == trainer.max_epochs:
+        is_asked = self._is_asked_anywhere(trainer)
+        if is_asked or done % self.every == 0 or done == trainer.max_epochs:
             logged_now = {*self._means.names, "images_per_second"}
             # every process asks for the values, as they are means over all
             values = {
@@ -113,7 +139,7 @@ class KeepCheckpoint(Checkpoint):
             self.save(trainer)
             self.logged = {}
         self.stopped = f"after epoch {done}"
-        trainer.should_stop = self.interrupted
+        trainer.should_stop = is_asked
 
     def state_dict(self) -> dict[str, Any]:
         """What is logged of the epoch that has just ended; nothing in the middle of one."""

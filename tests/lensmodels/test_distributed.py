@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,20 @@ def test_the_command_trains_on_two_processes_and_tests_every_image_once(lenses, 
     )
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["n_test"] == 24
     assert len((tmp_path / "run" / "predictions.csv").read_text().splitlines()) == 25
+
+
+def test_sigterm_of_one_process_stops_all_in_the_same_step(lenses, tmp_path):
+    command = [sys.executable, "-m", "lensmodels", "pretrain", "--data", str(lenses)]
+    command += ["--method", "byol", "--encoder", "test_vit", "--batch-size", "16"]
+    command += ["--pretrain-epochs", "1000", "--device", "cpu", "--devices", "2"]
+    command += ["--out", str(tmp_path / "run")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "run" / "checkpoints" / "pretrain.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)  # and the process that it started is not told
+        _, messages = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "Stopped " in messages
+    assert "continue by --resume" in messages

@@ -58,13 +58,13 @@ def log_without_times(run, stage):
     return [{**row, "images_per_second": None} for row in log(run, stage)]
 
 
-def press_ctrl_c(monkeypatch, kind, step):
-    """In a step of the stage that a module of this kind trains."""
+def press_ctrl_c(monkeypatch, kind, step, number=signal.SIGINT):
+    """In a step of the stage that a module of this kind trains; or another signal."""
     original = kind.training_step
 
     def interrupting(self, batch, index):
         if self.global_step == step:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return original(self, batch, index)
 
     monkeypatch.setattr(kind, "training_step", interrupting)
@@ -197,11 +197,18 @@ def test_an_epoch_that_is_saved_is_logged_though_the_log_was_cut_off(
     assert all(row["images_per_second"] for row in log(tmp_path, "pretrain") if row["train_loss"])
 
 
-@pytest.mark.parametrize("step", [2, 5, 8])
-def test_ctrl_c_saves_in_the_middle_of_an_epoch(whole, lenses, tmp_path, monkeypatch, step):
-    press_ctrl_c(monkeypatch, Pretraining, step)
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [(2, signal.SIGINT), (5, signal.SIGINT), (8, signal.SIGINT), (2, signal.SIGTERM)],
+)
+def test_a_signal_saves_in_the_middle_of_an_epoch(
+    whole, lenses, tmp_path, monkeypatch, step, number
+):
+    before = signal.getsignal(number)
+    press_ctrl_c(monkeypatch, Pretraining, step, number)
     with pytest.raises(InterruptedTrainingError, match="--resume"):
         training.train(settings(lenses, method="byol"), tmp_path)
+    assert signal.getsignal(number) == before
     monkeypatch.undo()
     saved = torch.load(tmp_path / "checkpoints" / "pretrain.ckpt", weights_only=True)
     assert saved["global_step"] == step + 1
