@@ -3,7 +3,7 @@
 Caron et al. 2021, arXiv:2104.14294. Departures from the paper: views without crops that are
 resized, which would change the Einstein radius (views.yaml), and two local ones for eight; fewer
 prototypes; a constant weight decay, no clipping of gradients, and no first epoch with a frozen last
-layer; batch norms in the heads of encoders that have none themselves (`head_norms`).
+layer; batch norms in the heads of encoders that do not end in one themselves (`head_norms`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class DINO(Averaging):
         hidden = self.stage.width(features, per_feature=1, at_least=512)
         norms = self.stage.head_norms
         if norms is None:
-            norms = not any(isinstance(part, _BatchNorm) for part in self.encoder.modules())
+            norms = not ends_in_batch_norm(self.encoder)
         with warnings.catch_warnings():  # of how lightly norms the weights of the last layer
             warnings.simplefilter("ignore", FutureWarning)
             return DINOProjectionHead(
@@ -78,3 +78,9 @@ class DINO(Averaging):
             teacher = [self.teacher(view) for view in views[: self.global_views]]
         student = [self.student(view) for view in views]
         return self.criterion(teacher, student, teacher_temp=self.teacher_temperature)
+
+
+def ends_in_batch_norm(encoder: nn.Module) -> bool:
+    """Whether the last norm of an encoder is over the batch, so that features differ by image."""
+    norms = [part for part in encoder.modules() if isinstance(part, (_BatchNorm, nn.LayerNorm))]
+    return bool(norms) and isinstance(norms[-1], _BatchNorm)

@@ -117,9 +117,9 @@ class DINOSettings(AveragingSettings):
     """That images are assigned to; 1024 in place of 65,536, as there are not more kinds of lens in
     ten thousand images."""
     head_norms: bool | None = None
-    """Whether the hidden layers of the heads have batch norms; if not given, where the encoder has
-    none. Without any, as in the paper, features that begin nearly the same for all images end at
-    assignments that are the same for all."""
+    """Whether the hidden layers of the heads have batch norms; if not given, where the last norm of
+    the encoder is none. Without any, as in the paper, features that begin nearly the same for all
+    images end at assignments that are the same for all."""
 
 
 class VICRegSettings(HeadSettings, PairSettings):

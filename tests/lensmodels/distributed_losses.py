@@ -37,7 +37,7 @@ def made(method, data):
     encoder = Encoder(EncoderSettings(name="test_vit", arguments={"depth": 2}), data.num_pix)
     defaults = PRETRAINING_DEFAULTS.get(method, SUPERVISED_DEFAULTS)
     changes = {"epochs": 4, "learning_rate": 3e-4}
-    if method == "dino":  # its heads have batch norms where the encoder has none
+    if method == "dino":  # its heads have batch norms where the encoder does not end in one
         changes["head_norms"] = False
     stage = defaults.model_copy(update=changes)
     rest = {"batch_size": data.settings.batch_size, "total_steps": STEPS, "seed": 0}

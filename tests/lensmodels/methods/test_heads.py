@@ -50,6 +50,7 @@ def test_the_width_can_be_set(make, views, name):
     ("encoder", "settings", "are_told_apart"),
     [
         ("test_vit", {}, True),  # has no batch norms of its own
+        ("cvt_tiny_64", {}, True),  # has some, and ends in a norm over the layer
         ("test_vit", {"head_norms": False}, False),
         ("test_resnet", {}, False),
         ("equivariant_tiny", {}, False),
