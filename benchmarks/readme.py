@@ -246,11 +246,12 @@ def published() -> str:
                     f"{row.study.supervised:.3f} to {row.study.finetuned:.3f}",
                     _pair(row),
                     _gain(row.gains.get(BASELINE), marks.get(BASELINE)),
+                    row.ours.replicates if row.ours else "",
                     _pair(long) if long else "",
                 ]
             )
     headings = ["model", "method", "encoder", "the study", "20 epochs of finetuning", "gain"]
-    return markdown_table([*headings, "100 epochs"], body)
+    return markdown_table([*headings, "pretrained", "100 epochs"], body)
 
 
 def _pair(row: ComparedRow) -> str:
