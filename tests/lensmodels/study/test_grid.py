@@ -47,7 +47,7 @@ def test_every_shipped_grid_names_each_cell_once(name):
         ("laptop", ("A", "B")),
         ("labels", ("A", "B")),
         ("published", ("A-deeplense", "B-deeplense")),
-        ("published-long", ("B-deeplense",)),
+        ("published-long", ("A-deeplense", "B-deeplense")),
         ("published-gpu", ("A-deeplense", "B-deeplense")),
     ],
 )
