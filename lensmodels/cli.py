@@ -34,6 +34,11 @@ from lenssim.configuration.key_values import split_key_value
 from lenssim.cutouts.options import image_options, settings_from_options
 from lenssim.storage.output_paths import check_not_empty, check_output_folder
 
+GRIDS = (
+    "study, laptop, labels, wide, published, published-long, published-gpu, architectures, smoke"
+)
+"""The grids that come with lensmodels."""
+
 
 @click.group(
     "lensmodels", cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]}
@@ -234,7 +239,7 @@ def publish(run: Path, url: str, licence: str, overwrite: bool) -> None:
 @click.option(
     "--grid",
     metavar="NAME|FILE.yaml",
-    help="study, laptop, labels, wide, published, architectures, smoke, or a file.",
+    help=f"{GRIDS}, or a file.",
 )
 @click.option(
     "--data", multiple=True, metavar="MODEL=DIR_OR_URL", help="Archive of a model; repeatable."
@@ -277,10 +282,7 @@ def study(
     from lensmodels.study.requests import check_archives
 
     if grid is None:
-        raise UsageError(
-            "Name by --grid the grid to run: study, laptop, labels, wide, published, "
-            "architectures, smoke or a file."
-        )
+        raise UsageError(f"Name by --grid the grid to run: {GRIDS}, or a file.")
     loaded = load_grid(grid)
     cells = loaded.all_cells()
     archives = _archives(data)

@@ -10,6 +10,7 @@ to the size of the images.
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 import timm
@@ -168,9 +169,13 @@ class Encoder(nn.Module):
         """Length of the feature vector; timm's attribute leaves out the last layer of some."""
         refusal = self.refusal(num_pix)
         if refusal is not None:
+            patches = self.settings.patch_size
+            with_patches = f" with patches of {patches} pixels" if patches else ""
+            other = "another --patch-size" if patches else ANY_SIZE
             raise UsageError(
-                f"Encoder {self.settings.name} does not take images of {num_pix} x {num_pix} "
-                f"pixels, whatever the method{explain(refusal)}; choose {ANY_SIZE}."
+                f"Encoder {self.settings.name}{with_patches} does not take images of "
+                f"{num_pix} x {num_pix} pixels, whatever the method{explain(refusal)}; choose "
+                f"{other}."
             ) from refusal
         features = self._features_of_blank(num_pix)
         if not isinstance(features, Tensor) or features.ndim != 2:
@@ -208,7 +213,8 @@ def _timm_model(
     """A network, and the arguments of `timm.create_model` that make it with random weights."""
     name, named = NAMED.get(settings.name, (settings.name, {}))
     if not timm.is_model(name):
-        similar = timm.list_models(f"*{name}*")[:5]
+        known = [*NAMED, *timm.list_models()]
+        similar = timm.list_models(f"*{name}*")[:5] or get_close_matches(name, known, 5)
         hint = f"did you mean {', '.join(similar)}?" if similar else "see timm.list_models()."
         raise UsageError(f"There is no encoder {name!r} in timm; {hint}")
     arguments: dict[str, Any] = {**named, **settings.arguments}

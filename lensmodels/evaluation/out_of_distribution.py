@@ -207,8 +207,9 @@ class NoveltyCheck:
         """
         if self.home is None:
             return [
-                f"Note: {run} does not know how unlike its training images an image may be: "
-                f"`lensmodels evaluate` measures it on {MIN_HELD_OUT} validation images or more."
+                f"Note: {run} does not know how unlike its training images an image may be. "
+                f"`lensmodels evaluate` measures it of runs with {MIN_HELD_OUT} validation images "
+                "or more; train on more images to have them."
             ]
         if not self.outside:
             return []

@@ -99,10 +99,11 @@ def _classification(metrics: Metrics) -> list[Sentence]:
     together = [row for row in metrics["auc_by_snr"] if row["class"] == "all"]
     if len(together) > 1:
         faint, clear = together[0], together[-1]
+        after = " after a refit of the lens and the source" if metrics["snr"] == "refit" else ""
         text.append(
-            f"The faintest substructure (S/N {faint['low']:.0f} to {faint['high']:.0f}) is told "
-            f"from none with an AUC of {faint['auc']:.4f} ({format_interval(faint['ci95'])}), the "
-            f"clearest (S/N above {clear['low']:.0f}) with {clear['auc']:.4f}."
+            f"The faintest substructure (S/N{after} {faint['low']:.0f} to {faint['high']:.0f}) is "
+            f"told from none with an AUC of {faint['auc']:.4f} ({format_interval(faint['ci95'])}), "
+            f"the clearest (S/N above {clear['low']:.0f}) with {clear['auc']:.4f}."
         )
     return _with_warnings(text, warnings)
 

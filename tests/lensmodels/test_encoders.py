@@ -101,6 +101,11 @@ def test_a_small_stem_keeps_the_resolution(name):
     ("settings", "word"),
     [
         ({"name": "resnet5000"}, "no encoder"),
+        ({"name": "equivariant_tny"}, "did you mean equivariant_tiny"),
+        (
+            {"name": "crossformer_tiny_64", "patch_size": 3},
+            "with patches of 3 pixels does not take .* choose another --patch-size",
+        ),
         ({"name": "resnet18", "patch_size": 8}, "patch_size"),
         ({"name": "test_vit", "small_stem": True}, "ResNets"),
         ({"name": "resnet18", "arguments": {"moons": 2}}, "moons"),

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 
 import lensmodels.study.grid
+from lensmodels.cli import GRIDS
 from lensmodels.errors import UsageError
 from lensmodels.methods import PRETRAINING
 from lensmodels.study import cells_of_models, load_grid, share_of, shipped_grids
@@ -65,6 +66,10 @@ def test_the_study_is_whole(name, models):
             study_encoder = grid.encoders[row.encoder].study_encoder
             is_published = published(model, row.method, study_encoder) is not None
             assert is_published == ((row.method, study_encoder) in STUDY_ROWS)
+
+
+def test_the_help_names_every_shipped_grid():
+    assert sorted(GRIDS.split(", ")) == shipped_grids()
 
 
 def test_sizes_and_seeds_of_the_shipped_grids():
