@@ -66,37 +66,30 @@ class KeepCheckpoint(Checkpoint):
         self.interrupted = False
         self.stopped = "before epoch 1"
         self.logged: dict[str, float] = {}
-        # before Lightning has its own, which ends a training with exit code 0 and no word
-        self._previous = {number: signal.getsignal(number) for number in _STOPPING}
+        self._previous: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Takes the signals over: one asks to stop after the step, a second stops at once."""
-        self._take_over()
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Takes them over again, from Lightning, whose own come after the start of the fit."""
-        if not self.interrupted:
-            self._take_over()
-
-    def _take_over(self) -> None:
         def ask(*_: Any) -> None:
             self.interrupted = True
-            self._give_back()
+            self.give_back()
 
-        with suppress(ValueError):  # not the main thread
-            for number in _STOPPING:
+        for number in _STOPPING:
+            before = signal.getsignal(number)
+            if before is None:  # not Python's, which cannot be given back
+                continue
+            with suppress(ValueError):  # not the main thread
                 signal.signal(number, ask)
+                self._previous[number] = before
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
-        """Gives the signals back."""
-        self._give_back()
+    def give_back(self) -> None:
+        """Gives the signals back to whom they were before; does nothing the second time."""
+        with suppress(KeyError):  # a signal may come in between, and do it
+            while self._previous:
+                signal.signal(*self._previous.popitem())
 
-    def _give_back(self) -> None:
-        with suppress(ValueError, TypeError):  # not the main thread; not a handler of Python's
-            for number, handler in self._previous.items():
-                signal.signal(number, handler)
-
-    def _is_asked_anywhere(self, trainer: lightning.Trainer) -> bool:
+    def is_asked_anywhere(self, trainer: lightning.Trainer) -> bool:
         """Whether to stop now: of several processes, which save together, a signal may reach one.
 
         Every process has to call it at the same place, and to act on its answer.
@@ -113,7 +106,7 @@ class KeepCheckpoint(Checkpoint):
         Raises:
             LensmodelsError: if the loss is not finite: that state is not worth keeping.
         """
-        if not trainer.is_last_batch and self._is_asked_anywhere(trainer):
+        if not trainer.is_last_batch and self.is_asked_anywhere(trainer):
             check_finite([outputs["loss"]], "loss", trainer.current_epoch)
             self.save(trainer)
             self.stopped = f"in epoch {trainer.current_epoch + 1}"
@@ -125,7 +118,7 @@ class KeepCheckpoint(Checkpoint):
         if trainer.should_stop:
             return
         done = trainer.current_epoch + 1
-        is_asked = self._is_asked_anywhere(trainer)
+        is_asked = self.is_asked_anywhere(trainer)
         if is_asked or done % self.every == 0 or done == trainer.max_epochs:
             logged_now = {*self._means.names, "images_per_second"}
             # every process asks for the values, as they are means over all

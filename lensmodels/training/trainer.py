@@ -98,16 +98,24 @@ def fit_stage(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
+        # those of Lightning end a training at SIGTERM with exit code 0 and no word
+        trainer._signal_connector.register_signal_handlers = _no_handlers  # type: ignore[method-assign]
         try:
             trainer.fit(module, data, ckpt_path=resumed, weights_only=True)
+            is_interrupted = checkpoint.is_asked_anywhere(trainer)
         finally:
+            checkpoint.give_back()
             data.close()
-    if checkpoint.interrupted:
+    if is_interrupted:
         raise InterruptedTrainingError(
             f"Stopped {checkpoint.stopped} of {settings.epochs}; what is done is kept: continue by "
             f"--resume --out {run}."
         )
     best.restore(module)
+
+
+def _no_handlers() -> None:
+    """In place of Lightning's handlers of signals."""
 
 
 def _phase(stage: StageName, config: RunConfig, data: LensDataModule) -> str:

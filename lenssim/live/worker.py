@@ -148,7 +148,8 @@ def _prefixed(name: str, columns: dict[str, Any]) -> dict[str, Any]:
 
 def main(make: Callable[[dict[str, Any]], Iterator[Message]] = batches) -> None:
     """Reads the request and produces until the reader is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the reader's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # are the reader's to handle, who ends this
+        signal.signal(number, signal.SIG_IGN)
     request = json.load(sys.stdin)
     # what anything prints must not get between the messages
     stream = os.fdopen(os.dup(1), "wb", buffering=1 << 20)

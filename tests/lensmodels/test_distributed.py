@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 SCRIPT = Path(__file__).with_name("distributed_losses.py")
 
@@ -53,18 +55,27 @@ def test_the_command_trains_on_two_processes_and_tests_every_image_once(lenses, 
     assert len((tmp_path / "run" / "predictions.csv").read_text().splitlines()) == 25
 
 
-def test_sigterm_of_one_process_stops_all_in_the_same_step(lenses, tmp_path):
+def test_sigterm_of_one_process_stops_all(lenses, tmp_path):
     command = [sys.executable, "-m", "lensmodels", "pretrain", "--data", str(lenses)]
     command += ["--method", "byol", "--encoder", "test_vit", "--batch-size", "16"]
     command += ["--pretrain-epochs", "1000", "--device", "cpu", "--devices", "2"]
     command += ["--out", str(tmp_path / "run")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    ours = psutil.Process(process.pid)
+    try:
         while not (tmp_path / "run" / "checkpoints" / "pretrain.ckpt").exists():
             assert process.poll() is None
             time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)  # and the process that it started is not told
+        (other,) = (each for each in ours.children(recursive=True) if "pretrain" in each.cmdline())
+        other.send_signal(signal.SIGTERM)  # and the process that started it is not told
         _, messages = process.communicate(timeout=100)
+        gone, _ = psutil.wait_procs([other], timeout=30)
+    finally:
+        for each in [*ours.children(recursive=True), ours] if process.poll() is None else []:
+            each.kill()
+    assert gone == [other]
     assert process.returncode == 1
     assert "Stopped " in messages
     assert "continue by --resume" in messages
+    torch.load(tmp_path / "run" / "checkpoints" / "pretrain.ckpt", weights_only=True)

@@ -218,6 +218,35 @@ def test_a_signal_saves_in_the_middle_of_an_epoch(
     assert same(weights(whole), weights(tmp_path))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_failed_training_gives_the_signals_back(lenses, tmp_path, monkeypatch, number):
+    before = signal.getsignal(number)
+
+    def failing(self, batch, index):
+        assert signal.getsignal(number) != before
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Supervised, "training_step", failing)
+    with pytest.raises(ZeroDivisionError):
+        training.train(settings(lenses), tmp_path)
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_before_the_first_step_stops_after_it(lenses, tmp_path, monkeypatch):
+    original = LensDataModule.train_dataloader
+
+    def signalled(self):
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL  # which would end the tests
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(self)
+
+    monkeypatch.setattr(LensDataModule, "train_dataloader", signalled)
+    with pytest.raises(InterruptedTrainingError, match=r"^Stopped in epoch 1 of 2;"):
+        training.train(settings(lenses), tmp_path)
+    saved = torch.load(tmp_path / "checkpoints" / "finetune.ckpt", weights_only=True)
+    assert saved["global_step"] == 1
+
+
 def test_logged_loss_is_the_mean_over_the_steps_of_the_epoch(whole, lenses, tmp_path, monkeypatch):
     original, losses = Pretraining.training_step, []
 
