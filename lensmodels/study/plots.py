@@ -17,6 +17,7 @@ from lensmodels.study.comparison import Score
 from lensmodels.study.results import CellResult
 
 _COLUMNS = 3
+_BASELINE_MARKS = "sD^vPX<>"
 
 Line = tuple[str, bool]
 """Label of a line, and whether it is of a baseline."""
@@ -146,13 +147,10 @@ def draw_cost(
 
 
 def _looks(are_baselines: Sequence[bool]) -> list[tuple[str, str]]:
-    """Colour and mark of each: baselines have marks of their own, and are black beside others."""
-    colours, marks = map(style.colour_of_run, itertools.count()), itertools.cycle("sD^vPX<>")
-    is_alone = all(are_baselines)
-    return [
-        (
-            style.INK if is_baseline and not is_alone else next(colours),
-            next(marks) if is_baseline else "o",
-        )
-        for is_baseline in are_baselines
-    ]
+    """Colour and mark of each: beside others, baselines are black, then grey, with other marks."""
+    coloured = itertools.cycle((colour, mark) for mark in "ohp" for colour in style.RUN_COLOURS)
+    black = itertools.cycle(itertools.product((style.INK, style.QUIET), _BASELINE_MARKS))
+    alone = zip(itertools.cycle(style.RUN_COLOURS), itertools.cycle(_BASELINE_MARKS), strict=False)
+    if all(are_baselines):
+        return list(itertools.islice(alone, len(are_baselines)))
+    return [next(black if is_baseline else coloured) for is_baseline in are_baselines]

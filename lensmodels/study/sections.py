@@ -215,7 +215,7 @@ def _few_labels(grid: Grid, results: Sequence[CellResult], model: str) -> Sectio
         section.add_plot(
             f"labels_{model}",
             "Label efficiency, all encoders",
-            "Macro AUC by the number of labels, of every encoder.",
+            "Macro AUC by the number of labels, of the encoders that were run with few.",
             _label_efficiency(results, model, together, labels),
         )
     return section

@@ -19,13 +19,13 @@ def looks(figure):
     }
 
 
-@pytest.mark.parametrize("baselines", [6, 3])
-def test_lines_and_points_look_different(baselines):
-    names = [(f"run {number}", number < baselines) for number in range(6)]
+@pytest.mark.parametrize(("baselines", "others"), [(12, 0), (12, 14)])
+def test_lines_and_points_look_different(baselines, others):
+    names = [(f"run {number}", number < baselines) for number in range(baselines + others)]
     curves = {name: {0.01: SCORE, 1.0: SCORE} for name in names}
     lines = looks(draw_label_efficiency(curves, "macro AUC", {0.01: 19, 1.0: 1900}))
     points = looks(draw_cost([(*name, SCORE) for name in names], "macro AUC"))
     assert lines == points
-    assert len(lines) == len(set(lines.values())) == 6
-    black = [name for name, (colour, _) in lines.items() if colour == style.INK]
-    assert len(black) == (baselines if baselines < 6 else 0)  # where there is something beside
+    assert len(lines) == len(set(lines.values())) == baselines + others
+    plain = [name for name, (colour, _) in lines.items() if colour in (style.INK, style.QUIET)]
+    assert len(plain) == (baselines if others else 0)
