@@ -122,8 +122,9 @@ def learning() -> str:
         )
     probed = [
         record["figures"]
-        for record in read_records(EXPERIMENTS / "methods.parquet").values()
+        for name, record in read_records(EXPERIMENTS / "methods.parquet").items()
         if "probes" in record["figures"]
+        and name == f"{record['figures']['method']}-{record['figures']['family']}"  # at its rate
         and supervision_of(record["figures"]["method"]) == "images"  # and not by the simulator
     ]
     for family in dict.fromkeys(run["family"] for run in probed):

@@ -1,14 +1,15 @@
 """Whether every method of pretraining teaches every family of encoders something of the class.
 
-    python experiments/methods.py [--method NAME ...] [--encoder FAMILY ...]
+    python experiments/methods.py [--method NAME ...] [--encoder FAMILY ...] [--learning-rate RATE]
 
 Each is pretrained on 2,000 images of each class of model B, without labels. The frozen features
 are compared with those of the same encoder at the weights it began with, whose norms are set to
 the data first. A pair that is in the table is skipped, one that was cut short continues. What a
-method refuses is in the table by its sentence. --quick is a rehearsal, which is not kept.
+method refuses is in the table by its sentence. A pair at another learning rate of the pretraining
+is a row of its own. --quick is a rehearsal, which is not kept.
 
 Columns of results/methods.parquet:
-    name      of the pair, as in "byol-resnet"
+    name      of the pair, as in "byol-resnet"; with its rate if one was asked for
     method, encoder
     minutes   of the pretraining
     score     macro AUC of the linear probe; NaN where the pair is refused
@@ -84,7 +85,9 @@ EPOCHS = {"resnet": 4, "vit": 12, "swin": 8, "cvt": 12, "crossformer": 12}
 PROBES = {"linear": "linear probe", "knn": "neighbours, whitened features"}
 
 
-def pretrained(data: str, run: Path, method: str, family: str, quick: bool) -> dict[str, Any]:
+def pretrained(
+    data: str, run: Path, method: str, family: str, rate: float | None, quick: bool
+) -> dict[str, Any]:
     """Pretrains, and probes the features beside those of the first weights."""
     words = {
         "data": data,
@@ -96,6 +99,8 @@ def pretrained(data: str, run: Path, method: str, family: str, quick: bool) -> d
         "seed": 0,
         **ENCODERS[family],
     }
+    if rate is not None:
+        words["overrides"] = [*words.get("overrides", ()), f"pretrain.learning_rate={rate}"]
     begun = time.perf_counter()
     try:
         config = training.begin(config_from_options(words), run, resume=True)
@@ -199,10 +204,10 @@ def page(records: dict[str, dict[str, Any]]) -> str:
             f"model {done[0]['spec']}, beside the same encoder at the weights that it began with; "
             f"pretrained on {done[0]['n_train']:,} images without labels. One pretraining each: "
             "the interval is that of the difference over test images, by paired bootstrap. Spread "
-            "is 1 for isotropic features and 0 for collapsed ones. "
+            "is 1 for isotropic features and 0 for collapsed ones; rates are at a batch of 256. "
             "`python experiments/methods.py`."
         )
-        headings = ["method", "encoder", "epochs", "minutes", "spread", "rank"]
+        headings = ["method", "encoder", "rate", "epochs", "minutes", "spread", "rank"]
         for title in PROBES.values():
             headings += [title, "random weights", "difference, 95%"]
         rows = []
@@ -210,6 +215,7 @@ def page(records: dict[str, dict[str, Any]]) -> str:
             row = [
                 item["method"],
                 item["family"],
+                f"{item['learning_rate']:g}",
                 item["epochs"],
                 f"{item['minutes']:.1f}",
                 f"{item['embedding_std']:.2f}",
@@ -237,6 +243,7 @@ def main() -> None:
     known = [name for name in PRETRAINING if name not in LIVE_ONLY]
     parser.add_argument("--method", nargs="+", default=known, choices=known)
     parser.add_argument("--encoder", nargs="+", default=list(ENCODERS), choices=ENCODERS)
+    parser.add_argument("--learning-rate", type=float, help="in place of the methods' own")
     parser.add_argument("--work", type=Path, help="folder of the archive and the runs, kept")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
@@ -247,11 +254,12 @@ def main() -> None:
         lenssim.generate(MODEL, train=train, test=test, out=data)
         for method in options.method:
             for family in options.encoder:
-                name = f"{method}-{family}"
+                rate = options.learning_rate
+                name = f"{method}-{family}" + (f"-{rate:g}" if rate is not None else "")
                 if not options.quick and name in read_records(TABLE):
                     continue
                 run = work / "runs" / f"{name}-{train}"
-                figures = pretrained(str(data), run, method, family, options.quick)
+                figures = pretrained(str(data), run, method, family, rate, options.quick)
                 shutil.rmtree(run, ignore_errors=True)
                 record = {"environment": environment(PACKAGES), "figures": figures}
                 if options.quick:

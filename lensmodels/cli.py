@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -360,7 +361,9 @@ def study_collect(folders: tuple[Path, ...], out: Path) -> None:
 
 
 # the name of the command in version 0.1.0
-main.add_command(study, "benchmark")
+_benchmark = copy.copy(study)
+_benchmark.hidden = True
+main.add_command(_benchmark, "benchmark")
 
 
 def _part(shard: str) -> tuple[int, int]:

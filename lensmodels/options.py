@@ -65,7 +65,8 @@ def _value_type(annotation: Any) -> Any:
 
 def method_option(methods: Sequence[str], default: str) -> Option:
     """The option --method of a command that takes some of the methods."""
-    return setting_option("method", type=click.Choice(methods), shown_default=default)
+    choice = click.Choice(methods, case_sensitive=False)
+    return setting_option("method", type=choice, shown_default=default)
 
 
 def _print_settings(context: click.Context, _: click.Parameter, is_given: bool) -> None:

@@ -44,8 +44,8 @@ class DataSettings(Settings):
     classes: tuple[ClassName, ...] = Field(CLASSES, min_length=1)
     """Classes that are streamed; each must be in the archive. Those of the task."""
     train_size: int | None = Field(None, ge=1)
-    """Images of each class that are taken from the train split, the first ones; all if not given.
-    The validation images are among them."""
+    """Images of each class that are taken from the train split, the first ones; all if not given,
+    or if there are fewer. The validation images are among them."""
     test_size: int | None = Field(None, ge=1)
     """Images of each class that are taken from the test split, the first ones; all if not given."""
     min_refit_snr: float | None = Field(None, gt=0)
@@ -55,7 +55,8 @@ class DataSettings(Settings):
     validation_fraction: float = Field(0.05, ge=0, lt=1)
     """Share of the train images, the last ones of each class, that is kept for validation."""
     labels: float = Field(1.0, gt=0, le=1)
-    """Share of the training images, the same of every class, whose labels are used."""
+    """Share of the training images, the same of every class, whose labels are used, as in 0.01; at
+    least one image of a class."""
     seed: int = Field(0, ge=0)
     """Decides the order of every epoch and which images are labelled."""
     workers: int = Field(1, ge=0)

@@ -214,9 +214,9 @@ def _timm_model(
     name, named = NAMED.get(settings.name, (settings.name, {}))
     if not timm.is_model(name):
         known = [*NAMED, *timm.list_models()]
-        similar = timm.list_models(f"*{name}*")[:5] or get_close_matches(name, known, 5)
+        similar = get_close_matches(name, known, 5) or timm.list_models(f"*{name}*")[:5]
         hint = f"did you mean {', '.join(similar)}?" if similar else "see timm.list_models()."
-        raise UsageError(f"There is no encoder {name!r} in timm; {hint}")
+        raise UsageError(f"There is no encoder {name!r}; {hint}")
     arguments: dict[str, Any] = {**named, **settings.arguments}
     reserved = sorted(RESERVED_ARGUMENTS & arguments.keys())
     if reserved:
@@ -244,9 +244,12 @@ def _timm_model(
         except Exception as error:  # timm and its models raise what they like
             refusal = error
     assert refusal is not None
-    raise UsageError(
-        f"Encoder {name} does not take {arguments or 'these images'}: {_one_line(refusal)}."
-    )
+    given = ["these images"] if not arguments else []
+    if settings.patch_size is not None:
+        given.append(f"--patch-size {settings.patch_size}")
+    if others := {key: value for key, value in arguments.items() if key != "patch_size"}:
+        given.append(f"{others}")
+    raise UsageError(f"Encoder {name} does not take {' and '.join(given)}: {_one_line(refusal)}.")
 
 
 def explain(refusal: Exception) -> str:

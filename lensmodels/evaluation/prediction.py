@@ -170,6 +170,14 @@ def _batches(
             archive = read_archive(name)
             stated = ArchiveScores(archive, config.data.input)
             contradicted = bool(guard.differences(archive.manifest))
+            classes = {group.substructure_class for group in archive.manifest.groups}
+            others = sorted(classes & {"cdm", "no_sub"})
+            if config.task.name == "axion-mass" and others:
+                guard.note(
+                    name,
+                    f"images of {' and '.join(others)} are given a mass as if they had a vortex: "
+                    "the model knows no others",
+                )
             if count := without_zero_point(archive):
                 guard.note(
                     name,

@@ -25,7 +25,7 @@ class StageSettings(Settings):
     """
 
     epochs: int = Field(ge=0)
-    """Passes over the images; 0 skips the stage."""
+    """Passes over the images; 0 of the pretraining where the method is supervised."""
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
     """Learning rate at a batch of 256, of the heads and the encoder's last layer."""
     weight_decay: float = Field(0.05, ge=0, allow_inf_nan=False)

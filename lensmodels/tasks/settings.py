@@ -27,7 +27,8 @@ class TaskSettings(Settings):
     """Classes whose images it is learned from and tested on, in the order of their labels: two or
     three for the classification, all if not given; axion for the axion mass."""
     loss: Literal["huber", "gaussian-nll"] = "huber"
-    """Loss of the axion mass; gaussian-nll also predicts an uncertainty."""
+    """Loss of the axion mass; gaussian-nll also learns an uncertainty of each image. With huber it
+    is the scatter of test images with predictions about as large."""
     head: Literal["point", "posterior"] = "point"
     """What is learned of the axion mass: point, an estimate; posterior, its distribution given the
     image, a mixture of normal distributions, with mean, standard deviation and quantiles."""

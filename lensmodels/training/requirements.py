@@ -207,6 +207,7 @@ def check_requirements(
     choose_device(config.device, config.devices)
     check_logger(config.logger)
     check_folder(run)
+    _check_epochs(config, finetuned=finetuned)
     announce(f"opening {config.data.url}, and checking what every stage needs")
     if is_pretrained_here(config) and not (run / ENCODER).exists():
         data = open_pretraining_data(config)
@@ -227,6 +228,21 @@ def check_requirements(
         probe_finetuning(config, data)
     if is_pretrained_here(config):
         measure_task_of(config, data)
+
+
+def _check_epochs(config: RunConfig, *, finetuned: bool) -> None:
+    """Refuse a stage of no epochs: the run would be named for what was never done."""
+    if is_pretrained_here(config) and config.pretrain.epochs == 0:
+        raise UsageError(
+            f"pretrain.epochs is 0, and {METHOD_NAMES[config.method]} learns nothing in none: "
+            "choose more --pretrain-epochs, or --method supervised for a network from random "
+            "weights."
+        )
+    if finetuned and config.finetune.epochs == 0:
+        raise UsageError(
+            "finetune.epochs is 0, and a head of random weights says nothing: choose more "
+            "--finetune-epochs, or stop after the pretraining with `lensmodels pretrain`."
+        )
 
 
 def is_pretrained_here(config: RunConfig) -> bool:

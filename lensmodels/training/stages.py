@@ -193,8 +193,6 @@ def finetune(config: RunConfig, run: Path) -> RunConfig:
         total_steps=config.finetune.epochs * data.steps(),
         seed=config.seed,
     )
-    if config.finetune.epochs == 0:
-        say("Note: with 0 epochs of finetuning the head keeps its random weights.")
     fit_stage("finetune", config, run, module, data)
     if rank_zero():
         save_model(run, model, config)

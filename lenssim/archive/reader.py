@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -257,7 +258,9 @@ def _what_it_is_instead(location: Location) -> str:
     except ArchiveError:
         versions = []
     if not versions:
-        return f": it has no {MANIFEST}"
+        local = location.local_folder
+        is_missing = local is not None and not Path(local).exists()
+        return ": there is no such folder" if is_missing else f": it has no {MANIFEST}"
     newest = location.below(versions[-1]["version"])
     return f" but holds the published versions of one: open the newest, {newest}"
 

@@ -115,7 +115,7 @@ def test_views_are_read_from_a_file(lenses, tmp_path):
         ({"overrides": ["task.quadrupole=1"]}, "axion mass"),
         ({"task": "axion-mass", "frozen": True, "overrides": ["task.quadrupole=1"]}, "frozen"),
         ({"overrides": ["views.0.count=3"]}, "BYOL compares 2 views, not 3"),
-        ({"labels": 2.0}, r"data\.labels"),
+        ({"labels": 2.0}, r"data\.labels = 2\.0 \(--labels\): .*Share of the training images"),
         ({"overrides": ["pretrain.momentum=1"]}, r"pretrain\.momentum = 1: Input should be less"),
         ({"overrides": ["pretrain.temperature=0.5"]}, r"There is no setting pretrain\.temperature"),
         ({"overrides": ["method=simsiam"]}, "use --method"),

@@ -122,8 +122,10 @@ def test_an_archive_without_a_test_split_can_be_trained_on(tmp_path):
 
 
 def test_what_is_no_such_archive_is_refused(tmp_path, archive, shards):
-    with pytest.raises(DataError, match="is not an archive"):
+    with pytest.raises(DataError, match=r"is not an archive: it has no archive\.json"):
         opened(tmp_path)
+    with pytest.raises(DataError, match="is not an archive: there is no such folder"):
+        opened(tmp_path / "nothing")
     with pytest.raises(DataError, match="images of 16 pixels a side, where 64 are expected"):
         opened(archive, num_pix=64)
     with pytest.raises(DataError, match="not in the format shards"):

@@ -206,6 +206,14 @@ def test_or_with_the_scatter_of_the_test_where_none_is_predicted(make_run, image
     assert list(table)[-1] == "warnings"
 
 
+def test_images_without_a_vortex_are_named_if_they_get_a_mass(make_run, lenses, tmp_path, capsys):
+    run = make_run("axion-mass")
+    predict(run, [lenses], tmp_path / "out.csv")
+    assert "images of cdm and no_sub are given a mass" in capsys.readouterr().err
+    predict(make_run(), [lenses], tmp_path / "classes.csv")
+    assert "given a mass" not in capsys.readouterr().err
+
+
 def test_an_archive_of_another_image_size(run, tmp_path):
     lenssim.generate(
         "B", ["cdm"], out=tmp_path / "small", train=1, test=0, overrides=["instrument.num_pix=32"]

@@ -145,7 +145,7 @@ def test_a_result_of_other_settings_is_refused(whole, lenses, tmp_path):
     file.write_text("extends: smoke\nfinetune_steps: 3\n")
     result = run("--grid", file, "--data", f"B={lenses}", "--out", whole, "--device", "cpu")
     assert result.exit_code == 2
-    assert "was made with recipe" in result.output and "delete it" in result.output
+    assert "was made with recipe.finetune_steps 2, not 3; delete it" in result.output
 
 
 def test_a_report_of_other_settings_is_refused(whole, tmp_path):

@@ -163,3 +163,20 @@ def test_check_leaves_random_numbers_and_settings_as_they_are(lenses, tmp_path):
     assert config == before
     assert torch.equal(torch.get_rng_state(), random)
     assert not (tmp_path / "run").exists()
+
+
+def test_pretraining_of_no_epochs(lenses, tmp_path, no_stage):
+    config = settings(lenses, method="byol", pretrain_epochs=0)
+    refused(config, tmp_path / "run", UsageError, "BYOL learns nothing.*--method supervised")
+
+
+def test_finetuning_of_no_epochs(lenses, tmp_path, no_stage):
+    config = settings(lenses, method="byol", finetune_epochs=0)
+    refused(config, tmp_path / "run", UsageError, "lensmodels pretrain")
+    training.check_requirements(config, tmp_path / "run", finetuned=False)
+
+
+def test_epochs_of_an_encoder_that_was_pretrained_elsewhere_do_not_matter(lenses, tmp_path):
+    config = settings(lenses, method="byol", pretrain_epochs=0)
+    away = config.model_copy(update={"pretrained": "runs/another"})
+    training.check_requirements(away, tmp_path / "run")
