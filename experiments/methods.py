@@ -247,6 +247,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder of the archive and the runs, kept")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    rate = options.learning_rate
     with tempfile.TemporaryDirectory() as scratch:
         work = options.work or Path(scratch)
         train, test = (100, 60) if options.quick else (TRAIN, TEST)
@@ -254,7 +255,6 @@ def main() -> None:
         lenssim.generate(MODEL, train=train, test=test, out=data)
         for method in options.method:
             for family in options.encoder:
-                rate = options.learning_rate
                 name = f"{method}-{family}" + (f"-{rate:g}" if rate is not None else "")
                 if not options.quick and name in read_records(TABLE):
                     continue

@@ -26,13 +26,7 @@ from lensmodels.runs import RunConfig
 from lensmodels.tasks import TaskSettings
 from lensmodels.tasks.settings import check_needs
 from lensmodels.views import default_recipe, plain_recipe, read_recipe
-from lenssim.configuration.key_values import (
-    alternatives,
-    merged,
-    parse_key_value,
-    schema_at,
-    set_key,
-)
+from lenssim.configuration.key_values import alternatives, merged, parse_key_value, set_key
 from lenssim.configuration.setting_table import Setting, settings_of
 from lenssim.configuration.yaml_reading import read_yaml
 
@@ -276,9 +270,10 @@ def _validated(values: Mapping[str, Any]) -> RunConfig:
         if first["type"] == "extra_forbidden":
             hint = alternatives(path, _schema(values["method"]))
             raise UsageError(f"There is no setting {key}{hint}.") from None
-        raise UsageError(
-            f"{key} = {first['input']!r}{_as_option(key)}: {first['msg']}.{_meaning(path, values)}"
-        ) from None
+        option = option_of(key)
+        named = f" (--{option.replace('_', '-')})" if OPTION_KEYS.get(option) == key else ""
+        meaning = _meaning(key, values["method"])
+        raise UsageError(f"{key} = {first['input']!r}{named}: {first['msg']}.{meaning}") from None
     views = sum(view.count for view in config.finetune_views)
     if views != 1:
         raise UsageError(f"finetune_views must be one view of an image, not {views}.")
@@ -296,18 +291,10 @@ def _validated(values: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def _as_option(key: str) -> str:
-    """The option of a key in brackets, where it has one."""
-    option = next((name for name, of in OPTION_KEYS.items() if of == key), None)
-    return f" (--{option.replace('_', '-')})" if option else ""
-
-
-def _meaning(path: Sequence[str], values: Mapping[str, Any]) -> str:
+def _meaning(key: str, method: str) -> str:
     """What a setting is, after a refusal of its value; nothing of an entry of a list."""
-    section = schema_at(_schema(values["method"]), path[:-1]) if "method" in values else None
-    field = section.model_fields.get(path[-1]) if section is not None else None
-    description = " ".join((field.description or "").split()) if field is not None else ""
-    return f" {description}" if description else ""
+    settings = settings_of(_schema(method))
+    return next((f" {setting.meaning}" for setting in settings if setting.key == key), "")
 
 
 def _schema(method: str) -> type[RunConfig]:

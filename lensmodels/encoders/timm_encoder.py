@@ -244,12 +244,13 @@ def _timm_model(
         except Exception as error:  # timm and its models raise what they like
             refusal = error
     assert refusal is not None
-    given = ["these images"] if not arguments else []
+    given = []
     if settings.patch_size is not None:
-        given.append(f"--patch-size {settings.patch_size}")
-    if others := {key: value for key, value in arguments.items() if key != "patch_size"}:
-        given.append(f"{others}")
-    raise UsageError(f"Encoder {name} does not take {' and '.join(given)}: {_one_line(refusal)}.")
+        given.append(f"--patch-size {arguments.pop('patch_size')}")
+    if arguments:
+        given.append(f"{arguments}")
+    what = " and ".join(given) or "these images"
+    raise UsageError(f"Encoder {name} does not take {what}: {_one_line(refusal)}.")
 
 
 def explain(refusal: Exception) -> str:

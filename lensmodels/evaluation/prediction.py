@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lensmodels.data import CLASSES
 from lensmodels.data.archives import read_archive
 from lensmodels.devices import choose_device
 from lensmodels.evaluation import inference
@@ -171,7 +172,7 @@ def _batches(
             stated = ArchiveScores(archive, config.data.input)
             contradicted = bool(guard.differences(archive.manifest))
             classes = {group.substructure_class for group in archive.manifest.groups}
-            others = sorted(classes & {"cdm", "no_sub"})
+            others = sorted(classes & set(CLASSES) - set(config.task.classes))
             if config.task.name == "axion-mass" and others:
                 guard.note(
                     name,

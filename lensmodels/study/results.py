@@ -33,6 +33,7 @@ from lensmodels.statistics import bootstrap
 from lensmodels.statistics.bootstrap import Counts, FloatArray, Statistic
 from lensmodels.study.grid import Cell
 from lensmodels.tasks import TaskName
+from lenssim.configuration.key_values import differences
 from lenssim.storage.atomic import replacing
 from lenssim.version import VERSION
 
@@ -309,31 +310,16 @@ def is_done(
     if cell not in results:
         return False
     held = results[cell].record["made_from"]
-    found = _first_difference(held, made_from)
-    if found is not None:
-        key, old, new = found
+    different = [key for key in made_from if held.get(key) != made_from[key]]
+    if different:
+        name = different[0]
+        pair = held.get(name), made_from[name]
+        key, old, new = next(differences(*pair, name), (name, *pair))
         raise UsageError(
             f"{cell.name} in {folder} was made with {key} {old}, not {new}; delete it, or choose "
             "another --grid or folder."
         )
     return True
-
-
-def _first_difference(
-    held: Mapping[str, Any], wanted: Mapping[str, Any], above: str = ""
-) -> tuple[str, Any, Any] | None:
-    """Dotted key of the first value that is not as wanted, with the two; None if all are.
-
-    At the top, what is held besides counts for nothing.
-    """
-    for key in wanted if not above else {**wanted, **held}:
-        old, new = held.get(key), wanted.get(key)
-        if old == new:
-            continue
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            return _first_difference(old, new, f"{above}{key}.")
-        return f"{above}{key}", old, new
-    return None
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
