@@ -49,6 +49,8 @@ def draw_figure_2(
         axes.yaxis.label.set_visible(is_first)
         axes.xaxis.label.set_visible(is_lowest)
     legend_above(grid[0])
+    for _ in range(2):  # before, the layout cuts off the labels below
+        figure.draw_without_rendering()
     return figure
 
 
